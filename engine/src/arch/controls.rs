@@ -1,0 +1,106 @@
+//! Values of the EL2 registers that say what traps: one set for the host, one for guests.
+//!
+//! Invariant: the two differ only as the comments say, so that what is hidden from one side by a
+//! trap is not reachable through the other. `trap::sysreg` answers these traps; its table of
+//! controls and this file say the same. Bits of features that a core lacks are RES0 or, for
+//! CPTR_EL2, RES1 there: setting them asks for nothing.
+
+use super::features::CoreFeatures;
+use super::regs::*;
+
+/// HCR_EL2.BSU = inner shareable: a guest's barriers reach all cores it may move to.
+const BSU_INNER: u64 = 0b01 << 10;
+
+/// HCR_EL2 of both sides. Clear and so denied: ATA (allocation tags are neither switched nor
+/// scrubbed), EnSCXT, FIEN, AMVOFFEN, NV, TME; E2H and TGE.
+const HCR_COMMON: u64 = HCR_EL2::VM::SET.value
+    | HCR_EL2::SWIO::SET.value
+    | HCR_EL2::PTW::SET.value
+    | HCR_EL2::FB::SET.value
+    | BSU_INNER
+    | HCR_EL2::RW::SET.value
+    | HCR_EL2::TSC::SET.value
+    | HCR_EL2::TIDCP::SET.value
+    | HCR_EL2::TACR::SET.value
+    | HCR_EL2::TID3::SET.value
+    | HCR_EL2::TID5::SET.value
+    | HCR_EL2::TLOR::SET.value;
+
+/// HCR_EL2 of guests beyond that: physical interrupts and SErrors end a run, WFI is for the run
+/// queue, set/way maintenance means nothing to a VM that moves, error records are the machine's.
+const HCR_GUEST: u64 = HCR_EL2::IMO::SET.value
+    | HCR_EL2::FMO::SET.value
+    | HCR_EL2::AMO::SET.value
+    | HCR_EL2::TWI::SET.value
+    | HCR_EL2::TSW::SET.value
+    | HCR_EL2::TERR::SET.value;
+
+/// MDCR_EL2 of both sides: PMU, SPE, trace and their buffers (E2PB = E2TB = 0) belong to EL2, where
+/// nothing uses them, and do not count at EL2 (HPMD, HCCD). HPMN is added by [`mdcr_host`].
+const MDCR_COMMON: u64 = MDCR_EL2::TPM::SET.value
+    | MDCR_EL2::TPMCR::SET.value
+    | MDCR_EL2::TPMS::SET.value
+    | MDCR_EL2::TTRF::SET.value
+    | MDCR_EL2::HPMD::SET.value
+    | MDCR_EL2::HCCD::SET.value;
+
+/// MDCR_EL2 of guests beyond that. Debug registers hold the host's values, so they trap. TDE stays
+/// clear: a guest's BRK and single steps are its own EL1's.
+const MDCR_GUEST: u64 = MDCR_EL2::TDRA::SET.value
+    | MDCR_EL2::TDOSA::SET.value
+    | MDCR_EL2::TDA::SET.value
+    | MDCR_EL2::TDCC::SET.value;
+
+/// CPTR_EL2 of the host (Arm ARM, E2H = 0): RES1 bits; TZ and TSM (no SVE, no SME), TTA (trace)
+/// and TAM (activity monitors, which would count other VMs) trap.
+pub const CPTR_HOST: u64 = 0x33ff | 1 << 20 | 1 << 30;
+
+/// CPTR_EL2.TFP.
+const CPTR_TFP: u64 = 1 << 10;
+
+/// CPTR_EL2 of a guest whose FP registers are not loaded.
+pub const CPTR_GUEST: u64 = CPTR_HOST | CPTR_TFP;
+
+/// CNTHCTL_EL2 of the host: counter and EL1 physical timer.
+pub const CNTHCTL_HOST: u64 = 0b11;
+
+/// CNTHCTL_EL2 of guests: counter alone; the EL1 physical timer is the host's and keeps running.
+pub const CNTHCTL_GUEST: u64 = 0b01;
+
+/// ICC_SRE_EL2 of the host: system registers at EL1, no bypass.
+pub const ICC_SRE_HOST: u64 = 0b1111;
+
+/// ICC_SRE_EL2 of guests: ICC_SRE_EL1, of which there is one, traps (Enable clear).
+pub const ICC_SRE_GUEST: u64 = 0b0111;
+
+/// HCR_EL2 of both sides on this machine.
+fn hcr_common(core: &CoreFeatures) -> u64 {
+    let mut hcr = HCR_COMMON;
+    if core.pauth {
+        hcr |= HCR_EL2::API::SET.value | HCR_EL2::APK::SET.value;
+    }
+    if core.force_write_back {
+        hcr |= HCR_EL2::FWB::SET.value;
+    }
+    hcr
+}
+
+/// HCR_EL2 of the host, which takes its own interrupts.
+pub fn hcr_host(core: &CoreFeatures) -> u64 {
+    hcr_common(core)
+}
+
+/// HCR_EL2 of guests.
+pub fn hcr_guest(core: &CoreFeatures) -> u64 {
+    hcr_common(core) | HCR_GUEST
+}
+
+/// MDCR_EL2 of the host. HPMN = the number of counters: none is EL2's.
+pub fn mdcr_host(core: &CoreFeatures) -> u64 {
+    MDCR_COMMON | u64::from(core.pmu_counters)
+}
+
+/// MDCR_EL2 of guests.
+pub fn mdcr_guest(core: &CoreFeatures) -> u64 {
+    mdcr_host(core) | MDCR_GUEST
+}

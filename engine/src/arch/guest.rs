@@ -1,0 +1,123 @@
+//! One run of a guest: its registers in, ERET, exception, its registers out.
+//!
+//! Invariants: see `session`. ERET and exception entry synchronise (SCTLR_EL2.EOS and EIS are set),
+//! so registers that matter to the guest alone need no ISB of their own.
+
+use super::el1::{self, WalkControl};
+use super::enter::{ExitKind, enter};
+use super::features::CoreFeatures;
+use super::regs::*;
+use super::session::{Session, switch_regime};
+use super::{controls, fp, vgic};
+use crate::trap::syndrome::{class, exception_class};
+use crate::trap::sysreg::MDSCR_GUEST;
+use crate::vcpu::context::{Context, GuestExit};
+use core::arch::asm;
+
+/// CNTHP_CTL_EL2.ENABLE, IMASK clear.
+const TIMER_ON: u64 = 1;
+/// ISR_EL1.A: a physical SError is pending.
+const SERROR_PENDING: u64 = 1 << 8;
+/// DISR_EL1.A: ESB has taken an SError.
+const DEFERRED: u64 = 1 << 31;
+/// DISR_EL1.IDS and ISS, which are ESR_ELx.ISS.
+const DEFERRED_ISS: u64 = 0x1ff_ffff;
+/// ESR_EL2 of an SError: EC and IL.
+const ESR_SERROR: u64 = 0x2f << 26 | 1 << 25;
+
+impl Session {
+    /// Runs `context` under `vttbr` until the next exit. The session is open.
+    pub fn run(
+        &mut self,
+        core: &CoreFeatures,
+        context: &mut Context,
+        vttbr: u64,
+        until: u64,
+    ) -> GuestExit {
+        load(core, context, vttbr);
+        CNTHP_CVAL_EL2.set(until);
+        CNTHP_CTL_EL2.set(if until == u64::MAX { 0 } else { TIMER_ON });
+        let (kind, fp_loaded) = self.run_with_lazy_fp(context);
+        CNTHP_CTL_EL2.set(0);
+        let exit = match kind {
+            ExitKind::Sync => GuestExit::Sync {
+                esr: ESR_EL2.get(),
+                far: FAR_EL2.get(),
+                hpfar: HPFAR_EL2.get(),
+            },
+            ExitKind::Interrupt => GuestExit::Interrupt,
+            ExitKind::SError => GuestExit::SError { esr: ESR_EL2.get() },
+        };
+        save(core, context);
+        if fp_loaded {
+            fp::save(&mut context.fp);
+        }
+        deferred_serror(core).unwrap_or(exit)
+    }
+
+    /// Enters the guest; on its first use of FP gives it its FP registers and goes on. Returns
+    /// whether they are loaded.
+    fn run_with_lazy_fp(&mut self, context: &mut Context) -> (ExitKind, bool) {
+        CPTR_EL2.set(controls::CPTR_GUEST);
+        let kind = enter(&mut context.frame);
+        if kind != ExitKind::Sync || exception_class(ESR_EL2.get()) != class::FP_ACCESS {
+            return (kind, false);
+        }
+        CPTR_EL2.set(controls::CPTR_HOST);
+        isb();
+        if !self.fp_saved {
+            fp::save(&mut self.fp);
+            self.fp_saved = true;
+        }
+        fp::load(&context.fp);
+        // With TFP clear the class can't come again.
+        (enter(&mut context.frame), true)
+    }
+}
+
+/// Loads all of `context` but its general and FP registers.
+fn load(core: &CoreFeatures, context: &Context, vttbr: u64) {
+    switch_regime(core, vttbr);
+    VPIDR_EL2.set(context.vpidr);
+    VMPIDR_EL2.set(context.vmpidr);
+    el1::load(&context.el1, core.pauth);
+    // MDE stays clear: the breakpoint and watchpoint registers hold the host's values.
+    MDSCR_EL1.set(context.el1.mdscr & MDSCR_GUEST);
+    if core.ras {
+        // What DISR_EL1 names at EL1 while HCR_EL2.AMO is set; nobody's to keep.
+        VDISR_EL2.set(0);
+    }
+    CNTVOFF_EL2.set(context.timer.offset);
+    CNTV_CVAL_EL0.set(context.timer.cval);
+    CNTV_CTL_EL0.set(context.timer.ctl);
+    vgic::load(&context.gic.ich);
+    // Everything that walks depend on, before walks are allowed again.
+    isb();
+    WalkControl::of(&context.el1).apply();
+}
+
+/// Reads back what the guest may have changed.
+fn save(core: &CoreFeatures, context: &mut Context) {
+    el1::save(&mut context.el1, core.pauth);
+    context.timer.ctl = CNTV_CTL_EL0.get();
+    context.timer.cval = CNTV_CVAL_EL0.get();
+    if cfg!(not(mutant = "exit-keep-cntv")) {
+        CNTV_CTL_EL0.set(0);
+    }
+    vgic::save(&mut context.gic.ich);
+}
+
+/// An SError that is pending at EL2, before it can be taken for the host's: it came with the guest,
+/// and ESB makes it a value. Without FEAT_RAS it stays pending and is the host's to handle.
+fn deferred_serror(core: &CoreFeatures) -> Option<GuestExit> {
+    if !core.ras || ISR_EL1.get() & SERROR_PENDING == 0 {
+        return None;
+    }
+    // SAFETY: ESB (HINT #16) at EL2 moves a pending SError to DISR_EL1 and changes nothing else.
+    unsafe { asm!("hint #16", options(nostack, preserves_flags)) };
+    let deferred = DISR_EL1.get();
+    DISR_EL1.set(0);
+    (deferred & DEFERRED != 0).then_some(GuestExit::SError {
+        esr: ESR_SERROR | deferred & DEFERRED_ISS,
+    })
+}

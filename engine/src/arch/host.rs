@@ -1,0 +1,84 @@
+//! Running the host, and what the engine must know or set of its EL1.
+//!
+//! Invariant: all of this is used only while the host's registers are loaded (no session is open).
+
+use super::el1::{self, WalkControl};
+use super::enter::{ExitKind, enter};
+use super::regs::*;
+use crate::vcpu::context::{El1Regs, HostFrame, SCTLR_EL1_RESET};
+use core::arch::asm;
+
+/// Why the host stopped: ESR_EL2, FAR_EL2 and HPFAR_EL2 (valid for aborts only).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HostExit {
+    /// ESR_EL2.
+    pub esr: u64,
+    /// FAR_EL2.
+    pub far: u64,
+    /// HPFAR_EL2.
+    pub hpfar: u64,
+}
+
+/// Runs the host until it needs the engine.
+pub fn run(frame: &mut HostFrame) -> HostExit {
+    let kind = enter(&mut frame.0);
+    // Interrupts and SErrors of the host go to its own EL1: HCR_EL2.{IMO, FMO, AMO} are clear.
+    assert!(
+        kind == ExitKind::Sync,
+        "the host took an asynchronous exception to EL2"
+    );
+    HostExit {
+        esr: ESR_EL2.get(),
+        far: FAR_EL2.get(),
+        hpfar: HPFAR_EL2.get(),
+    }
+}
+
+/// Puts the core's EL1 into the state in which PSCI starts a core (DEN0022 6.4): MMU off, all else
+/// zero, timers off. Also so that nobody finds what an earlier owner left there.
+pub fn reset_el1(pauth: bool) {
+    let reset = El1Regs {
+        sctlr: SCTLR_EL1_RESET,
+        ..El1Regs::new()
+    };
+    WalkControl::of(&reset).apply();
+    isb();
+    el1::load(&reset, pauth);
+    MDSCR_EL1.set(0);
+    CNTP_CTL_EL0.set(0);
+    CNTV_CTL_EL0.set(0);
+    isb();
+}
+
+/// VBAR_EL1 and SCTLR_EL1.
+pub fn vectors() -> (u64, u64) {
+    (VBAR_EL1.get(), SCTLR_EL1.get())
+}
+
+/// What exception entry to EL1 writes.
+pub fn set_exception(elr: u64, spsr: u64, esr: u64, far: u64) {
+    ELR_EL1.set(elr);
+    SPSR_EL1.set(spsr);
+    ESR_EL1.set(esr);
+    FAR_EL1.set(far);
+}
+
+/// PAR_EL1.F: the translation faulted.
+const PAR_FAULT: u64 = 1;
+/// PAR_EL1.PA, bits 47:12.
+const PAR_ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+
+/// The IPA that the host's stage 1 gives a privileged read of `va`. PAR_EL1 is the host's own again
+/// afterwards (scenario 25).
+pub fn translate(va: u64) -> Option<u64> {
+    let saved = PAR_EL1.get();
+    // SAFETY: AT writes PAR_EL1, which is restored below, and touches no memory but by walking the
+    // host's own tables under the host's stage 2.
+    unsafe { asm!("at s1e1r, {}", in(reg) va, options(nostack, preserves_flags)) };
+    isb();
+    let par = PAR_EL1.get();
+    if cfg!(not(mutant = "at-keep-par")) {
+        PAR_EL1.set(saved);
+    }
+    (par & PAR_FAULT == 0).then(|| par & PAR_ADDRESS | va & 0xfff)
+}

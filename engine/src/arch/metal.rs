@@ -1,0 +1,274 @@
+//! [`Metal`]: the cores' private state, and `Platform` by delegation.
+
+use super::features::CoreFeatures;
+use super::host::HostExit;
+use super::init::HostRegime;
+use super::redistributor::Redistributor;
+use super::session::Session;
+use super::tables::SpareTables;
+use super::tlb::SavedRegime;
+use super::{firmware, host, init, interrupts, park, tables, tlb, window};
+use crate::platform::{Barrier, EntryAt, Features, Platform, Tlbi, Zeroed};
+use crate::vcpu::context::{Context, GuestExit, HostFrame};
+use ownership::Pfn;
+use percpu::CpuId;
+use smp_boot::stage1::{Stage1, Window};
+use sync::{AtomicU64, UnsafeCell};
+
+/// One core as the platform knows it.
+#[derive(Debug)]
+pub struct MetalCpu {
+    /// Affinity fields of MPIDR_EL1.
+    pub(super) mpidr: u64,
+    /// Its redistributor.
+    pub(super) redistributor: Redistributor,
+    /// Its window.
+    pub(super) window: Window,
+    /// Whether it may leave the park: see `park`.
+    pub(super) released: AtomicU64,
+    /// What the core alone touches.
+    private: UnsafeCell<Private>,
+}
+
+/// What a core keeps for itself.
+#[derive(Debug)]
+pub(super) struct Private {
+    /// What the core has; `None` before [`Metal::init_core`].
+    pub features: Option<CoreFeatures>,
+    /// The host's state while guests have the core.
+    pub session: Session,
+}
+
+// SAFETY: `private` is reached only through `Metal::with`, by the core with that number (the
+// contract of `Platform`: `cpu` is the calling core), with interrupts masked and never nested; the
+// rest is constant or atomic.
+unsafe impl Sync for MetalCpu {}
+
+impl MetalCpu {
+    /// The core with these affinity fields, whose redistributor's RD_base frame is mapped at VA =
+    /// PA = `redistributor`, and which alone writes `window`.
+    pub const fn new(mpidr: u64, redistributor: u64, window: Window) -> Self {
+        Self {
+            mpidr,
+            redistributor: Redistributor::new(redistributor),
+            window,
+            released: AtomicU64::new(0),
+            private: UnsafeCell::new(Private {
+                features: None,
+                session: Session::new(),
+            }),
+        }
+    }
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Metal {
+    /// By [`CpuId`].
+    pub(super) cores: &'static [MetalCpu],
+    /// The weakest core's.
+    features: Features,
+    /// The host's regime.
+    host: HostRegime,
+    /// GICD_base, mapped at VA = PA.
+    distributor: u64,
+    /// The EL2 regime.
+    stage1: Stage1,
+    /// Tables for it.
+    spares: SpareTables,
+}
+
+impl Metal {
+    /// The machine with these cores, in the order of their numbers.
+    pub const fn new(
+        cores: &'static [MetalCpu],
+        features: Features,
+        host: HostRegime,
+        distributor: u64,
+        stage1: Stage1,
+        spares: SpareTables,
+    ) -> Self {
+        Self {
+            cores,
+            features,
+            host,
+            distributor,
+            stage1,
+            spares,
+        }
+    }
+
+    /// Sets up the calling core, `cpu`, at EL2. Once per core before anything else on it, and again
+    /// whenever the core lost its registers.
+    pub fn init_core(&self, cpu: CpuId) {
+        let features = CoreFeatures::read(&self.features);
+        self.with(cpu, |private| {
+            *private = Private {
+                features: Some(features),
+                session: Session::new(),
+            };
+        });
+        init::init_core(&features, self.host);
+        host::reset_el1(features.pauth);
+    }
+
+    /// Runs the host on this core until it needs the engine. No guest's registers are loaded.
+    pub fn run_host(&self, cpu: CpuId, frame: &mut HostFrame) -> HostExit {
+        self.with(cpu, |private| debug_assert!(!private.session.is_open()));
+        host::run(frame)
+    }
+
+    /// Parks this core at EL2 until it is released.
+    pub fn park_core(&self, cpu: CpuId) {
+        park::wait(self.core(cpu), &self.core_features(cpu));
+    }
+
+    /// Lends this core's private state.
+    pub(super) fn with<R>(&self, cpu: CpuId, f: impl FnOnce(&mut Private) -> R) -> R {
+        self.core(cpu).private.with_mut(|private| {
+            // SAFETY: `cpu` is the calling core, which takes no interrupts at EL2, and no `f` in
+            // `arch` calls back into `with`: there is no other reference now.
+            f(unsafe { &mut *private })
+        })
+    }
+
+    /// The shared part of a core. A number that the machine has no core for is the engine's error.
+    pub(super) fn core(&self, cpu: CpuId) -> &'static MetalCpu {
+        &self.cores[cpu.index()]
+    }
+}
+
+impl Platform for Metal {
+    type Store<T: 'static> = &'static [T];
+    type SavedRegime = SavedRegime;
+
+    fn features(&self) -> Features {
+        self.features
+    }
+
+    fn counter(&self, _cpu: CpuId) -> u64 {
+        interrupts::counter()
+    }
+
+    fn entry(&self, _cpu: CpuId, at: EntryAt) -> u64 {
+        tables::load(at)
+    }
+
+    fn swap_entry(&self, _cpu: CpuId, at: EntryAt, old: u64, new: u64) -> Result<(), u64> {
+        tables::swap(at, old, new)
+    }
+
+    fn store_entry(&self, _cpu: CpuId, at: EntryAt, value: u64) {
+        tables::store(at, value);
+    }
+
+    fn clear_table(&self, _cpu: CpuId, table: Pfn) {
+        tables::clear(table);
+    }
+
+    fn barrier(&self, _cpu: CpuId, barrier: Barrier) {
+        tlb::barrier(barrier);
+    }
+
+    fn tlbi(&self, _cpu: CpuId, op: Tlbi) {
+        tlb::invalidate(op);
+    }
+
+    fn invalidate_icache(&self, _cpu: CpuId) {
+        tlb::invalidate_icache();
+    }
+
+    fn vttbr(&self, _cpu: CpuId) -> u64 {
+        tlb::current()
+    }
+
+    fn borrow_regime(&self, cpu: CpuId, vttbr: u64) -> SavedRegime {
+        tlb::borrow_regime(self.core_features(cpu), vttbr)
+    }
+
+    fn return_regime(&self, _cpu: CpuId, saved: SavedRegime) {
+        tlb::return_regime(saved);
+    }
+
+    fn zero_page(&self, cpu: CpuId, page: Pfn) -> Zeroed {
+        window::zero(self.core(cpu).window, &self.core_features(cpu), page)
+    }
+
+    fn clean_page(&self, cpu: CpuId, page: Pfn) {
+        window::clean(self.core(cpu).window, &self.core_features(cpu), page);
+    }
+
+    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) {
+        window::read(self.core(cpu).window, page, into);
+    }
+
+    fn map_engine_page(&self, _cpu: CpuId, page: Pfn) -> bool {
+        tables::map_engine_page(&self.stage1, &self.spares, page)
+    }
+
+    fn unmap_engine_page(&self, _cpu: CpuId, page: Pfn) {
+        tables::unmap_engine_page(&self.stage1, page);
+    }
+
+    fn send_sgi(&self, _cpu: CpuId, to: CpuId, sgi: u8) {
+        interrupts::send_sgi(self.core(to).mpidr, sgi);
+    }
+
+    fn host_interrupt_pending(&self, cpu: CpuId, doorbell: Option<u8>) -> bool {
+        interrupts::host_interrupt_pending(&self.core(cpu).redistributor, doorbell)
+    }
+
+    fn run_guest(&self, cpu: CpuId, context: &mut Context, vttbr: u64, until: u64) -> GuestExit {
+        let core = self.core_features(cpu);
+        let redistributor = &self.core(cpu).redistributor;
+        self.with(cpu, |private| {
+            private.session.open(&core, redistributor);
+            private.session.run(&core, context, vttbr, until)
+        })
+    }
+
+    fn leave_guests(&self, cpu: CpuId) {
+        let core = self.core_features(cpu);
+        self.with(cpu, |private| private.session.close(&core));
+    }
+
+    fn forget_last_vcpu(&self, cpu: CpuId, vttbr: u64) {
+        tlb::forget_last_vcpu(self.core_features(cpu), vttbr);
+    }
+
+    fn host_vectors(&self, _cpu: CpuId) -> (u64, u64) {
+        host::vectors()
+    }
+
+    fn set_host_exception(&self, _cpu: CpuId, elr: u64, spsr: u64, esr: u64, far: u64) {
+        host::set_exception(elr, spsr, esr, far);
+    }
+
+    fn host_translate(&self, _cpu: CpuId, va: u64) -> Option<u64> {
+        host::translate(va)
+    }
+
+    fn smc(&self, _cpu: CpuId, x: &mut [u64; 18]) {
+        firmware::smc(x);
+    }
+
+    fn release_core(&self, _cpu: CpuId, target: CpuId) {
+        park::release(self.core(target), self.distributor);
+    }
+
+    fn device_read(&self, _cpu: CpuId, pa: u64, size: u8) -> u64 {
+        interrupts::device_read(pa, size)
+    }
+
+    fn device_write(&self, _cpu: CpuId, pa: u64, size: u8, value: u64) {
+        interrupts::device_write(pa, size, value);
+    }
+}
+
+impl Metal {
+    /// What the calling core has.
+    fn core_features(&self, cpu: CpuId) -> CoreFeatures {
+        let known = self.with(cpu, |private| private.features);
+        known.unwrap_or_else(|| CoreFeatures::read(&self.features))
+    }
+}

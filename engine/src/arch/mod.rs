@@ -1,0 +1,48 @@
+//! The bare-metal platform: `Platform` for AArch64 cores at EL2 with E2H = 0 and a GICv3.
+//!
+//! Everything that only hardware can do is in here and in `smp-boot`, and nothing else is: which
+//! page, which VM, which exit is for whom is decided by the code above.
+//!
+//! Invariants:
+//! - a core's [`MetalCpu`] private state is touched by that core alone, with interrupts masked, and
+//!   by one method at a time;
+//! - either the host's EL1 state is loaded, or the host's is in the core's [`session::Session`] and
+//!   some guest's is (or was) loaded; [`Platform::leave_guests`] ends that;
+//! - whenever the host or a guest runs, every EL2 control register holds the value for that side
+//!   from `controls`, and nothing of the other side's is readable by it.
+//!
+//! Layout: `regs` names of registers; `controls` values of the EL2 control registers; `init` and
+//! `features` at boot; `enter` vectors and ERET; `host`, `guest`, `session`, `el1`, `fp`, `vgic` the
+//! world switch; `tlb`, `tables`, `window` memory; `redistributor`, `interrupts`, `park` the GIC;
+//! `firmware` SMC.
+
+mod controls;
+mod el1;
+mod enter;
+mod errata;
+mod features;
+mod firmware;
+mod fp;
+mod guest;
+mod host;
+mod id;
+mod init;
+mod interrupts;
+mod metal;
+mod park;
+mod redistributor;
+mod regs;
+mod session;
+mod tables;
+mod tlb;
+mod vgic;
+mod window;
+
+pub use enter::vectors;
+pub use features::{detect, list_registers_type, weakest};
+pub use host::HostExit;
+pub use id::{midr, read_id_registers};
+pub use init::{HostRegime, Refusal, check_core};
+pub use metal::{Metal, MetalCpu};
+pub use tables::SpareTables;
+pub use tlb::SavedRegime;

@@ -1,0 +1,246 @@
+//! SPIs of one vCPU: what `VCPU_INJECT` writes from any core, and what the runner makes of it.
+//!
+//! [`SpiInbox`] is written by any core and emptied by the runner, without a lock. An injector
+//! first changes the SPI's word, then marks the word in `dirty`; the runner first takes `dirty`,
+//! then the words that were marked. Nothing is lost: if the runner's read of a word misses an
+//! injector's change, then the injector's mark is not among those the runner took (had it been,
+//! taking it would have acquired what the injector released before, the change included), so it
+//! is still in `dirty` and the next `collect` finds it. Taking a word whose change was seen
+//! already is harmless.
+//!
+//! [`SpiState`] is the runner's alone: SPIs that are pending or active and in no list register.
+
+use super::intid::Spi;
+use super::lr::PRIORITY_MASK;
+use sync::{AtomicU8, AtomicU64, Ordering};
+
+/// 64-bit words of a bitmap over all SPIs.
+pub const SPI_WORDS: usize = 16;
+
+/// What other cores have said about a vCPU's SPIs, over the first 64 * `WORDS` of them. At most
+/// 64 words.
+pub struct SpiInbox<const WORDS: usize> {
+    /// Words whose SPIs changed since the runner last looked.
+    dirty: AtomicU64,
+    words: [InboxWord; WORDS],
+}
+
+struct InboxWord {
+    /// Edges not collected yet.
+    edges: AtomicU64,
+    /// Lines that are high.
+    lines: AtomicU64,
+    priority: [AtomicU8; 64],
+}
+
+impl InboxWord {
+    fn new() -> Self {
+        Self {
+            edges: AtomicU64::new(0),
+            lines: AtomicU64::new(0),
+            priority: core::array::from_fn(|_| AtomicU8::new(0)),
+        }
+    }
+}
+
+impl<const WORDS: usize> SpiInbox<WORDS> {
+    /// Nothing pending, all lines low.
+    pub fn new() -> Self {
+        const { assert!(WORDS <= 64, "one bit of `dirty` for each word") };
+        Self {
+            dirty: AtomicU64::new(0),
+            words: core::array::from_fn(|_| InboxWord::new()),
+        }
+    }
+
+    /// Back to the state after `new`. The caller alone reaches the vCPU, and what makes it
+    /// reachable for others publishes these stores.
+    pub fn reset(&self) {
+        self.dirty.store(0, Ordering::Relaxed);
+        for word in &self.words {
+            word.edges.store(0, Ordering::Relaxed);
+            word.lines.store(0, Ordering::Relaxed);
+            for priority in &word.priority {
+                priority.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The SPI becomes pending once.
+    pub fn edge(&self, spi: Spi, priority: u8) {
+        self.change(spi, priority, |word| {
+            // Release: pairs with the Acquire in `collect`; publishes the priority, and what the
+            // injector wrote before for the guest to find.
+            word.edges.fetch_or(spi.bit(), Ordering::Release);
+        });
+    }
+
+    /// The SPI's line goes high.
+    pub fn assert(&self, spi: Spi, priority: u8) {
+        self.change(spi, priority, |word| {
+            // Release: as in `edge`.
+            word.lines.fetch_or(spi.bit(), Ordering::Release);
+        });
+    }
+
+    /// The SPI's line goes low.
+    pub fn deassert(&self, spi: Spi, priority: u8) {
+        self.change(spi, priority, |word| {
+            // Release: as in `edge`.
+            word.lines.fetch_and(!spi.bit(), Ordering::Release);
+        });
+    }
+
+    fn change(&self, spi: Spi, priority: u8, apply: impl FnOnce(&InboxWord)) {
+        let Some(word) = self.words.get(spi.word()) else {
+            return;
+        };
+        if let Some(known) = word.priority.get(spi.place()) {
+            // Relaxed: published by the Release on the word that follows.
+            known.store(priority & PRIORITY_MASK, Ordering::Relaxed);
+        }
+        apply(word);
+        // Release: pairs with the Acquire in `collect`; publishes the change to the word.
+        self.dirty.fetch_or(1 << spi.word(), Ordering::Release);
+    }
+
+    /// The priority that came with the SPI last.
+    pub(super) fn priority(&self, spi: Spi) -> u8 {
+        let priority = self
+            .words
+            .get(spi.word())
+            .and_then(|word| word.priority.get(spi.place()));
+        // Relaxed: the Acquire in `collect` came before; a newer value is as good.
+        priority.map_or(0, |priority| priority.load(Ordering::Relaxed))
+    }
+
+    /// The runner takes over what has changed.
+    pub(super) fn collect(&self, state: &mut SpiState<WORDS>) {
+        // Relaxed: only a hint that there is nothing; a mark that it misses is found by the next
+        // call, and by the call after the fence that goes before waiting.
+        if self.dirty.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        // Acquire: pairs with the Release on `dirty` in `change`; see the file's head.
+        let dirty = self.dirty.swap(0, Ordering::Acquire);
+        for (place, (word, own)) in self.words.iter().zip(&mut state.words).enumerate() {
+            if dirty >> place & 1 != 0 {
+                // Acquire, both: pair with the Release in `edge`, `assert` and `deassert`.
+                own.edges |= word.edges.swap(0, Ordering::Acquire);
+                own.lines = word.lines.load(Ordering::Acquire);
+            }
+        }
+    }
+}
+
+impl<const WORDS: usize> Default for SpiInbox<WORDS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Of 64 SPIs, those that are in each state; none of them is in a list register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SpiWord {
+    /// Became pending by an edge.
+    pub edges: u64,
+    /// Line high when last looked at.
+    pub lines: u64,
+    /// Active.
+    pub active: u64,
+    /// Of the active ones, those whose end is to be told.
+    pub active_by_level: u64,
+    /// Level-triggered ones that the guest ended, not told yet.
+    pub ended: u64,
+}
+
+/// The runner's view of a vCPU's SPIs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpiState<const WORDS: usize> {
+    pub(super) words: [SpiWord; WORDS],
+}
+
+impl<const WORDS: usize> SpiState<WORDS> {
+    /// Nothing pending or active.
+    pub fn new() -> Self {
+        Self {
+            words: [SpiWord::default(); WORDS],
+        }
+    }
+
+    /// The word an SPI is in.
+    pub(super) fn word(&mut self, spi: Spi) -> Option<&mut SpiWord> {
+        self.words.get_mut(spi.word())
+    }
+
+    /// One of the level-triggered SPIs that the guest ended since they were last told.
+    pub(super) fn take_ended(&mut self) -> Option<Spi> {
+        for (place, word) in self.words.iter_mut().enumerate() {
+            let bit = word.ended.trailing_zeros();
+            if bit < u64::BITS {
+                word.ended &= word.ended.wrapping_sub(1);
+                return Spi::at(place, bit);
+            }
+        }
+        None
+    }
+}
+
+impl<const WORDS: usize> Default for SpiState<WORDS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spi(intid: u64) -> Spi {
+        Spi::new(intid).unwrap()
+    }
+
+    #[test]
+    fn an_edge_is_collected_once() {
+        let inbox = SpiInbox::<SPI_WORDS>::new();
+        let mut state = SpiState::new();
+        inbox.edge(spi(1019), 0xA7);
+        inbox.collect(&mut state);
+        assert_eq!(state.words[15].edges, 1 << (987 - 960));
+        assert_eq!(inbox.priority(spi(1019)), 0xA0, "five bits of priority");
+        state.words[15].edges = 0;
+        inbox.collect(&mut state);
+        assert_eq!(state, SpiState::new());
+    }
+
+    #[test]
+    fn a_line_follows_the_last_word() {
+        let inbox = SpiInbox::<SPI_WORDS>::new();
+        let mut state = SpiState::new();
+        inbox.assert(spi(32), 0);
+        inbox.collect(&mut state);
+        assert_eq!(state.words[0].lines, 1);
+        inbox.deassert(spi(32), 0);
+        inbox.collect(&mut state);
+        assert_eq!(state.words[0].lines, 0);
+    }
+
+    #[test]
+    fn a_small_inbox_ignores_what_it_has_no_room_for() {
+        let inbox = SpiInbox::<1>::new();
+        let mut state = SpiState::new();
+        inbox.edge(spi(96), 0);
+        inbox.collect(&mut state);
+        assert_eq!(state, SpiState::new());
+        assert_eq!(inbox.priority(spi(96)), 0);
+    }
+
+    #[test]
+    fn ended_spis_come_one_by_one() {
+        let mut state = SpiState::<SPI_WORDS>::new();
+        state.words[0].ended = 0b101;
+        state.words[2].ended = 1;
+        let told = core::array::from_fn(|_| state.take_ended().map(Spi::raw));
+        assert_eq!(told, [Some(32), Some(34), Some(160), None]);
+    }
+}

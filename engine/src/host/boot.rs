@@ -1,0 +1,43 @@
+//! The host's stage-2 as it stands when the host starts: all RAM that is not the engine's, identity
+//! mapped in the largest blocks.
+//!
+//! Runs before a second core is up and before the host runs, so no flush is needed. Devices are
+//! mapped when the host touches them.
+
+use crate::engine::PageRun;
+use crate::memory::pool::PagePool;
+use crate::platform::{Barrier, Platform};
+use crate::stage2::descriptor::{Access, LAST_LEVEL, LeafBits, Memory, pages_of};
+use crate::stage2::{MapError, Stage2};
+use core::ops::Deref;
+use ownership::{Ipa, Pfn};
+use percpu::CpuId;
+use sync::AtomicU64;
+
+/// Largest blocks: 1 GiB.
+const TOP_BLOCK_LEVEL: u8 = 1;
+
+/// Maps a run of RAM for the host.
+pub fn map_ram<P: Platform, S: Deref<Target = [AtomicU64]>>(
+    platform: &P,
+    cpu: CpuId,
+    pool: &PagePool<S>,
+    host: Stage2,
+    run: PageRun,
+) -> Result<(), MapError> {
+    let bits =
+        LeafBits::new(Memory::Normal, Access::ALL, platform.features().force_write_back);
+    let end = run.first.raw() + run.pages;
+    let mut page = run.first.raw();
+    while page < end {
+        let fits = |level: &u8| {
+            page.is_multiple_of(pages_of(*level)) && pages_of(*level) <= end - page
+        };
+        let level = (TOP_BLOCK_LEVEL..=LAST_LEVEL).find(fits).unwrap_or(LAST_LEVEL);
+        let at = host.take_entry(platform, cpu, pool, Ipa::from_raw(page << 12), level)?;
+        platform.store_entry(cpu, at, bits.leaf(Pfn::from_raw(page), level));
+        page += pages_of(level);
+    }
+    platform.barrier(cpu, Barrier::DsbIsh);
+    Ok(())
+}

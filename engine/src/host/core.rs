@@ -1,0 +1,93 @@
+//! One core of the host: parked at EL2, being released, or running.
+//!
+//! Invariants: `Off -> Releasing` is won by one CPU_ON, which alone writes the entry and then
+//! publishes `Released`; the core itself takes `Released -> On`, reading the entry after. Nobody
+//! else writes.
+
+use crate::trap::psci::PowerState;
+use sync::{AtomicU64, Ordering};
+
+const OFF: u64 = 0;
+const RELEASING: u64 = 1;
+const RELEASED: u64 = 2;
+const ON: u64 = 3;
+
+/// A host core.
+#[derive(Default)]
+pub struct HostCore {
+    state: AtomicU64,
+    entry: AtomicU64,
+    context: AtomicU64,
+    mpidr: AtomicU64,
+}
+
+impl HostCore {
+    /// A core that is off, with its affinity.
+    pub fn new(mpidr: u64) -> Self {
+        let core = Self::default();
+        // Relaxed: published by the core's bring-up.
+        core.mpidr.store(mpidr, Ordering::Relaxed);
+        core
+    }
+
+    /// Its affinity fields.
+    pub fn mpidr(&self) -> u64 {
+        // Relaxed: constant since before other cores were up.
+        self.mpidr.load(Ordering::Relaxed)
+    }
+
+    /// As PSCI sees it.
+    pub fn power(&self) -> PowerState {
+        // Relaxed: a snapshot for AFFINITY_INFO.
+        match self.state.load(Ordering::Relaxed) {
+            OFF => PowerState::Off,
+            ON => PowerState::On,
+            _ => PowerState::OnPending,
+        }
+    }
+
+    /// Marks the boot core, which runs the host without being released.
+    pub fn set_on(&self) {
+        // Relaxed: before any other core runs the host.
+        self.state.store(ON, Ordering::Relaxed);
+    }
+
+    /// CPU_ON: wins the core if it is off and says where it starts.
+    pub(crate) fn release(&self, entry: u64, context: u64) -> Result<(), PowerState> {
+        // Acquire: pairs with the Release of `turn_off`: the core is done with the old entry.
+        let won = self.state.compare_exchange(
+            OFF,
+            RELEASING,
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        );
+        match won {
+            Ok(_) => {
+                // Relaxed, both: published by the store below.
+                self.entry.store(entry, Ordering::Relaxed);
+                self.context.store(context, Ordering::Relaxed);
+                // Release: pairs with the Acquire in `take_release`.
+                self.state.store(RELEASED, Ordering::Release);
+                Ok(())
+            }
+            Err(ON) => Err(PowerState::On),
+            Err(_) => Err(PowerState::OnPending),
+        }
+    }
+
+    /// On the parked core itself: where to start and with which x0, if it was released.
+    pub fn take_release(&self) -> Option<(u64, u64)> {
+        // Acquire: pairs with the Release in `release`.
+        self.state
+            .compare_exchange(RELEASED, ON, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        // Relaxed, both: ordered by the Acquire above.
+        Some((self.entry.load(Ordering::Relaxed), self.context.load(Ordering::Relaxed)))
+    }
+
+    /// CPU_OFF, on the core itself.
+    pub(crate) fn turn_off(&self) {
+        // Release: pairs with the Acquire in `release`.
+        self.state.store(OFF, Ordering::Release);
+    }
+}

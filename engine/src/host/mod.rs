@@ -1,0 +1,17 @@
+//! The demoted host: what its traps mean and what it is answered.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `trap` | one exit of the host to its consequence |
+//! | `fault` | stage-2 faults: its own memory, device frames that the engine guards, everything else |
+//! | `psci` | its PSCI calls: cores parked at EL2 |
+//! | `boot` | its stage-2 at the start |
+//! | `core` | the state of one of its cores |
+
+pub mod boot;
+pub mod core;
+pub mod fault;
+mod psci;
+mod trap;
+
+pub use trap::Next;

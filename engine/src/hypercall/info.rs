@@ -1,0 +1,100 @@
+//! Calls that tell: ENGINE_INFO, PAGE_INFO, PAGE_CENSUS, TRACE_READ, STATS_READ; and the doorbell.
+//!
+//! Invariants: nothing here changes a page or a VM; of pages that are not the host's only totals
+//! are told.
+
+use super::arguments::pages;
+use super::{Answer, Outcome};
+use crate::engine::Engine;
+use crate::platform::Platform;
+use abi::{
+    ARGUMENT_REGISTERS, EngineDoorbellArgs, EngineInfoArgs, InfoIndex, PageCensusArgs, PageClass,
+    PageInfoArgs, StatsReadArgs, Status, TraceReadArgs, limit,
+};
+use ownership::{Owner, Pa, State};
+use percpu::CpuToken;
+
+/// How far ENGINE_INFO counts free pages: enough to decide on a donation, and bounded.
+const FREE_PAGES_COUNTED: u64 = 4096;
+
+impl<P: Platform> Engine<P> {
+    pub(super) fn call_engine_info(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let index = InfoIndex::from_raw(EngineInfoArgs::from_registers(x).index);
+        let value = match index.ok_or(Status::OutOfRange)? {
+            InfoIndex::Version => {
+                u64::from(abi::VERSION_MAJOR) << 16 | u64::from(abi::VERSION_MINOR)
+            }
+            InfoIndex::Features => 0,
+            InfoIndex::Cpus => self.cpus() as u64,
+            InfoIndex::PageWords => self.parts.pages.len() as u64,
+            InfoIndex::MaxVms => self.parts.vms.len() as u64,
+            InfoIndex::MaxVcpus => self.parts.vcpus.len() as u64,
+            InfoIndex::IpaBits => u64::from(self.parts.host.geometry().ipa_bits),
+            InfoIndex::FreePages => self.parts.pool.free_up_to(FREE_PAGES_COUNTED),
+            InfoIndex::ThisCpu => u64::from(cpu.id().raw()),
+            InfoIndex::RamBase => self.parts.pages.base().pa().raw(),
+        };
+        Ok(Answer::with(&[value]))
+    }
+
+    pub(super) fn call_engine_doorbell(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+        let sgi = EngineDoorbellArgs::from_registers(x).sgi;
+        let sgi = u8::try_from(sgi).ok().filter(|sgi| *sgi < 16).ok_or(Status::OutOfRange)?;
+        self.set_doorbell(sgi);
+        Ok(Answer::DONE)
+    }
+
+    pub(super) fn call_page_info(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+        let page = Pa::from_raw(PageInfoArgs::from_registers(x).pa).pfn();
+        let state = self.parts.pages.state(page).ok_or(Status::OutOfRange)?;
+        let (class, count) = match state {
+            State::Owned(Owner::Host) => (PageClass::Host, 0),
+            State::HostFixed => (PageClass::HostFixed, 0),
+            State::Shared { owner: Owner::Host, count, .. } => (PageClass::Lent, count),
+            State::Shared { borrower: Owner::Host, .. } => (PageClass::SharedByVm, 0),
+            _ => (PageClass::NotYours, 0),
+        };
+        Ok(Answer::with(&[class.raw(), u64::from(count)]))
+    }
+
+    pub(super) fn call_page_census(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+        let PageCensusArgs { first, n } = PageCensusArgs::from_registers(x);
+        let n = pages(n, limit::CENSUS_PAGES)?;
+        let seen = n.min((self.parts.pages.len() as u64).saturating_sub(first));
+        if seen == 0 {
+            return Ok(Answer::with(&[0]));
+        }
+        let page = self.parts.pages.base().checked_add(first).ok_or(Status::OutOfRange)?;
+        let census =
+            self.parts.pages.count(page, seen as usize).map_err(|_| Status::OutOfRange)?;
+        Ok(Answer::with(&[
+            seen,
+            census.reserved as u64,
+            census.host as u64,
+            census.host_fixed as u64,
+            census.engine as u64,
+            census.vm as u64,
+            census.shared as u64,
+            census.claimed as u64,
+            census.poisoned as u64,
+        ]))
+    }
+
+    pub(super) fn call_trace_read(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+        let TraceReadArgs { cpu, sequence } = TraceReadArgs::from_registers(x);
+        let ring = usize::try_from(cpu).ok().and_then(|cpu| self.parts.rings.get(cpu));
+        let record = ring.ok_or(Status::OutOfRange)?.read(sequence).ok_or(Status::OutOfRange)?;
+        Ok(Answer::with(&[record.sequence, record.event, record.time]))
+    }
+
+    pub(super) fn call_stats_read(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+        let StatsReadArgs { cpu, index } = StatsReadArgs::from_registers(x);
+        let cpu = self.cpu(cpu).ok_or(Status::OutOfRange)?;
+        let value = self.counters(cpu).and_then(|counters| counters.read(index));
+        Ok(Answer::with(&[value.ok_or(Status::OutOfRange)?]))
+    }
+}

@@ -1,0 +1,168 @@
+//! Memory calls: argument checks, the VM's pin and phase, then the operation of `memory`.
+
+use super::arguments::{access, ipa, page, pages, run};
+use super::{Answer, Outcome};
+use crate::engine::Engine;
+use crate::memory::Batch;
+use crate::memory::donate::ListEntry;
+use crate::platform::Platform;
+use crate::vm::PinnedVm;
+use crate::vm::life::Phase;
+use abi::{
+    ARGUMENT_REGISTERS, EngineDonateArgs, EngineReclaimArgs, PagePoisonArgs, RESULT_REGISTERS,
+    Status, VmHandle, VmLendArgs, VmMapArgs, VmMapListArgs, VmUnlendArgs, limit,
+};
+use ownership::{Granule, Ipa, Op, Owner, PAGE_SIZE, Pfn, State};
+use percpu::CpuToken;
+
+/// Bits of a VM_MAP_LIST entry's second word that are rights; the rest is the IPA.
+const LIST_RIGHTS: u64 = PAGE_SIZE - 1;
+
+impl<P: Platform> Engine<P> {
+    /// Pins a VM that pages may be added to or taken from.
+    fn pin_for_memory(&self, cpu: &CpuToken, vm: VmHandle) -> Result<PinnedVm<'_>, Status> {
+        let pinned = self.pin_vm(cpu, vm)?;
+        match pinned.phase {
+            Phase::Building | Phase::Running => Ok(pinned),
+            _ => Err(Status::BadState),
+        }
+    }
+
+    /// Refuses at once, without splitting anything, what is plainly not the host's to give.
+    fn check_is_host_ram(&self, page: Pfn) -> Result<(), Status> {
+        match self.parts.pages.state(page) {
+            None | Some(State::Reserved | State::HostFixed) => Err(Status::NotRam),
+            Some(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn call_vm_map(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let VmMapArgs { vm, pa, ipa: at, n, attrs } = VmMapArgs::from_registers(x);
+        let n = pages(n, limit::MAP_PAGES)?;
+        let first = run(pa, n)?;
+        let at = ipa(at, n, self.parts.host.geometry())?;
+        let access = access(attrs)?;
+        let pinned = self.pin_for_memory(cpu, vm)?;
+        if !pinned.vm.ram_holds(at.page(), n) {
+            return Err(Status::OutOfRange);
+        }
+        self.check_is_host_ram(first)?;
+        Ok(self.map_run(cpu, &pinned, first, at, n, access).into())
+    }
+
+    pub(super) fn call_vm_map_list(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let VmMapListArgs { vm, list, n } = VmMapListArgs::from_registers(x);
+        let n = pages(n, limit::MAP_LIST_PAGES)?;
+        let list = page(list)?;
+        let pinned = self.pin_for_memory(cpu, vm)?;
+        let words = self.copy_list(cpu, list)?;
+        let geometry = self.parts.host.geometry();
+        let entries = words.chunks_exact(2).take(n as usize).map(|pair| {
+            let (pa, target) = (pair[0], pair[1]);
+            let at = ipa(target & !LIST_RIGHTS, 1, geometry)?;
+            let access = access(target & LIST_RIGHTS)?;
+            let page = page(pa)?;
+            if !pinned.vm.ram_holds(at.page(), 1) {
+                return Err(Status::OutOfRange);
+            }
+            self.check_is_host_ram(page)?;
+            Ok(ListEntry { page, ipa: at, access })
+        });
+        Ok(self.map_list(cpu, &pinned, entries).into())
+    }
+
+    /// Copies the host's list once, under the page's claim: what is checked is what is used.
+    fn copy_list(&self, cpu: &CpuToken, list: Pfn) -> Result<[u64; 512], Status> {
+        let claim = self
+            .parts
+            .pages
+            .claim(Granule::page(list), Op::ReadList, cpu.id().raw(), |state| {
+                state == State::Owned(Owner::Host)
+            })
+            .map_err(crate::memory::status_of_refusal)?;
+        let mut words = [0; 512];
+        self.parts.platform.read_page(cpu.id(), list, &mut words);
+        claim.release();
+        Ok(words)
+    }
+
+    pub(super) fn call_vm_lend(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let VmLendArgs { vm, pa, ipa: at, n, attrs } = VmLendArgs::from_registers(x);
+        let n = pages(n, limit::MAP_PAGES)?;
+        let first = run(pa, n)?;
+        let at = ipa(at, n, self.parts.host.geometry())?;
+        let access = access(attrs)?;
+        let pinned = self.pin_for_memory(cpu, vm)?;
+        if !pinned.vm.ram_holds(at.page(), n) {
+            return Err(Status::OutOfRange);
+        }
+        Ok(self.lend_run(cpu, &pinned, first, at, n, access).into())
+    }
+
+    pub(super) fn call_vm_unlend(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let VmUnlendArgs { vm, ipa: at, n } = VmUnlendArgs::from_registers(x);
+        let n = pages(n, limit::MAP_PAGES)?;
+        let at: Ipa = ipa(at, n, self.parts.host.geometry())?;
+        let pinned = self.pin_for_memory(cpu, vm)?;
+        if !pinned.vm.ram_holds(at.page(), n) {
+            return Err(Status::OutOfRange);
+        }
+        Ok(self.unlend_run(cpu, &pinned, at, n).into())
+    }
+
+    pub(super) fn call_engine_donate(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let EngineDonateArgs { pa, n } = EngineDonateArgs::from_registers(x);
+        let n = pages(n, limit::MAP_PAGES)?;
+        let first = run(pa, n)?;
+        self.check_is_host_ram(first)?;
+        let batch: Batch = self.donate_to_engine(cpu, first, n);
+        Ok(batch.into())
+    }
+
+    pub(super) fn call_engine_reclaim(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let max = EngineReclaimArgs::from_registers(x).max;
+        let max = pages(max, limit::ENGINE_RECLAIM_PAGES)?;
+        let home = self.reclaim_from_engine(cpu, max as usize);
+        let mut results = [0; RESULT_REGISTERS];
+        results[0] = home.len() as u64;
+        for (register, page) in results[1..].iter_mut().zip(&home) {
+            *register = page.pa().raw();
+        }
+        Ok(Answer::with(&results))
+    }
+
+    pub(super) fn call_page_poison(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let page = page(PagePoisonArgs::from_registers(x).pa)?;
+        self.check_is_host_ram(page)?;
+        self.poison(cpu, page)?;
+        Ok(Answer::DONE)
+    }
+}

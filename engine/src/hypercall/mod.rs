@@ -1,0 +1,129 @@
+//! The host's calls: from registers to one operation and back.
+//!
+//! `Registers in -> Call -> argument checks that need no shared state -> the operation -> Answer`.
+//! Invariants: every register value is untrusted until its check; an answer of the engine's own
+//! calls zeroes every result register it does not use, so that nothing of the engine's is left in
+//! them; unknown and standard calls leave x4–x17 as they were (SMCCC 1.2, DEN0028 2.6).
+
+mod arguments;
+mod core;
+mod info;
+mod memory;
+mod vcpu;
+mod vm;
+
+use crate::engine::Engine;
+use crate::memory::Batch;
+use crate::platform::Platform;
+use crate::trace::Event;
+use abi::{ARGUMENT_REGISTERS, Call, RESULT_REGISTERS, Status, smccc};
+use percpu::CpuToken;
+
+/// What a call returns: x0, then x1 and up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Answer {
+    status: Status,
+    results: [u64; RESULT_REGISTERS],
+}
+
+impl Answer {
+    /// Done, with nothing to tell.
+    const DONE: Self = Self { status: Status::Success, results: [0; RESULT_REGISTERS] };
+
+    /// Done, with these results.
+    fn with(values: &[u64]) -> Self {
+        let mut results = [0; RESULT_REGISTERS];
+        for (register, value) in results.iter_mut().zip(values) {
+            *register = *value;
+        }
+        Self { status: Status::Success, results }
+    }
+}
+
+impl From<Status> for Answer {
+    fn from(status: Status) -> Self {
+        Self { status, ..Self::DONE }
+    }
+}
+
+impl From<Batch> for Answer {
+    /// A batch that did nothing is refused with its reason; one that did something succeeded.
+    fn from(batch: Batch) -> Self {
+        if batch.done == 0 {
+            return batch.reason.into();
+        }
+        Self::with(&[batch.done, batch.reason.raw() as u64])
+    }
+}
+
+/// The result of an operation that may be refused.
+type Outcome = Result<Answer, Status>;
+
+impl<P: Platform> Engine<P> {
+    /// Answers `HVC #imm` of the host with x0–x17 in `x`.
+    pub fn hypercall(&self, cpu: &mut CpuToken, imm: u16, x: &mut [u64; 18]) {
+        // DEN0028 2.9: other immediates are reserved; x0 is 32 bits of function identifier.
+        let function = x[0] & 0xffff_ffff;
+        let call = if imm == 0 { Call::from_function_id(function) } else { None };
+        let Some(call) = call else {
+            self.standard_call(imm, function, x);
+            return;
+        };
+        let mut arguments = [0; ARGUMENT_REGISTERS];
+        arguments.copy_from_slice(&x[1..=ARGUMENT_REGISTERS]);
+        let answer = self.dispatch(cpu, call, &arguments).unwrap_or_else(Answer::from);
+        x[0] = answer.status.raw() as u64;
+        x[1..].copy_from_slice(&answer.results);
+        if let Some(counters) = self.counters(cpu.id()) {
+            counters.add_call(call, answer.status != Status::Success);
+        }
+        let status = answer.status.raw() as u64 & 0xffff;
+        self.trace(cpu, Event::Call, call.number() << 32 | status);
+    }
+
+    /// SMCCC discovery towards the host; everything else is not supported.
+    fn standard_call(&self, imm: u16, function: u64, x: &mut [u64; 18]) {
+        match (imm, function) {
+            (0, smccc::VERSION) => x[0] = smccc::VERSION_1_2,
+            (0, smccc::VENDOR_HYP_CALL_UID) => {
+                for (register, word) in x.iter_mut().zip(abi::CALL_UID) {
+                    *register = u64::from(word);
+                }
+            }
+            _ => x[0] = smccc::NOT_SUPPORTED as u64,
+        }
+    }
+
+    fn dispatch(
+        &self,
+        cpu: &mut CpuToken,
+        call: Call,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        match call {
+            Call::EngineInfo => self.call_engine_info(cpu, x),
+            Call::EngineDoorbell => self.call_engine_doorbell(x),
+            Call::EngineDonate => self.call_engine_donate(cpu, x),
+            Call::EngineReclaim => self.call_engine_reclaim(cpu, x),
+            Call::VmCreate => self.call_vm_create(cpu, x),
+            Call::VmMap => self.call_vm_map(cpu, x),
+            Call::VmMapList => self.call_vm_map_list(cpu, x),
+            Call::VmLend => self.call_vm_lend(cpu, x),
+            Call::VmUnlend => self.call_vm_unlend(cpu, x),
+            Call::VmStart => self.call_vm_start(cpu, x),
+            Call::VmDestroy => self.call_vm_destroy(cpu, x),
+            Call::VmReclaim => self.call_vm_reclaim(cpu, x),
+            Call::VcpuCreate => self.call_vcpu_create(cpu, x),
+            Call::VcpuEnqueue => self.call_vcpu_enqueue(cpu, x),
+            Call::VcpuDequeue => self.call_vcpu_dequeue(cpu, x),
+            Call::CpuRun => self.call_cpu_run(cpu, x),
+            Call::VcpuRespond => self.call_vcpu_respond(cpu, x),
+            Call::VcpuInject => self.call_vcpu_inject(cpu, x),
+            Call::PageInfo => self.call_page_info(x),
+            Call::PagePoison => self.call_page_poison(cpu, x),
+            Call::PageCensus => self.call_page_census(x),
+            Call::TraceRead => self.call_trace_read(x),
+            Call::StatsRead => self.call_stats_read(x),
+        }
+    }
+}

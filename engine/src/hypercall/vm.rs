@@ -1,0 +1,187 @@
+//! The life of VMs: VM_CREATE, VM_START, VM_DESTROY, VM_RECLAIM.
+
+use super::arguments::pages;
+use super::{Answer, Outcome};
+use crate::engine::Engine;
+use crate::platform::Platform;
+use crate::trace::Event;
+use crate::vm::life::Phase;
+use crate::vm::{Plan, REDISTRIBUTOR_PAGES, RamRange};
+use abi::{
+    ARGUMENT_REGISTERS, Status, VmCreateArgs, VmDestroyArgs, VmHandle, VmReclaimArgs, VmShape,
+    VmStartArgs, limit,
+};
+use ownership::{PAGE_SIZE, Pfn, VmSlot};
+use percpu::CpuToken;
+
+/// Narrowest IPA a VM may have.
+const MIN_IPA_BITS: u16 = 32;
+/// Redistributor frames are 64 KiB-aligned (IHI0069 12.10).
+const GICR_ALIGNMENT: u64 = 1 << 16;
+/// Pages tried as the first of a concatenated root, where the geometry needs one.
+const ROOT_TRIES: usize = 32;
+
+impl<P: Platform> Engine<P> {
+    pub(crate) fn trace_phase(&self, cpu: &CpuToken, slot: VmSlot, phase: Phase) {
+        self.trace(cpu, Event::Phase, u64::from(slot.raw()) << 32 | phase as u64);
+    }
+
+    pub(super) fn call_vm_create(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let arguments = VmCreateArgs::from_registers(x);
+        let plan = self.check_plan(&arguments)?;
+        for (index, vm) in self.parts.vms.iter().enumerate() {
+            let Some(slot) = u16::try_from(index).ok().and_then(VmSlot::new) else { break };
+            let Some(generation) = vm.begin() else { continue };
+            let Some(root) = self.take_root(cpu) else {
+                let _ = vm.life.advance(generation, Phase::Creating, Phase::Free);
+                return Err(Status::NoMemory);
+            };
+            let counter = self.parts.platform.counter(cpu.id());
+            vm.fill(&Plan { root, ..plan }, counter);
+            // Walkers of any core may use the root once a vCPU runs; its zeroes come first.
+            self.parts.platform.barrier(cpu.id(), crate::platform::Barrier::DsbIshst);
+            let _ = vm.life.advance(generation, Phase::Creating, Phase::Building);
+            self.trace_phase(cpu, slot, Phase::Building);
+            return Ok(Answer::with(&[VmHandle::new(slot.raw(), generation).raw()]));
+        }
+        Err(Status::Limit)
+    }
+
+    /// Checks a VM's shape; the root is still to come.
+    fn check_plan(&self, arguments: &VmCreateArgs) -> Result<Plan, Status> {
+        let shape = VmShape::from_raw(arguments.shape).ok_or(Status::OutOfRange)?;
+        let widest = u16::from(self.parts.host.geometry().ipa_bits);
+        let vcpus = usize::from(shape.vcpus);
+        if vcpus == 0
+            || vcpus > limit::VCPUS_PER_VM
+            || !(MIN_IPA_BITS..=widest).contains(&shape.ipa_bits)
+        {
+            return Err(Status::OutOfRange);
+        }
+        let range = |base: u64, size: u64| {
+            if !base.is_multiple_of(PAGE_SIZE) || !size.is_multiple_of(PAGE_SIZE) {
+                return Err(Status::Unaligned);
+            }
+            match base.checked_add(size) {
+                Some(end) if end <= 1 << shape.ipa_bits => {}
+                _ => return Err(Status::OutOfRange),
+            }
+            Ok(RamRange { first: base / PAGE_SIZE, pages: size / PAGE_SIZE })
+        };
+        let ram0 = range(arguments.ram0, arguments.ram0_size)?;
+        let ram1 = range(arguments.ram1, arguments.ram1_size)?;
+        if !arguments.gicr.is_multiple_of(GICR_ALIGNMENT) {
+            return Err(Status::Unaligned);
+        }
+        let gicr = range(arguments.gicr, shape.vcpus as u64 * REDISTRIBUTOR_PAGES * PAGE_SIZE)?;
+        if ram0.pages == 0
+            || ram0.overlaps(ram1)
+            || gicr.overlaps(ram0)
+            || gicr.overlaps(ram1)
+        {
+            return Err(Status::OutOfRange);
+        }
+        // In ascending order, as VM_RECLAIM's cursor goes.
+        let ram = if ram1.pages != 0 && ram1.first < ram0.first {
+            [ram1, ram0]
+        } else {
+            [ram0, ram1]
+        };
+        Ok(Plan { root: Pfn::from_raw(0), ram, gicr: gicr.first, vcpu_limit: shape.vcpus })
+    }
+
+    /// Takes the zeroed page or pages of a stage-2 root: contiguous and aligned to their number.
+    fn take_root(&self, cpu: &CpuToken) -> Option<Pfn> {
+        let pool = &self.parts.pool;
+        let pages = u64::from(self.parts.host.geometry().root_pages);
+        let mut passed = heapless::Vec::<Pfn, ROOT_TRIES>::new();
+        let mut root = None;
+        while root.is_none() && !passed.is_full() {
+            let Some(page) = pool.take(cpu.id().index()) else { break };
+            let base = Pfn::from_raw(page.raw() & !(pages - 1));
+            let others = (0..pages).map(|index| Pfn::from_raw(base.raw() + index));
+            let mut taken = heapless::Vec::<Pfn, 16>::new();
+            let complete = others.filter(|other| *other != page).all(|other| {
+                let got = pool.take_exact(other);
+                if got {
+                    let _ = taken.push(other);
+                }
+                got
+            });
+            if complete {
+                root = Some(base);
+            } else {
+                for other in taken {
+                    pool.put(other);
+                }
+                let _ = passed.push(page);
+            }
+        }
+        for page in passed {
+            pool.put(page);
+        }
+        let root = root?;
+        for index in 0..pages {
+            self.parts.platform.clear_table(cpu.id(), Pfn::from_raw(root.raw() + index));
+        }
+        Some(root)
+    }
+
+    pub(super) fn call_vm_start(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let pinned = self.pin_vm(cpu, VmStartArgs::from_registers(x).vm)?;
+        let life = &pinned.vm.life;
+        match life.advance(pinned.generation, Phase::Building, Phase::Sealing) {
+            Ok(()) | Err(Phase::Sealing) => {}
+            Err(_) => return Err(Status::BadState),
+        }
+        // A builder that read `Building` shows its pin by now, or sees `Sealing`.
+        #[cfg(not(mutant = "start-ignore-pins"))]
+        if self.pinned_elsewhere(cpu, pinned.slot).0 != 0 {
+            return Err(Status::Busy);
+        }
+        match life.advance(pinned.generation, Phase::Sealing, Phase::Running) {
+            Ok(()) => {
+                self.trace_phase(cpu, pinned.slot, Phase::Running);
+                Ok(Answer::DONE)
+            }
+            Err(_) => Err(Status::BadState),
+        }
+    }
+
+    pub(super) fn call_vm_destroy(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let pinned = self.pin_vm(cpu, VmDestroyArgs::from_registers(x).vm)?;
+        match pinned.vm.life.condemn(pinned.generation) {
+            Ok(()) => self.trace_phase(cpu, pinned.slot, Phase::Dying),
+            Err(Phase::Dying | Phase::Flushing | Phase::Reclaiming) => {}
+            Err(_) => return Err(Status::BadHandle),
+        }
+        let (inside, one) = self.pinned_elsewhere(cpu, pinned.slot);
+        if inside != 0 {
+            self.kick_pinned(cpu, pinned.slot);
+        }
+        Ok(Answer::with(&[inside as u64, one.map_or(0, |cpu| u64::from(cpu.raw()))]))
+    }
+
+    pub(super) fn call_vm_reclaim(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
+        let VmReclaimArgs { vm, max } = VmReclaimArgs::from_registers(x);
+        let max = pages(max, limit::RECLAIM_PAGES)?;
+        let reclaimed = self.reclaim_vm(cpu, vm, max)?;
+        Ok(Answer::with(&[reclaimed.pages, u64::from(reclaimed.finished)]))
+    }
+}

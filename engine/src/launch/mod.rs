@@ -1,0 +1,277 @@
+//! From `smp_boot`'s hand-over to a running engine: storage, first page states, the host's stage-2.
+//!
+//! Runs on the boot core alone. Whatever goes wrong ends in one line and a power-off.
+
+pub mod archive;
+pub mod host_image;
+pub mod pages;
+mod storage;
+
+use arch::{HostRegime, Metal, MetalCpu, SpareTables};
+use core::sync::atomic::AtomicBool;
+use engine::engine::{CoreState, Engine, Parts};
+use engine::host::boot::map_ram;
+use engine::host::core::HostCore;
+use engine::host::fault::GuardedFrames;
+use engine::memory::page_set::PageSet;
+use engine::memory::pool::PagePool;
+use engine::memory::tlb::Regime;
+use engine::platform::Platform;
+use engine::stage2::{Geometry, Stage2};
+use engine::stats::Counters;
+use engine::trace::Ring;
+use engine::trap::guest_call::Firmware;
+use engine::vcpu::context::{GuestMachine, HostFrame};
+use engine::vcpu::slot::VcpuSlot;
+use engine::vm::{HOST_VMID, Vm};
+use engine::{arch, vcpu};
+use host_image::HostError;
+use ownership::{PageTable, Pa};
+use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
+use smp_boot::{Boot, BootError, MachineInfo, PaRange};
+use storage::{make, make_one};
+use sync::AtomicU64;
+
+/// The engine on metal.
+pub type MetalEngine = Engine<Metal>;
+
+const PAGE: u64 = 4096;
+/// Pages of the pool: a 256th of RAM, within these bounds.
+const POOL_MIN: u64 = 1024;
+const POOL_MAX: u64 = 65536;
+/// Stage-1 tables to map donated pages with: one per 2 MiB of donated RAM at worst.
+const SPARE_TABLES: usize = 64;
+
+/// vCPU slots for a machine.
+fn vcpu_slots(machine: &MachineInfo) -> usize {
+    (machine.cpus.len() * 8).clamp(256, percpu::MAX_VCPUS)
+}
+
+fn pool_pages(machine: &MachineInfo) -> u64 {
+    (machine.ram_bytes() / PAGE / 256).clamp(POOL_MIN, POOL_MAX)
+}
+
+/// Bytes that the engine's objects and its pool take.
+pub fn memory_needed(machine: &MachineInfo) -> u64 {
+    let span = machine.ram_span().size() / PAGE;
+    let cpus = machine.cpus.len() as u64;
+    let per_cpu = size_of::<Area<CoreState>>()
+        + size_of::<Counters>()
+        + size_of::<Ring>()
+        + size_of::<Mailbox>()
+        + size_of::<MetalCpu>()
+        + size_of::<HostCore>()
+        + size_of::<Padded<AtomicU64>>();
+    let objects = cpus * per_cpu as u64
+        + (vcpu_slots(machine) * size_of::<VcpuSlot>()) as u64
+        + (abi::limit::VMS * size_of::<Vm>()) as u64
+        + size_of::<MetalEngine>() as u64;
+    let words = span * 8 + span / 8 + span / 256;
+    let tables = (SPARE_TABLES as u64 + 16) * PAGE;
+    // Each array is rounded up to whole pages.
+    objects + words + tables + pool_pages(machine) * PAGE + 64 * PAGE
+}
+
+/// An engine that is ready to run, and how its host starts.
+pub struct Launched {
+    /// The engine.
+    pub engine: &'static MetalEngine,
+    /// The host's first frame.
+    pub host: HostFrame,
+}
+
+/// Builds everything. No other core is up yet.
+pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostError> {
+    let machine = boot.machine;
+    let cpu = CpuId::new(0).ok_or(BootError::OutOfBootMemory)?;
+    let engine_memory = [boot.image, boot.region];
+    let host = host_image::place(boot, &engine_memory)?;
+
+    let features = arch::detect();
+    let geometry = Geometry::for_pa_bits(features.pa_bits);
+    let root = take_root(boot, geometry)?;
+    let stage2 = Stage2::new(root, HOST_VMID, geometry);
+    let platform = make_platform(boot, features, stage2.regime(), geometry)?;
+    for page in 0..u64::from(geometry.root_pages) {
+        platform.clear_table(cpu, ownership::Pfn::from_raw(root.raw() + page));
+    }
+
+    let heap = &mut boot.heap;
+    let span = machine.ram_span().pages_around();
+    let base = Pa::from_raw(span.start()).pfn();
+    let pages = (span.size() / PAGE) as usize;
+    let zero = |_| AtomicU64::new(0);
+    let mut table = PageTable::new(base, make(heap, pages, zero)?);
+    let pool = make_pool(boot, base, pages)?;
+
+    pages::settle(&mut table, machine, &engine_memory, |run| {
+        map_ram(&platform, cpu, &pool, stage2, run).map_err(|_| BootError::OutOfBootMemory)
+    })?;
+
+    let heap = &mut boot.heap;
+    let cpus = machine.cpus.len();
+    let parts = Parts {
+        pages: table,
+        pool,
+        host: stage2,
+        vms: make(heap, abi::limit::VMS, |_| Vm::default())?,
+        vcpus: make(heap, vcpu_slots(machine), |_| VcpuSlot::default())?,
+        host_cores: make(heap, cpus, |index| {
+            HostCore::new(machine.cpus.get(index).map_or(0, |mpidr| mpidr.bits()))
+        })?,
+        cores: PerCpu::new(make(heap, cpus, |_| Area::new(CoreState::default()))?),
+        pins: Pins::new(make(heap, cpus, |_| Padded::new(AtomicU64::new(0)))?),
+        queues: RunQueues::new(make(heap, cpus, |_| Mailbox::default())?),
+        counters: make(heap, cpus, |_| Counters::default())?,
+        rings: make(heap, cpus, |_| Ring::default())?,
+        machine: GuestMachine {
+            midr: arch::midr(),
+            ich_vtr: arch::list_registers_type(),
+            id: arch::read_id_registers(),
+        },
+        firmware: ask_firmware(&platform, cpu),
+        guarded: guarded_frames(machine),
+        holes: holes(machine),
+        ram: machine.ram.iter().map(|ram| run_within(*ram)).collect(),
+        platform,
+    };
+    let engine = make_one(heap, Engine::new(parts))?;
+    Ok(Launched { engine, host })
+}
+
+/// The host's root: contiguous, aligned to its size.
+fn take_root<E: smp_boot::Engine>(
+    boot: &mut Boot<E>,
+    geometry: Geometry,
+) -> Result<ownership::Pfn, BootError> {
+    let pages = u64::from(geometry.root_pages);
+    let taken =
+        boot.heap.take_raw(2 * pages as usize - 1).ok_or(BootError::OutOfBootMemory)?;
+    let first = (taken.start() / PAGE).next_multiple_of(pages);
+    Ok(ownership::Pfn::from_raw(first))
+}
+
+fn make_platform<E: smp_boot::Engine>(
+    boot: &mut Boot<E>,
+    features: engine::platform::Features,
+    host: Regime,
+    geometry: Geometry,
+) -> Result<Metal, BootError> {
+    let machine = boot.machine;
+    let mut cores = heapless::Vec::<_, { percpu::MAX_CPUS }>::new();
+    for core in boot.cores() {
+        let _ = cores.push(core);
+    }
+    let heap = &mut boot.heap;
+    let cores = make(heap, cores.len(), |index| {
+        let (mpidr, window) = cores[index];
+        MetalCpu::new(mpidr.bits(), redistributor_of(machine, mpidr.bits()), window)
+    })?;
+    let tables = make(heap, SPARE_TABLES, |_| smp_boot::stage1::Table::new())?;
+    let taken = make(heap, SPARE_TABLES, |_| AtomicBool::new(false))?;
+    let regime = HostRegime { vtcr: geometry.vtcr(features.pa_bits), vttbr: host.vttbr() };
+    let distributor = machine.gic.distributor.start();
+    let spares = SpareTables::new(tables, taken);
+    Ok(Metal::new(cores, features, regime, distributor, boot.stage1, spares))
+}
+
+/// The pool: `pool_pages` pages of the region, and no donated ones yet.
+fn make_pool<E: smp_boot::Engine>(
+    boot: &mut Boot<E>,
+    base: ownership::Pfn,
+    pages: usize,
+) -> Result<PagePool<&'static [AtomicU64]>, BootError> {
+    type Set = PageSet<&'static [AtomicU64]>;
+    let zero = |_| AtomicU64::new(0);
+    let n = pool_pages(boot.machine);
+    let heap = &mut boot.heap;
+    let own = heap.take_raw(n as usize).ok_or(BootError::OutOfBootMemory)?;
+    let (bits, summary) = Set::words_for(n as usize);
+    let first = Pa::from_raw(own.start()).pfn();
+    let own = PageSet::new(first, make(heap, bits, zero)?, make(heap, summary, zero)?);
+    let (bits, summary) = Set::words_for(pages);
+    let donated = PageSet::new(base, make(heap, bits, zero)?, make(heap, summary, zero)?);
+    let pool = PagePool::new(own, donated);
+    for page in 0..n {
+        pool.put(ownership::Pfn::from_raw(first.raw() + page));
+    }
+    Ok(pool)
+}
+
+/// RD_base of the redistributor of the core with these affinity fields, by its GICR_TYPER
+/// (IHI0069 12.11: affinity in bits 63:32, Last in bit 4, VLPIS in bit 1); 0 if there is none.
+fn redistributor_of(machine: &MachineInfo, mpidr: u64) -> u64 {
+    const TYPER: u64 = 8;
+    let affinity = mpidr >> 8 & 0xff00_0000 | mpidr & 0xff_ffff;
+    for region in &machine.gic.redistributors {
+        let mut frame = region.range.start();
+        while frame < region.range.end() {
+            // SAFETY: boot mapped the redistributor regions as devices; GICR_TYPER is read-only.
+            let typer = unsafe { ((frame + TYPER) as usize as *const u64).read_volatile() };
+            if typer >> 32 == affinity {
+                return frame;
+            }
+            if typer & 1 << 4 != 0 {
+                break;
+            }
+            frame += stride_of(region.stride, typer);
+        }
+    }
+    0
+}
+
+fn stride_of(stride: Option<u64>, typer: u64) -> u64 {
+    stride.unwrap_or(if typer & 1 << 1 != 0 { 4 << 16 } else { 2 << 16 })
+}
+
+fn guarded_frames(machine: &MachineInfo) -> heapless::Vec<GuardedFrames, 64> {
+    let regions = machine.gic.redistributors.iter();
+    regions
+        .map(|region| {
+            // SAFETY: as in `redistributor_of`.
+            let typer = unsafe {
+                ((region.range.start() + 8) as usize as *const u64).read_volatile()
+            };
+            GuardedFrames {
+                base: region.range.start(),
+                size: region.range.size(),
+                stride: stride_of(region.stride, typer),
+            }
+        })
+        .collect()
+}
+
+/// What outside RAM is not the host's to map: every frame of a redistributor but SGI_base, and the
+/// ITSs.
+fn holes(machine: &MachineInfo) -> heapless::Vec<engine::engine::PageRun, 96> {
+    machine.gic.its.iter().map(|its| run_within(its.pages_around())).collect()
+}
+
+fn run_within(range: PaRange) -> engine::engine::PageRun {
+    pages::run_of(range.start(), range.end())
+}
+
+/// Asks the firmware once what it offers guests.
+fn ask_firmware(platform: &Metal, cpu: CpuId) -> Firmware {
+    let ask = |function: u64, argument: u64| {
+        let mut x = [0; 18];
+        x[0] = function;
+        x[1] = argument;
+        platform.smc(cpu, &mut x);
+        // SMCCC results are 32-bit signed for these.
+        i64::from(x[0] as u32 as i32)
+    };
+    let version = ask(abi::smccc::VERSION, 0);
+    if version < 0x1_0001 {
+        return Firmware::none();
+    }
+    let feature = |function| ask(abi::smccc::ARCH_FEATURES, function);
+    Firmware {
+        workaround_1: feature(abi::smccc::ARCH_WORKAROUND_1),
+        workaround_2: feature(abi::smccc::ARCH_WORKAROUND_2),
+        workaround_3: feature(abi::smccc::ARCH_WORKAROUND_3),
+        trng: ask(abi::smccc::TRNG_VERSION, 0) >= 0,
+    }
+}
+
+const _: () = assert!(size_of::<vcpu::context::Frame>() == 0x110);

@@ -1,0 +1,59 @@
+//! Who owns each page when the engine starts: the page words' first states.
+//!
+//! Invariant: each page of RAM gets exactly one state: the engine's image and region are
+//! `Owned(Engine)`, what the firmware reserved is `HostFixed`, all else is `Owned(Host)`. What is
+//! not RAM stays `Reserved`.
+
+use core::ops::Deref;
+use engine::engine::PageRun;
+use ownership::{Owner, PageTable, Pa, Pfn, State};
+use smp_boot::{BootError, MachineInfo, PaRange};
+use sync::AtomicU64;
+
+/// Sets the words of all RAM; `host` is told each run that the host may reach.
+pub fn settle<S: Deref<Target = [AtomicU64]>>(
+    table: &mut PageTable<S>,
+    machine: &MachineInfo,
+    engine: &[PaRange],
+    mut host: impl FnMut(PageRun) -> Result<(), BootError>,
+) -> Result<(), BootError> {
+    for ram in &machine.ram {
+        let ram = ram.pages_within();
+        let mut at = ram.start();
+        while at < ram.end() {
+            let (end, state) = piece(at, ram.end(), machine, engine);
+            let run = run_of(at, end);
+            table
+                .boot_set(run.first, run.pages as usize, state)
+                .map_err(|_| BootError::BadNode("RAM ranges overlap"))?;
+            if state != State::Owned(Owner::Engine) {
+                host(run)?;
+            }
+            at = end;
+        }
+    }
+    Ok(())
+}
+
+/// The run of pages from `start` to `end`.
+pub fn run_of(start: u64, end: u64) -> PageRun {
+    let first: Pfn = Pa::from_raw(start).pfn();
+    PageRun { first, pages: (end - start) / 4096 }
+}
+
+/// The longest piece from `at` on that has one state.
+fn piece(at: u64, end: u64, machine: &MachineInfo, engine: &[PaRange]) -> (u64, State) {
+    let engines = engine.iter().map(|range| (*range, State::Owned(Owner::Engine)));
+    let fixed = machine.reserved.iter().map(|range| (*range, State::HostFixed));
+    let mut stop = end;
+    for (range, state) in engines.chain(fixed) {
+        let range = range.pages_around();
+        if range.start() <= at && at < range.end() {
+            return (range.end().min(end), state);
+        }
+        if at < range.start() {
+            stop = stop.min(range.start());
+        }
+    }
+    (stop, State::Owned(Owner::Host))
+}

@@ -1,0 +1,28 @@
+//! Objects in the engine's memory, made once at boot and kept for ever.
+
+use smp_boot::{BootHeap, BootError};
+
+/// Makes `n` objects side by side.
+pub fn make<T>(
+    heap: &mut BootHeap,
+    n: usize,
+    mut object: impl FnMut(usize) -> T,
+) -> Result<&'static [T], BootError> {
+    const { assert!(align_of::<T>() <= 4096) };
+    let bytes = n.checked_mul(size_of::<T>()).ok_or(BootError::OutOfBootMemory)?;
+    let pages = heap.take_raw(bytes.div_ceil(4096)).ok_or(BootError::OutOfBootMemory)?;
+    let first = pages.start() as usize as *mut T;
+    for index in 0..n {
+        // SAFETY: within the pages just taken, which are mapped, page-aligned and nobody else's.
+        unsafe { first.add(index).write(object(index)) };
+    }
+    // SAFETY: the loop wrote all `n` objects; the memory is never taken back.
+    Ok(unsafe { core::slice::from_raw_parts(first, n) })
+}
+
+/// Makes one object.
+pub fn make_one<T>(heap: &mut BootHeap, object: T) -> Result<&'static T, BootError> {
+    let mut object = Some(object);
+    let made = make(heap, 1, |_| object.take())?;
+    made.first().and_then(Option::as_ref).ok_or(BootError::OutOfBootMemory)
+}

@@ -1,0 +1,149 @@
+//! The engine's image: boot, demotion of the host, and each core's loop.
+//!
+//! ```text
+//! smp_boot -> launch -> start the other cores -> banner -> run the host
+//!                           \-> init, park at EL2 until the host's CPU_ON -> run the host
+//! ```
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+mod launch;
+
+#[cfg(target_os = "none")]
+use launch::archive;
+
+#[cfg(target_os = "none")]
+mod metal {
+    use core::panic::PanicInfo;
+
+    use crate::launch::{self, Launched, MetalEngine};
+    use engine::arch;
+    use engine::host::Next;
+    use engine::platform::Platform;
+    use engine::vcpu::context::{Frame, HostFrame};
+    use percpu::{CpuId, CpuToken};
+    use smp_boot::{Boot, CpuBoot, Engine, MachineInfo, PaRange, crash, firmware, println};
+
+    struct Bulkhead;
+
+    smp_boot::entry!(Bulkhead);
+
+    impl Engine for Bulkhead {
+        type Shared = MetalEngine;
+
+        fn vectors() -> u64 {
+            arch::vectors()
+        }
+
+        fn memory_needed(machine: &MachineInfo) -> u64 {
+            launch::memory_needed(machine)
+        }
+
+        fn primary(mut boot: Boot<Self>) -> ! {
+            if let Err(refusal) = arch::check_core() {
+                println!("bulkhead: cannot start: {refusal}");
+                firmware::power_off();
+            }
+            let Launched { engine, host } = match launch::launch(&mut boot) {
+                Ok(launched) => launched,
+                Err(error) => {
+                    println!("bulkhead: cannot start: {error}");
+                    firmware::power_off();
+                }
+            };
+            let (machine, image, region) = (boot.machine, boot.image, boot.region);
+            let started = boot.start_secondaries(engine);
+            for (_, mpidr) in started.missing() {
+                println!("bulkhead: core {mpidr} did not come up");
+            }
+            print_banner(engine, machine, started.up, image, region);
+            let Some(id) = CpuId::new(0) else { firmware::power_off() };
+            if let Some(core) = engine.host_cores().first() {
+                core.set_on();
+            }
+            engine.platform().init_core(id);
+            run(engine, id, host)
+        }
+
+        fn secondary(cpu: CpuBoot, engine: &'static MetalEngine) -> ! {
+            let id = cpu.id();
+            let known = engine.platform().features();
+            let weaker = arch::weakest(known, arch::detect()) != known;
+            if weaker || arch::check_core().is_err() {
+                // Counted as a core that did not come up.
+                firmware::halt();
+            }
+            engine.platform().init_core(id);
+            cpu.arrive();
+            let host = park(engine, id);
+            run(engine, id, host)
+        }
+    }
+
+    /// Version, cores, RAM, pages per state.
+    fn print_banner(
+        engine: &MetalEngine,
+        machine: &MachineInfo,
+        up: usize,
+        image: PaRange,
+        region: PaRange,
+    ) {
+        println!(
+            "bulkhead {}: {up} of {} cores at EL2, {} MiB of RAM, engine at {image} and {region}",
+            env!("CARGO_PKG_VERSION"),
+            machine.cpus.len(),
+            machine.ram_bytes() >> 20,
+        );
+        let pages = engine.pages();
+        if let Ok(census) = pages.count(pages.base(), pages.len()) {
+            println!(
+                "bulkhead: pages: {} reserved, {} host, {} host-fixed, {} engine",
+                census.reserved, census.host, census.host_fixed, census.engine,
+            );
+        }
+    }
+
+    /// A core's loop: the host until it needs the engine, the engine until it is answered.
+    fn run(engine: &'static MetalEngine, id: CpuId, mut host: HostFrame) -> ! {
+        // SAFETY: this function is entered once per core, by its primary or secondary entry, with
+        // interrupts masked, and never returns.
+        let mut cpu = unsafe { CpuToken::new(id) };
+        loop {
+            let exit = engine.platform().run_host(id, &mut host);
+            match engine.host_trap(&mut cpu, &mut host, exit.esr, exit.far, exit.hpfar) {
+                Next::Resume => {}
+                Next::Park => host = park(engine, id),
+                Next::SystemOff => firmware::power_off(),
+                Next::SystemReset => {
+                    let mut x = [0; 18];
+                    x[0] = abi::psci::SYSTEM_RESET;
+                    engine.platform().smc(id, &mut x);
+                    firmware::power_off()
+                }
+            }
+        }
+    }
+
+    /// Waits at EL2 until the host turns this core on.
+    fn park(engine: &'static MetalEngine, id: CpuId) -> HostFrame {
+        loop {
+            engine.platform().park_core(id);
+            let core = engine.host_cores().get(id.index());
+            if let Some((entry, context)) = core.and_then(|core| core.take_release()) {
+                return HostFrame(Frame::new(entry, context));
+            }
+        }
+    }
+
+    #[panic_handler]
+    fn panic(info: &PanicInfo<'_>) -> ! {
+        crash::report_panic(info)
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+fn main() {
+    eprintln!("bulkhead runs on bare metal only; `cargo xtask run` builds and boots it");
+    std::process::exit(1);
+}

@@ -1,0 +1,203 @@
+//! VM_LEND and VM_UNLEND: the host's pages that a VM may use too.
+//!
+//! A lent page stays the host's and stays mapped for it; its word counts how often it is mapped in
+//! the borrower. Invariants: the count equals the number of the borrower's leaves that name the
+//! page, because each leaf appears and vanishes under the page's claim, together with the count; the
+//! page can't be donated while lent, and after VM_UNLEND no TLB of any core has it.
+
+use super::settled;
+use super::{Batch, status_of, status_of_refusal};
+use crate::engine::Engine;
+use crate::memory::runs::Runs;
+use crate::platform::{Barrier, Platform};
+use crate::stage2::{Stage2, ipa_after};
+use crate::stage2::descriptor::{Access, LAST_LEVEL};
+use crate::vm::PinnedVm;
+use abi::Status;
+use heapless::Vec;
+use ownership::{Claim, Granule, Ipa, Op, Owner, Pfn, Refused, State, VmSlot};
+use percpu::CpuToken;
+
+/// Claims held at once while a run is taken back; a longer run is done in slices.
+const SLICE: u64 = 64;
+
+impl<P: Platform> Engine<P> {
+    /// Lends `n` host pages from `first` on to the VM, at `ipa` on.
+    pub(crate) fn lend_run(
+        &self,
+        cpu: &CpuToken,
+        target: &PinnedVm<'_>,
+        first: Pfn,
+        ipa: Ipa,
+        n: u64,
+        access: Access,
+    ) -> Batch {
+        let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
+        for done in 0..n {
+            let page = first.raw().checked_add(done).map(Pfn::from_raw);
+            let at = ipa_after(ipa, done);
+            let (Some(page), Some(at)) = (page, at) else {
+                return Batch { done, reason: Status::OutOfRange };
+            };
+            if let Err(reason) = self.lend_page(cpu, stage2, target.slot, page, at, access) {
+                return Batch { done, reason };
+            }
+        }
+        Batch { done: n, reason: Status::Success }
+    }
+
+    fn lend_page(
+        &self,
+        cpu: &CpuToken,
+        stage2: Stage2,
+        slot: VmSlot,
+        page: Pfn,
+        ipa: Ipa,
+        access: Access,
+    ) -> Result<(), Status> {
+        let platform = &self.parts.platform;
+        let claim = self
+            .parts
+            .pages
+            .claim(Granule::page(page), Op::Lend, cpu.id().raw(), |state| match state {
+                State::Owned(Owner::Host) => true,
+                State::Shared { owner, borrower, count } => {
+                    owner == Owner::Host
+                        && borrower == Owner::Vm(slot)
+                        && count < u16::MAX
+                }
+                _ => false,
+            })
+            .map_err(status_of_refusal)?;
+        let at = stage2
+            .take_entry(platform, cpu.id(), &self.parts.pool, ipa, LAST_LEVEL)
+            .map_err(status_of)?;
+        self.write_back(cpu, page);
+        platform.store_entry(cpu.id(), at, self.ram_bits(access).leaf(page, LAST_LEVEL));
+        platform.barrier(cpu.id(), Barrier::DsbIshst);
+        settled(claim.lend_to(slot));
+        Ok(())
+    }
+
+    /// Takes `n` lent pages from `ipa` on back from the VM.
+    pub(crate) fn unlend_run(
+        &self,
+        cpu: &CpuToken,
+        target: &PinnedVm<'_>,
+        ipa: Ipa,
+        n: u64,
+    ) -> Batch {
+        let mut done = 0;
+        while done < n {
+            let slice = SLICE.min(n - done);
+            let Some(from) = ipa_after(ipa, done) else {
+                return Batch { done, reason: Status::OutOfRange };
+            };
+            let batch = self.unlend_slice(cpu, target, from, slice);
+            done += batch.done;
+            if batch.reason != Status::Success {
+                return Batch { done, reason: batch.reason };
+            }
+        }
+        Batch { done, reason: Status::Success }
+    }
+
+    fn unlend_slice(&self, cpu: &CpuToken, target: &PinnedVm<'_>, ipa: Ipa, n: u64) -> Batch {
+        let platform = &self.parts.platform;
+        let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
+        let mut held: Vec<Claim<'_>, { SLICE as usize }> = Vec::new();
+        let mut runs = Runs::default();
+        let mut reason = Status::Success;
+        for index in 0..n {
+            let Some(ipa) = ipa_after(ipa, index) else { break };
+            let lent_here = |state| {
+                matches!(state, State::Shared { owner: Owner::Host, borrower, .. }
+                    if borrower == Owner::Vm(target.slot))
+            };
+            match self.claim_leaf(cpu, stage2, ipa, Op::Unlend, lent_here) {
+                Ok((claim, found)) => {
+                    platform.store_entry(cpu.id(), found.at, 0);
+                    runs.add(ipa.raw() >> 12);
+                    if held.push(claim).is_err() {
+                        break;
+                    }
+                }
+                Err(refusal) => {
+                    reason = refusal.status_for_unlend();
+                    break;
+                }
+            }
+        }
+        #[cfg(not(mutant = "unlend-no-flush"))]
+        let (flushed, kind) = runs.flush(platform, cpu.id(), stage2.regime());
+        #[cfg(mutant = "unlend-no-flush")]
+        let (flushed, kind) = (super::tlb::nothing_to_flush(stage2.regime()), None);
+        if let Some(kind) = kind {
+            self.count_flush(cpu, kind);
+        }
+        let done = held.len() as u64;
+        for claim in held {
+            settled(claim.unlend(&flushed));
+        }
+        Batch { done, reason }
+    }
+
+    /// The way of every call that starts from an IPA: read the leaf, claim the page it names,
+    /// re-read the leaf; if it changed, the claim rolls back.
+    pub(crate) fn claim_leaf<'t>(
+        &'t self,
+        cpu: &CpuToken,
+        stage2: Stage2,
+        ipa: Ipa,
+        op: Op,
+        accept: impl FnOnce(State) -> bool,
+    ) -> Result<(Claim<'t>, crate::stage2::Found), LeafRefusal> {
+        let platform = &self.parts.platform;
+        let read = || {
+            stage2
+                .walk(platform, cpu.id(), ipa, LAST_LEVEL)
+                .map_err(|_| LeafRefusal::NotMapped)
+        };
+        let found = read()?;
+        if matches!(
+            found.entry,
+            crate::stage2::descriptor::Entry::Reserved
+                | crate::stage2::descriptor::Entry::Splitting
+        ) {
+            return Err(LeafRefusal::Busy);
+        }
+        let page = found.page(ipa).ok_or(LeafRefusal::NotMapped)?;
+        let claim = self.parts.pages.claim(Granule::page(page), op, cpu.id().raw(), accept).map_err(
+            |refused| match refused {
+                Refused::Busy => LeafRefusal::Busy,
+                Refused::Was(_) | Refused::OutOfRange => LeafRefusal::WrongState,
+            },
+        )?;
+        #[cfg(not(mutant = "leaf-no-recheck"))]
+        if read()? != found {
+            return Err(LeafRefusal::Busy);
+        }
+        Ok((claim, found))
+    }
+}
+
+/// Why [`Engine::claim_leaf`] gave nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LeafRefusal {
+    /// No page at this IPA.
+    NotMapped,
+    /// Its page is in another state than asked for.
+    WrongState,
+    /// In transition.
+    Busy,
+}
+
+impl LeafRefusal {
+    const fn status_for_unlend(self) -> Status {
+        match self {
+            Self::NotMapped => Status::NotMapped,
+            Self::WrongState => Status::NotShared,
+            Self::Busy => Status::Busy,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Memory changing hands: the protocol of `docs/memory-model.md`, one file per direction.
+//!
+//! | file | calls |
+//! | --- | --- |
+//! | `donate` | VM_MAP, VM_MAP_LIST: host to VM |
+//! | `lend` | VM_LEND, VM_UNLEND: host's pages that a VM may use too |
+//! | `share` | the guest's MEM_SHARE, MEM_UNSHARE, MEM_RELINQUISH |
+//! | `reclaim` | VM_RECLAIM: a dying VM's pages come home |
+//! | `engine_pages` | ENGINE_DONATE, ENGINE_RECLAIM, PAGE_POISON |
+//! | `host_map` | the host's own stage-2: unmapping what leaves, mapping what it touches |
+//! | `tlb`, `scrub`, `pool` over `page_set` | the tools all of these use |
+
+pub mod donate;
+pub mod engine_pages;
+pub mod host_map;
+pub mod lend;
+pub mod page_set;
+pub mod pool;
+pub mod reclaim;
+pub mod runs;
+pub mod scrub;
+pub mod share;
+pub mod tlb;
+
+use crate::engine::Engine;
+use crate::platform::{Barrier, Platform};
+use crate::stage2::MapError;
+use crate::stage2::descriptor::{Access, LeafBits, Memory};
+use abi::{Counter, Status};
+use ownership::{Claim, Committed, Flushed, Pfn, Refused, Scrubbed};
+use percpu::CpuToken;
+
+/// What a batch did: it commits the prefix that it could have and says why it stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// Pages done.
+    pub done: u64,
+    /// Why not more; `Success` if all were.
+    pub reason: Status,
+}
+
+impl Batch {
+    /// Nothing done, for this reason.
+    pub(crate) const fn refused(reason: Status) -> Self {
+        Self { done: 0, reason }
+    }
+}
+
+/// The status that a refused table entry means for the caller.
+pub(crate) const fn status_of(error: MapError) -> Status {
+    match error {
+        MapError::Occupied => Status::AlreadyMapped,
+        MapError::Busy => Status::Busy,
+        MapError::NoMemory => Status::NoMemory,
+        MapError::OutOfRange => Status::OutOfRange,
+    }
+}
+
+/// The status that a refused claim of a page that should be the caller's means.
+pub(crate) fn status_of_refusal(refused: Refused) -> Status {
+    match refused {
+        Refused::OutOfRange => Status::NotRam,
+        Refused::Busy => Status::Busy,
+        Refused::Was(ownership::State::Reserved | ownership::State::HostFixed) => Status::NotRam,
+        Refused::Was(_) => Status::NotOwner,
+    }
+}
+
+/// Ends a commit. A claim that was accepted for its operation, with the proofs that the operation
+/// made, can't be refused; were it, that would be a bug here, and the dropped claim rolls back.
+pub(crate) fn settled(outcome: Result<Committed, Claim<'_>>) {
+    debug_assert!(outcome.is_ok(), "an accepted claim was refused its commit");
+    drop(outcome);
+}
+
+impl<P: Platform> Engine<P> {
+    /// Attributes of a guest's or the host's RAM leaf.
+    pub(crate) fn ram_bits(&self, access: Access) -> LeafBits {
+        let force_write_back = self.parts.platform.features().force_write_back;
+        LeafBits::new(Memory::Normal, access, force_write_back)
+    }
+
+    /// Scrubs one page and counts what was found.
+    pub(crate) fn scrub_page(&self, cpu: &CpuToken, page: Pfn, flushed: &Flushed) -> Scrubbed {
+        let (scrubbed, zeroed) = scrub::scrub(&self.parts.platform, cpu.id(), page, flushed);
+        self.count(cpu, Counter::PagesScrubbed, 1);
+        if zeroed.was_nonzero {
+            self.count(cpu, Counter::ScrubbedNonzero, 1);
+        }
+        if !zeroed.reads_zero {
+            self.count(cpu, Counter::ScrubViolations, 1);
+        }
+        scrubbed
+    }
+
+    /// Once per batch that moves pages which may hold code, where hardware keeps instruction caches
+    /// apart (CTR_EL0.DIC = 0): no core runs a former owner's code from its cache.
+    pub(crate) fn forget_code(&self, cpu: &CpuToken) {
+        if self.parts.platform.features().icache_by_hand {
+            self.parts.platform.invalidate_icache(cpu.id());
+            self.parts.platform.barrier(cpu.id(), Barrier::DsbIsh);
+        }
+    }
+
+    /// Without FEAT_S2FWB a guest can look past the caches: what it is given must be in memory.
+    pub(crate) fn write_back(&self, cpu: &CpuToken, page: Pfn) {
+        if !self.parts.platform.features().force_write_back {
+            self.parts.platform.clean_page(cpu.id(), page);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Runs of IPA pages that need invalidation, collected while a batch unmaps.
+//!
+//! Invariant: what was added is covered: when the list is full it says "all of the VM" instead.
+
+use super::tlb::{FlushKind, IpaRun, Regime, flush_runs, flush_vm, nothing_to_flush};
+use crate::platform::Platform;
+use heapless::Vec;
+use ownership::Flushed;
+use percpu::CpuId;
+
+/// Most separate runs worth remembering: beyond that the whole VMID is flushed anyway.
+const RUNS: usize = 32;
+
+/// The list.
+#[derive(Default)]
+pub struct Runs {
+    runs: Vec<IpaRun, RUNS>,
+    everything: bool,
+}
+
+impl Runs {
+    /// Adds one page; joins it to the last run where it continues that.
+    pub fn add(&mut self, ipa_page: u64) {
+        if let Some(last) = self.runs.last_mut() {
+            if last.first.checked_add(last.pages) == Some(ipa_page) {
+                last.pages += 1;
+                return;
+            }
+        }
+        if self.runs.push(IpaRun { first: ipa_page, pages: 1 }).is_err() {
+            self.everything = true;
+        }
+    }
+
+    /// Flushes what was added, if anything was.
+    pub fn flush<P: Platform>(
+        &self,
+        platform: &P,
+        cpu: CpuId,
+        regime: Regime,
+    ) -> (Flushed, Option<FlushKind>) {
+        if self.everything {
+            return (flush_vm(platform, cpu, regime), Some(FlushKind::Vm));
+        }
+        if self.runs.is_empty() {
+            return (nothing_to_flush(regime), None);
+        }
+        let (flushed, kind) = flush_runs(platform, cpu, regime, &self.runs);
+        (flushed, Some(kind))
+    }
+}

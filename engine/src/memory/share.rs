@@ -1,0 +1,150 @@
+//! The guest's own calls about its memory: MEM_SHARE, MEM_UNSHARE, MEM_RELINQUISH.
+//!
+//! Invariants: only the owner starts them, for pages that its own stage-2 names; the guest's leaf is
+//! read, the page claimed, the leaf read again. Sharing changes no table: the host maps the page
+//! when it touches it. Unsharing takes it out of the host's stage-2 and flushes before the word says
+//! that it is the guest's alone. Relinquishing unmaps, flushes, scrubs, and only then commits.
+
+use super::settled;
+use super::lend::LeafRefusal;
+use super::{runs::Runs, status_of};
+use crate::engine::Engine;
+use crate::platform::Platform;
+use crate::stage2::Fill;
+use crate::stage2::descriptor::LAST_LEVEL;
+use crate::vm::PinnedVm;
+use abi::{Counter, Status};
+use ownership::{Ipa, Op, Owner, Pfn, State};
+use percpu::CpuToken;
+
+/// How a guest's call about one page ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GuestPageCall {
+    /// Done; the page it was about.
+    Done(Pfn),
+    /// Refused: the guest asked for what can't be.
+    Refused,
+    /// Something is in transition: the guest repeats its call without knowing.
+    Again,
+    /// The engine's pool is empty: the host must donate before the guest can go on.
+    NoMemory,
+}
+
+impl From<LeafRefusal> for GuestPageCall {
+    fn from(refusal: LeafRefusal) -> Self {
+        match refusal {
+            LeafRefusal::Busy => Self::Again,
+            LeafRefusal::NotMapped | LeafRefusal::WrongState => Self::Refused,
+        }
+    }
+}
+
+impl<P: Platform> Engine<P> {
+    /// MEM_SHARE: the host may use the page at `ipa` too.
+    pub(crate) fn guest_share(
+        &self,
+        cpu: &CpuToken,
+        caller: &PinnedVm<'_>,
+        ipa: Ipa,
+    ) -> GuestPageCall {
+        let stage2 = caller.vm.stage2(caller.slot, self.parts.host.geometry());
+        let mine = |state| state == State::Owned(Owner::Vm(caller.slot));
+        match self.claim_leaf(cpu, stage2, ipa, Op::Share, mine) {
+            Ok((claim, _)) => {
+                let page = claim.pfn();
+                settled(claim.share_with_host());
+                GuestPageCall::Done(page)
+            }
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    /// MEM_UNSHARE: the page at `ipa` is the guest's alone again.
+    pub(crate) fn guest_unshare(
+        &self,
+        cpu: &CpuToken,
+        caller: &PinnedVm<'_>,
+        ipa: Ipa,
+    ) -> GuestPageCall {
+        let stage2 = caller.vm.stage2(caller.slot, self.parts.host.geometry());
+        let shared = |state| {
+            matches!(state, State::Shared { owner, borrower: Owner::Host, .. }
+                if owner == Owner::Vm(caller.slot))
+        };
+        match self.claim_leaf(cpu, stage2, ipa, Op::Unshare, shared) {
+            Ok((claim, _)) => {
+                let page = claim.pfn();
+                let mut runs = Runs::default();
+                self.collect_unmapped(cpu, page, 1, &mut runs);
+                let flushed = self.flush_host(cpu, &runs);
+                settled(claim.unshare(&flushed));
+                GuestPageCall::Done(page)
+            }
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    /// MEM_RELINQUISH: the page at `ipa` goes home, scrubbed.
+    pub(crate) fn guest_relinquish(
+        &self,
+        cpu: &CpuToken,
+        caller: &PinnedVm<'_>,
+        ipa: Ipa,
+    ) -> GuestPageCall {
+        let platform = &self.parts.platform;
+        let stage2 = caller.vm.stage2(caller.slot, self.parts.host.geometry());
+        match self.split_guest_to_pages(cpu, caller, ipa) {
+            Ok(()) => {}
+            Err(Status::Busy) => return GuestPageCall::Again,
+            Err(Status::NoMemory) => return GuestPageCall::NoMemory,
+            Err(_) => return GuestPageCall::Refused,
+        }
+        let mine = |state| state == State::Owned(Owner::Vm(caller.slot));
+        match self.claim_leaf(cpu, stage2, ipa, Op::Relinquish, mine) {
+            Ok((claim, found)) if found.level == LAST_LEVEL => {
+                let page = claim.pfn();
+                platform.store_entry(cpu.id(), found.at, 0);
+                let mut runs = Runs::default();
+                runs.add(ipa.raw() >> 12);
+                #[cfg(not(mutant = "relinquish-no-flush"))]
+                let (flushed, kind) = runs.flush(platform, cpu.id(), stage2.regime());
+                #[cfg(mutant = "relinquish-no-flush")]
+                let (flushed, kind) = (super::tlb::nothing_to_flush(stage2.regime()), None);
+                if let Some(kind) = kind {
+                    self.count_flush(cpu, kind);
+                }
+                self.forget_code(cpu);
+                let scrubbed = self.scrub_page(cpu, page, &flushed);
+                settled(claim.return_to_host(scrubbed));
+                self.count(cpu, Counter::PagesReclaimed, 1);
+                GuestPageCall::Done(page)
+            }
+            Ok(_) => GuestPageCall::Again,
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    /// Splits the guest's blocks around `ipa` until a page entry stands there.
+    fn split_guest_to_pages(
+        &self,
+        cpu: &CpuToken,
+        caller: &PinnedVm<'_>,
+        ipa: Ipa,
+    ) -> Result<(), Status> {
+        let platform = &self.parts.platform;
+        let stage2 = caller.vm.stage2(caller.slot, self.parts.host.geometry());
+        for _ in 0..LAST_LEVEL {
+            let found =
+                stage2.walk(platform, cpu.id(), ipa, LAST_LEVEL).map_err(status_of)?;
+            if found.level == LAST_LEVEL || found.page(ipa).is_none() {
+                return Ok(());
+            }
+            let pool = &self.parts.pool;
+            let (_, kind) = stage2
+                .split_block(platform, cpu.id(), pool, ipa, &found, Fill::Children)
+                .map_err(status_of)?;
+            self.count_flush(cpu, kind);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! Translation-table walkers, as hardware does it: an own reading of the descriptor bits (Arm ARM
+//! D8.3), so that a mistake in the engine's is seen, and the memory of which table page stands where.
+//!
+//! Invariants: a store to a table entry may be unseen by walkers until its core's next DSB, and may
+//! be seen at once; so what an entry said stays walkable until then, and is left over after.
+
+use super::ram::Ram;
+use super::tlb::Translation;
+use crate::platform::EntryAt;
+use crate::stage2::Geometry;
+use std::collections::BTreeMap;
+use std::vec::Vec;
+
+/// A descriptor, as a walker reads it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Descriptor {
+    /// The access faults.
+    Invalid,
+    /// The next table's page.
+    Table(u64),
+    /// A block or page.
+    Leaf {
+        /// First physical page.
+        page: u64,
+        /// Loads are allowed.
+        read: bool,
+        /// Stores are allowed.
+        write: bool,
+        /// Fetches are allowed.
+        execute: bool,
+    },
+}
+
+/// Pages under one entry of a level.
+pub const fn span(level: u8) -> u64 {
+    1 << (9 * (3 - level as u32))
+}
+
+impl Descriptor {
+    /// Reads the descriptor `raw` of a table of `level`.
+    pub fn read(raw: u64, level: u8) -> Self {
+        let page = raw >> 12 & 0xf_ffff_ffff;
+        match (raw & 0b11, level) {
+            (0b11, 0..=2) => Self::Table(page),
+            (0b11, 3) | (0b01, 1 | 2) if raw >> 10 & 1 == 1 => Self::Leaf {
+                page: page & !(span(level) - 1),
+                read: raw >> 6 & 1 == 1,
+                write: raw >> 7 & 1 == 1,
+                execute: raw >> 53 & 0b11 == 0,
+            },
+            _ => Self::Invalid,
+        }
+    }
+
+    /// Does it lead anywhere?
+    pub fn is_valid(self) -> bool {
+        self != Self::Invalid
+    }
+}
+
+/// Where a table page stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// In whose tables.
+    pub vmid: u16,
+    /// At which level.
+    pub level: u8,
+    /// IPA page of its first entry.
+    pub ipa_page: u64,
+}
+
+/// A store to a table entry that its core has not completed.
+struct Unseen {
+    cpu: usize,
+    at: EntryAt,
+    old: u64,
+    /// What could be reached through the old value.
+    reached: Vec<Translation>,
+    /// Table pages under the old value.
+    tables: Vec<u64>,
+}
+
+/// All leaves and tables below one entry.
+#[derive(Default)]
+pub struct Below {
+    /// Leaves.
+    pub leaves: Vec<Translation>,
+    /// Table pages with their places.
+    pub tables: Vec<(u64, Place)>,
+}
+
+impl Below {
+    fn add(&mut self, ram: &Ram, vmid: u16, raw: u64, level: u8, ipa_page: u64) {
+        match Descriptor::read(raw, level) {
+            Descriptor::Invalid => {}
+            Descriptor::Leaf { page, write, execute, .. } => self.leaves.push(Translation {
+                vmid,
+                ipa_page,
+                pages: span(level),
+                page,
+                write,
+                execute,
+            }),
+            Descriptor::Table(table) => {
+                let place = Place { vmid, level: level + 1, ipa_page };
+                self.add_table(ram, table, place);
+            }
+        }
+    }
+
+    fn add_table(&mut self, ram: &Ram, table: u64, place: Place) {
+        // A table outside memory, or one that contains itself, is for the checker to find.
+        if !ram.contains(table) || self.tables.len() > 1 << 16 {
+            return;
+        }
+        self.tables.push((table, place));
+        for index in 0..512 {
+            let raw = ram.load(table, index as usize);
+            if raw & 1 != 0 {
+                let ipa_page = place.ipa_page + index * span(place.level);
+                self.add(ram, place.vmid, raw, place.level, ipa_page);
+            }
+        }
+    }
+}
+
+/// Everything in the tables of one root.
+pub fn all_below(ram: &Ram, geometry: Geometry, vmid: u16, root: u64) -> Below {
+    let mut below = Below::default();
+    for index in 0..u64::from(geometry.root_pages) {
+        let level = geometry.start_level;
+        let place = Place { vmid, level, ipa_page: index * 512 * span(level) };
+        below.add_table(ram, root + index, place);
+    }
+    below
+}
+
+/// Why a walk found nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Miss {
+    /// Level of the entry that faulted.
+    pub level: u8,
+}
+
+/// The walkers' knowledge of the tables.
+pub struct Walkers {
+    geometry: Geometry,
+    places: BTreeMap<u64, Place>,
+    roots: BTreeMap<u16, u64>,
+    unseen: Vec<Unseen>,
+}
+
+impl Walkers {
+    /// No tables yet.
+    pub fn new(geometry: Geometry) -> Self {
+        Self { geometry, places: BTreeMap::new(), roots: BTreeMap::new(), unseen: Vec::new() }
+    }
+
+    /// The root that a VMID was last seen with.
+    pub fn root(&self, vmid: u16) -> Option<u64> {
+        self.roots.get(&vmid).copied()
+    }
+
+    /// Where a table page stands, if walkers may come by it.
+    pub fn place(&self, table: u64) -> Option<Place> {
+        self.places.get(&table).copied()
+    }
+
+    /// A VTTBR value is used: learns the tables below.
+    pub fn learn(&mut self, ram: &Ram, vmid: u16, root: u64) {
+        let before = self.roots.insert(vmid, root);
+        if before == Some(root) && self.places.contains_key(&root) {
+            return;
+        }
+        self.places.retain(|_, place| place.vmid != vmid);
+        self.places.extend(all_below(ram, self.geometry, vmid, root).tables);
+    }
+
+    /// An entry changed from `old` to `new`. What the new value leads to.
+    pub fn store(
+        &mut self,
+        ram: &Ram,
+        cpu: usize,
+        at: EntryAt,
+        old: u64,
+        new: u64,
+        live: impl FnOnce(u16) -> bool,
+    ) -> Below {
+        let Some(place) = self.place(at.table.raw()) else { return Below::default() };
+        let ipa_page = place.ipa_page + u64::from(at.index) * span(place.level);
+        let mut before = Below::default();
+        if live(place.vmid) {
+            before.add(ram, place.vmid, old, place.level, ipa_page);
+        }
+        let mut after = Below::default();
+        after.add(ram, place.vmid, new, place.level, ipa_page);
+        let still = |table: &u64| after.tables.iter().any(|(other, _)| other == table);
+        if let Descriptor::Table(table) = Descriptor::read(old, place.level)
+            && !still(&table)
+        {
+            let mut gone = Below::default();
+            gone.add(ram, place.vmid, old, place.level, ipa_page);
+            for (table, _) in &gone.tables {
+                self.places.remove(table);
+            }
+        }
+        self.places.extend(after.tables.iter().copied());
+        let tables = before.tables.iter().map(|(table, _)| *table).collect();
+        self.unseen.push(Unseen { cpu, at, old, reached: before.leaves, tables });
+        after
+    }
+
+    /// Is a table page one that walkers may be in?
+    pub fn may_walk(&self, table: u64) -> bool {
+        self.places.contains_key(&table)
+            || self.unseen.iter().any(|store| store.tables.contains(&table))
+    }
+
+    /// A table page is filled with zeroes: it stands nowhere any more.
+    pub fn forget(&mut self, table: u64) {
+        self.places.remove(&table);
+        self.unseen.retain(|store| store.at.table.raw() != table);
+    }
+
+    /// A core's DSB: its stores are seen. What could be reached before.
+    pub fn complete(&mut self, cpu: usize) -> Vec<Translation> {
+        let (seen, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.unseen).into_iter().partition(|store| store.cpu == cpu);
+        self.unseen = later;
+        seen.into_iter().flat_map(|store| store.reached).collect()
+    }
+
+    /// Old translations that walkers may still find.
+    pub fn unseen(&self) -> impl Iterator<Item = &Translation> {
+        self.unseen.iter().flat_map(|store| &store.reached)
+    }
+
+    /// Walks for an IPA page, seeing no store before it must.
+    pub fn walk(&self, ram: &Ram, vmid: u16, ipa_page: u64) -> Result<(Descriptor, u8, u64), Miss> {
+        let root = self.root(vmid).ok_or(Miss { level: 0 })?;
+        if ipa_page >> (self.geometry.ipa_bits - 12) != 0 {
+            return Err(Miss { level: 0 });
+        }
+        let mut level = self.geometry.start_level;
+        let index = ipa_page / span(level);
+        let mut at = (root + index / 512, (index % 512) as usize);
+        loop {
+            let raw = self.value(ram, at.0, at.1);
+            match Descriptor::read(raw, level) {
+                Descriptor::Invalid => return Err(Miss { level }),
+                Descriptor::Table(table) => {
+                    level += 1;
+                    at = (table, (ipa_page / span(level) % 512) as usize);
+                }
+                leaf @ Descriptor::Leaf { page, .. } => {
+                    return Ok((leaf, level, page + ipa_page % span(level)));
+                }
+            }
+        }
+    }
+
+    fn value(&self, ram: &Ram, table: u64, index: usize) -> u64 {
+        let at = |store: &&Unseen| {
+            store.at.table.raw() == table && usize::from(store.at.index) == index
+        };
+        self.unseen.iter().find(at).map_or_else(|| ram.load(table, index), |store| store.old)
+    }
+}

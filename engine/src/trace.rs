@@ -1,0 +1,124 @@
+//! A ring of the latest events of each core: what TRACE_READ tells, for people who debug.
+//!
+//! Invariants: only its core writes a ring; a reader on another core checks the sequence number
+//! before and after, so it never takes half of one event for an event. Events carry call numbers,
+//! slots and states, never guest data.
+
+use sync::{AtomicU64, Ordering};
+
+/// Events kept per core.
+pub const EVENTS: usize = 64;
+
+/// What happened; the small number that leads an event's word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Event {
+    /// A hypercall ended: argument = call number << 32 | status.
+    Call = 1,
+    /// A vCPU was entered: argument = slot.
+    Enter = 2,
+    /// A vCPU left: argument = slot << 32 | exit reason, 0 if handled inside.
+    Exit = 3,
+    /// The host was refused an access: argument = page.
+    HostDenied = 4,
+    /// A VM changed its phase: argument = slot << 32 | phase.
+    Phase = 5,
+}
+
+struct Entry {
+    sequence: AtomicU64,
+    event: AtomicU64,
+    time: AtomicU64,
+}
+
+/// One core's ring.
+pub struct Ring {
+    next: AtomicU64,
+    entries: [Entry; EVENTS],
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self {
+            next: AtomicU64::new(1),
+            entries: ::core::array::from_fn(|_| Entry {
+                sequence: AtomicU64::new(0),
+                event: AtomicU64::new(0),
+                time: AtomicU64::new(0),
+            }),
+        }
+    }
+}
+
+/// An event as read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Its number, from 1.
+    pub sequence: u64,
+    /// Kind in bits 63:56, argument below.
+    pub event: u64,
+    /// Counter.
+    pub time: u64,
+}
+
+impl Ring {
+    /// Adds an event of this core's.
+    pub(crate) fn add(&self, event: Event, argument: u64, time: u64) {
+        // Relaxed: only this core writes.
+        let sequence = self.next.load(Ordering::Relaxed);
+        let entry = &self.entries[sequence as usize % EVENTS];
+        // Relaxed: made invalid first; the fence orders it before the fields.
+        entry.sequence.store(0, Ordering::Relaxed);
+        sync::fence(Ordering::Release);
+        let word = (event as u64) << 56 | argument & 0x00ff_ffff_ffff_ffff;
+        // Relaxed: published by `sequence` below.
+        entry.event.store(word, Ordering::Relaxed);
+        // Relaxed: published by `sequence` below.
+        entry.time.store(time, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `read`; publishes the two fields.
+        entry.sequence.store(sequence, Ordering::Release);
+        // Release: pairs with the Acquire in `read`.
+        self.next.store(sequence + 1, Ordering::Release);
+    }
+
+    /// The oldest event kept that is not older than `sequence`.
+    pub fn read(&self, sequence: u64) -> Option<Record> {
+        // Acquire: pairs with the Release of `next` in `add`.
+        let next = self.next.load(Ordering::Acquire);
+        let wanted = sequence.max(next.saturating_sub(EVENTS as u64 - 1)).max(1);
+        if wanted >= next {
+            return None;
+        }
+        let entry = &self.entries[wanted as usize % EVENTS];
+        // Acquire: pairs with the Release of `sequence` in `add`.
+        if entry.sequence.load(Ordering::Acquire) != wanted {
+            return None;
+        }
+        // Relaxed: ordered by the Acquire above and the fence below.
+        let (event, time) =
+            (entry.event.load(Ordering::Relaxed), entry.time.load(Ordering::Relaxed));
+        sync::fence(Ordering::Acquire);
+        // Relaxed: ordered by the fence; unequal if the writer came round meanwhile.
+        (entry.sequence.load(Ordering::Relaxed) == wanted)
+            .then_some(Record { sequence: wanted, event, time })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_latest() {
+        let ring = Ring::default();
+        assert_eq!(ring.read(0), None);
+        for n in 1..=100 {
+            ring.add(Event::Call, n, n * 10);
+        }
+        let first = ring.read(0).unwrap();
+        assert_eq!(first.sequence, 100 - EVENTS as u64 + 2);
+        assert_eq!(first.event & 0xffff, first.sequence);
+        assert_eq!(ring.read(100).unwrap().time, 1000);
+        assert_eq!(ring.read(101), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! Stage-2 aborts of guests.
+//!
+//! Invariants: an abort in a RAM range tells the host the page-aligned IPA and nothing else: a
+//! store's data would be the guest's secret. Outside RAM only an access whose syndrome describes it
+//! completely becomes an MMIO exit; everything else becomes an external abort in the guest. A fault
+//! on an entry in transition, or on one that has become valid, is simply tried again.
+
+use super::exit::Verdict;
+use super::run::{Leave, RunExit};
+use super::slot::{Pending, VcpuSlot, VcpuState};
+use crate::engine::Engine;
+use crate::gic::redistributor::{Effect, Frames};
+use crate::platform::Platform;
+use crate::stage2::descriptor::{Entry, LAST_LEVEL};
+use crate::trap::exception::{ExternalAbort, inject_abort};
+use crate::trap::syndrome::{Abort, Access, FaultKind as Kind};
+use crate::vm::PinnedVm;
+use abi::{Counter, ExitReason, FaultKind};
+use ownership::Ipa;
+use percpu::CpuToken;
+
+impl<P: Platform> Engine<P> {
+    /// Judges an instruction or data abort.
+    #[expect(clippy::too_many_arguments, reason = "all that an abort is about")]
+    pub(crate) fn guest_abort(
+        &self,
+        cpu: &CpuToken,
+        slot: u16,
+        vcpu: &VcpuSlot,
+        state: &mut VcpuState,
+        pinned: &PinnedVm<'_>,
+        abort: &Abort,
+        is_fetch: bool,
+        far: u64,
+        hpfar: u64,
+    ) -> Verdict {
+        match abort.status.kind {
+            Kind::Translation | Kind::AccessFlag | Kind::AddressSize => {}
+            // A leaf without the right that the guest used: the host's choice of rights, answered
+            // like a bus that refuses.
+            Kind::Permission => return self.abort_guest(cpu, state, abort, is_fetch, far),
+            Kind::External | Kind::ExternalOnWalk | Kind::Parity | Kind::ParityOnWalk => {
+                let fault = [FaultKind::External.raw(), 0, 0];
+                let exit = RunExit::of(ExitReason::Fault, vcpu.handle(slot), fault);
+                return Verdict::Host(exit, Leave::Parked);
+            }
+            _ => return self.abort_guest(cpu, state, abort, is_fetch, far),
+        }
+        let Some(address) = abort.ipa(hpfar, far) else {
+            return self.abort_guest(cpu, state, abort, is_fetch, far);
+        };
+        let page = address.page >> 12;
+        if pinned.vm.ram_holds(page, 1) {
+            return self.ram_fault(cpu, slot, vcpu, state, pinned, page);
+        }
+        let plain = if is_fetch || abort.on_walk { None } else { abort.access };
+        let (Some(access), Some(exact)) = (plain, address.exact()) else {
+            return self.abort_guest(cpu, state, abort, is_fetch, far);
+        };
+        if let Some((index, offset)) = pinned.vm.redistributor_at(Ipa::from_raw(exact)) {
+            return self.redistributor(cpu, slot, vcpu, state, pinned, index, offset, abort, access);
+        }
+        self.count(cpu, Counter::GuestTraps, 0);
+        let bytes = u64::from(access.bytes);
+        let handle = vcpu.handle(slot);
+        if abort.is_write {
+            let data = access.narrow(state.context.frame.reg(access.rt));
+            state.pending = Pending::MmioWrite { far };
+            let exit = RunExit::of(ExitReason::MmioWrite, handle, [exact, bytes, data]);
+            return Verdict::Host(exit, Leave::Queued);
+        }
+        state.pending = Pending::MmioRead { access, far };
+        Verdict::Host(
+            RunExit::of(ExitReason::MmioRead, handle, [exact, bytes, 0]),
+            Leave::Parked,
+        )
+    }
+
+    fn ram_fault(
+        &self,
+        cpu: &CpuToken,
+        slot: u16,
+        vcpu: &VcpuSlot,
+        state: &mut VcpuState,
+        pinned: &PinnedVm<'_>,
+        page: u64,
+    ) -> Verdict {
+        let stage2 = pinned.vm.stage2(pinned.slot, self.parts.host.geometry());
+        let ipa = Ipa::from_raw(page << 12);
+        match stage2.walk(&self.parts.platform, cpu.id(), ipa, LAST_LEVEL) {
+            Ok(found) if matches!(found.entry, Entry::Empty) => {
+                state.pending = Pending::RamFault;
+                let details = [page << 12, 0, 0];
+                let exit = RunExit::of(ExitReason::RamFault, vcpu.handle(slot), details);
+                Verdict::Host(exit, Leave::Queued)
+            }
+            // Valid by now, or changing: the access decides anew.
+            _ => Verdict::Resume,
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that an access is about")]
+    fn redistributor(
+        &self,
+        cpu: &CpuToken,
+        slot: u16,
+        vcpu: &VcpuSlot,
+        state: &mut VcpuState,
+        pinned: &PinnedVm<'_>,
+        index: usize,
+        offset: u64,
+        abort: &Abort,
+        access: Access,
+    ) -> Verdict {
+        let target = pinned.vm.vcpus().nth(index);
+        let count = pinned.vm.vcpus().count();
+        let target =
+            target.and_then(|slot| Some((slot, self.parts.vcpus.get(usize::from(slot))?)));
+        let bytes = u64::from(access.bytes);
+        let mut verdict = Verdict::Resume;
+        if let Some((owner_slot, owner)) = target {
+            let frames = Frames {
+                private: &owner.interrupts.private,
+                mpidr: owner.mpidr(),
+                number: index as u16,
+                last: index + 1 == count,
+            };
+            if abort.is_write {
+                let value = access.narrow(state.context.frame.reg(access.rt));
+                let effect = frames.write(offset, bytes, value);
+                // This vCPU's own lists are filled anew before it goes on.
+                if effect == Effect::LookAgain && owner_slot != slot && self.wake(cpu, owner) {
+                    let ready = [owner.handle(owner_slot).raw(), 0, 0];
+                    verdict = Verdict::Host(
+                        RunExit::of(ExitReason::VcpuReady, vcpu.handle(slot), ready),
+                        Leave::Queued,
+                    );
+                }
+            } else {
+                let value = access.extend(frames.read(offset, bytes));
+                state.context.frame.set_reg(access.rt, value);
+            }
+        } else if !abort.is_write {
+            // A frame of a vCPU that was never created: nothing answers there.
+            state.context.frame.set_reg(access.rt, 0);
+        }
+        state.context.frame.skip_instruction();
+        verdict
+    }
+
+    fn abort_guest(
+        &self,
+        cpu: &CpuToken,
+        state: &mut VcpuState,
+        abort: &Abort,
+        is_fetch: bool,
+        far: u64,
+    ) -> Verdict {
+        let mut external =
+            if is_fetch { ExternalAbort::on_fetch() } else { ExternalAbort::on_data(abort) };
+        if let (true, Some(level)) = (abort.on_walk, abort.status.level) {
+            external = external.at_walk_level(level.max(0) as u8);
+        }
+        self.count(cpu, Counter::GuestAbort, 1);
+        inject_abort(&mut state.context, &external, far, self.pstate_features());
+        Verdict::Resume
+    }
+}

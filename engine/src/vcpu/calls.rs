@@ -1,0 +1,217 @@
+//! HVC and SMC of guests: PSCI 1.1 in full, SMCCC discovery, the memory-sharing calls of KVM's
+//! protected-guest driver, and forwarding of the rest.
+//!
+//! Invariants: a guest never sees `BUSY`: what meets a claim in flight is rewound to its HVC; a
+//! vCPU that turns itself on gets ALREADY_ON and nothing else changes, because the target's
+//! residency is claimed by compare-exchange from `off` alone; standard calls preserve x4–x17.
+
+use super::exit::Verdict;
+use super::run::{Leave, RunExit};
+use super::slot::{Pending, VcpuSlot, VcpuState};
+use crate::engine::Engine;
+use crate::memory::share::GuestPageCall;
+use crate::platform::Platform;
+use crate::trap::guest_call::{GuestCall, classify_guest};
+use crate::trap::psci::{CpuOn, PowerState, PsciCall, affinity_info, check_suspend};
+use crate::vcpu::context::Context;
+use crate::vm::PinnedVm;
+use abi::{ExitReason, psci, smccc};
+use ownership::Ipa;
+use percpu::{CpuToken, Residence, TurnOn};
+
+/// Affinity fields of MPIDR_EL1.
+pub(crate) const AFFINITY: u64 = 0xff_00ff_ffff;
+
+impl<P: Platform> Engine<P> {
+    /// Answers `HVC #imm`; the frame's PC is behind the instruction already.
+    pub(crate) fn guest_call(
+        &self,
+        cpu: &CpuToken,
+        slot: u16,
+        vcpu: &VcpuSlot,
+        state: &mut VcpuState,
+        pinned: &PinnedVm<'_>,
+        imm: u16,
+    ) -> Verdict {
+        let x = &state.context.frame.x;
+        let arguments = [x[0], x[1], x[2], x[3]];
+        match classify_guest(imm, &arguments, &self.parts.firmware) {
+            GuestCall::Psci(call) => self.guest_psci(cpu, slot, vcpu, state, pinned, call),
+            GuestCall::Answer(answer) => answer_with(state, answer),
+            GuestCall::Firmware(call) => {
+                let mut registers = [0; 18];
+                registers[..4].copy_from_slice(&call);
+                self.parts.platform.smc(cpu.id(), &mut registers);
+                answer_with(state, [registers[0], registers[1], registers[2], registers[3]])
+            }
+            GuestCall::Share { ipa } => {
+                let outcome = self.guest_share(cpu, pinned, Ipa::from_raw(ipa));
+                answer_page_call(slot, vcpu, state, ipa, outcome, ExitReason::PageShared)
+            }
+            GuestCall::Unshare { ipa } => {
+                let outcome = self.guest_unshare(cpu, pinned, Ipa::from_raw(ipa));
+                answer_page_call(slot, vcpu, state, ipa, outcome, ExitReason::PageUnshared)
+            }
+            GuestCall::Relinquish { ipa } => {
+                let outcome = self.guest_relinquish(cpu, pinned, Ipa::from_raw(ipa));
+                answer_page_call(slot, vcpu, state, ipa, outcome, ExitReason::PageRelinquished)
+            }
+            GuestCall::Forward => {
+                let mut details = [0; 7];
+                details.copy_from_slice(&state.context.frame.x[..7]);
+                state.pending = Pending::Call;
+                let exit =
+                    RunExit { reason: ExitReason::Call, vcpu: vcpu.handle(slot), details };
+                Verdict::Host(exit, Leave::Parked)
+            }
+        }
+    }
+
+    fn guest_psci(
+        &self,
+        cpu: &CpuToken,
+        slot: u16,
+        vcpu: &VcpuSlot,
+        state: &mut VcpuState,
+        pinned: &PinnedVm<'_>,
+        call: PsciCall,
+    ) -> Verdict {
+        let is_ram = |address: u64| pinned.vm.ram_holds(address >> 12, 1);
+        let handle = vcpu.handle(slot);
+        match call {
+            PsciCall::Version => status(state, psci::VERSION_1_1 as i64),
+            PsciCall::Features { function } => {
+                status(state, crate::trap::psci::features(function))
+            }
+            PsciCall::MigrateInfoType => status(state, psci::MIGRATION_NOT_REQUIRED),
+            PsciCall::AffinityInfo { target, level } => {
+                let states = pinned.vm.vcpus().filter_map(|slot| {
+                    let vcpu = self.parts.vcpus.get(usize::from(slot))?;
+                    Some((vcpu.mpidr(), power_state(vcpu.residency().now().1)))
+                });
+                let answer = affinity_info(target, level, states);
+                status(state, answer)
+            }
+            PsciCall::CpuOn(call) => match self.guest_cpu_on(cpu, pinned, &call) {
+                Ok(target) => {
+                    let _ = status(state, psci::SUCCESS);
+                    let details = [target.raw(), 0, 0];
+                    let exit = RunExit::of(ExitReason::VcpuOn, handle, details);
+                    Verdict::Host(exit, Leave::Queued)
+                }
+                Err(error) => status(state, error),
+            },
+            PsciCall::CpuOff => {
+                let exit = RunExit::of(ExitReason::VcpuOff, handle, [0; 3]);
+                Verdict::Host(exit, Leave::Off)
+            }
+            PsciCall::CpuSuspend { power_state, entry, context } => {
+                match check_suspend(power_state, entry, context, is_ram) {
+                    // Power-down is downgraded to standby (DEN0022 5.4.4).
+                    Ok(_) => {
+                        let _ = status(state, psci::SUCCESS);
+                        state.waiting = true;
+                        Verdict::Waiting
+                    }
+                    Err(error) => status(state, error),
+                }
+            }
+            PsciCall::SystemOff => {
+                let exit = RunExit::of(ExitReason::SystemOff, handle, [0; 3]);
+                Verdict::Host(exit, Leave::Parked)
+            }
+            PsciCall::SystemReset => {
+                let exit = RunExit::of(ExitReason::SystemReset, handle, [0; 3]);
+                Verdict::Host(exit, Leave::Parked)
+            }
+        }
+    }
+
+    /// PSCI CPU_ON (DEN0022 5.6): the target's entry state is set by whoever wins it from `off`.
+    fn guest_cpu_on(
+        &self,
+        cpu: &CpuToken,
+        pinned: &PinnedVm<'_>,
+        call: &CpuOn,
+    ) -> Result<abi::VcpuHandle, i64> {
+        let find = |affinity: u64| {
+            pinned.vm.vcpus().find_map(|slot| {
+                let vcpu = self.parts.vcpus.get(usize::from(slot))?;
+                (vcpu.mpidr() & AFFINITY == affinity).then_some((slot, vcpu))
+            })
+        };
+        let is_ram = |address: u64| pinned.vm.ram_holds(address >> 12, 1);
+        let (slot, target) = call.check(find, is_ram)?;
+        let residency = target.residency();
+        let mut ticket = match residency.turn_on(residency.now().0, cpu.id()) {
+            TurnOn::Won(ticket) => ticket,
+            TurnOn::AlreadyOn => return Err(psci::ALREADY_ON),
+            TurnOn::OnPending => return Err(psci::ON_PENDING),
+            // The slot's vCPU lives as long as its VM, which is pinned; and a vCPU that goes on and
+            // off between two looks was turned on by another call that this one lost to.
+            TurnOn::Gone | TurnOn::Busy => return Err(psci::INTERNAL_FAILURE),
+        };
+        let counter_offset = pinned.vm.counter_offset();
+        let machine = &self.parts.machine;
+        let mpidr = target.mpidr();
+        target.with(&mut ticket, |state| {
+            state.context =
+                Context::new(call.entry, call.context, vmpidr(mpidr), machine, counter_offset);
+            state.pending = Pending::Nothing;
+            state.waiting = false;
+        });
+        ticket.pend();
+        Ok(target.handle(slot))
+    }
+}
+
+/// VMPIDR_EL2: bit 31 is RES1.
+pub(crate) const fn vmpidr(mpidr: u64) -> u64 {
+    1 << 31 | mpidr & AFFINITY
+}
+
+/// Where a vCPU is, as PSCI sees it.
+pub(crate) const fn power_state(residence: Residence) -> PowerState {
+    match residence {
+        Residence::Free | Residence::Off => PowerState::Off,
+        Residence::Starting(_) | Residence::OnPending => PowerState::OnPending,
+        Residence::Queued(_) | Residence::Running(_) | Residence::Parked => PowerState::On,
+    }
+}
+
+fn answer_with(state: &mut VcpuState, answer: [u64; 4]) -> Verdict {
+    state.context.frame.x[..4].copy_from_slice(&answer);
+    Verdict::Resume
+}
+
+/// Sets x0, leaving the rest as the standard calls must.
+fn status(state: &mut VcpuState, value: i64) -> Verdict {
+    state.context.frame.x[0] = value as u64;
+    Verdict::Resume
+}
+
+fn answer_page_call(
+    slot: u16,
+    vcpu: &VcpuSlot,
+    state: &mut VcpuState,
+    ipa: u64,
+    outcome: GuestPageCall,
+    reason: ExitReason,
+) -> Verdict {
+    match outcome {
+        GuestPageCall::Done(page) => {
+            let _ = answer_with(state, [smccc::SUCCESS as u64, 0, 0, 0]);
+            let details = [ipa, page.pa().raw(), 0];
+            Verdict::Host(RunExit::of(reason, vcpu.handle(slot), details), Leave::Queued)
+        }
+        GuestPageCall::Refused => {
+            answer_with(state, [smccc::INVALID_PARAMETER as u64, 0, 0, 0])
+        }
+        GuestPageCall::NoMemory => answer_with(state, [smccc::NOT_SUPPORTED as u64, 0, 0, 0]),
+        GuestPageCall::Again => {
+            // Back to the HVC: the guest repeats its call without knowing.
+            state.context.frame.pc = state.context.frame.pc.wrapping_sub(4);
+            Verdict::Resume
+        }
+    }
+}

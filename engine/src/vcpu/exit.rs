@@ -1,0 +1,205 @@
+//! One guest exit to one verdict.
+//!
+//! Invariants: an exit that the engine answers changes only the vCPU's own state; what the host is
+//! told is built here and in `abort` and `calls` from the few values the exit is about, never from
+//! the register frame as a whole.
+
+use super::run::{Leave, RunExit};
+use super::slot::{VcpuSlot, VcpuState};
+use crate::engine::Engine;
+use crate::gic::Filled;
+use crate::gic::sgi::Scope;
+use crate::platform::Platform;
+use crate::trap::exception::inject_undefined;
+use crate::trap::syndrome::{SysregAccess, Trap};
+use crate::trap::sysreg::{SgiGroup, SysregId, SysregOutcome, guest_read, guest_write};
+use crate::vcpu::context::GuestExit;
+use crate::vm::PinnedVm;
+use abi::{Counter, ExitReason, FaultKind};
+use percpu::CpuToken;
+
+/// What follows an exit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// The vCPU goes on.
+    Resume,
+    /// A physical interrupt ended the run.
+    Interrupted,
+    /// The vCPU waits for an interrupt.
+    Waiting,
+    /// The host is needed; how the vCPU leaves the core.
+    Host(RunExit, Leave),
+}
+
+/// Written by a guest that ends interrupts in two steps; traps while list registers overflow.
+const ICC_DIR_EL1: SysregId = SysregId::new(3, 0, 12, 11, 1);
+
+impl<P: Platform> Engine<P> {
+    /// Judges an exit. The list registers are drained; the frame is as the guest left it.
+    #[expect(clippy::too_many_arguments, reason = "all that an exit is about")]
+    pub(crate) fn judge(
+        &self,
+        cpu: &CpuToken,
+        slot: u16,
+        vcpu: &VcpuSlot,
+        state: &mut VcpuState,
+        pinned: &PinnedVm<'_>,
+        exit: GuestExit,
+        filled: Filled,
+    ) -> Verdict {
+        let handle = vcpu.handle(slot);
+        let verdict = match exit {
+            GuestExit::Interrupt => Verdict::Interrupted,
+            GuestExit::SError { .. } => Verdict::Host(
+                RunExit::of(ExitReason::Fault, handle, [FaultKind::SError.raw(), 0, 0]),
+                Leave::Parked,
+            ),
+            GuestExit::Sync { esr, far, hpfar } => {
+                self.judge_trap(cpu, slot, vcpu, state, pinned, esr, far, hpfar)
+            }
+        };
+        self.with_notices(vcpu, slot, state, verdict, filled)
+    }
+
+    /// Ended level interrupts and full list registers become an exit where the verdict leaves room
+    /// for one; otherwise they wait for the next.
+    fn with_notices(
+        &self,
+        vcpu: &VcpuSlot,
+        slot: u16,
+        state: &mut VcpuState,
+        verdict: Verdict,
+        filled: Filled,
+    ) -> Verdict {
+        if matches!(verdict, Verdict::Host(..)) {
+            return verdict;
+        }
+        let handle = vcpu.handle(slot);
+        if let Some(ended) = state.context.gic.take_ended() {
+            state.waiting |= verdict == Verdict::Waiting;
+            let intid = u64::from(ended.raw());
+            let exit = RunExit::of(ExitReason::LevelEnded, handle, [intid, 0, 0]);
+            return Verdict::Host(exit, Leave::Queued);
+        }
+        if filled == Filled::ListFull && verdict == Verdict::Interrupted {
+            let exit = RunExit::of(ExitReason::ListFull, handle, [0; 3]);
+            return Verdict::Host(exit, Leave::Queued);
+        }
+        verdict
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that an exit is about")]
+    fn judge_trap(
+        &self,
+        cpu: &CpuToken,
+        slot: u16,
+        vcpu: &VcpuSlot,
+        state: &mut VcpuState,
+        pinned: &PinnedVm<'_>,
+        esr: u64,
+        far: u64,
+        hpfar: u64,
+    ) -> Verdict {
+        let has = self.pstate_features();
+        match Trap::decode(esr) {
+            Trap::Wfx { is_wfe, is_timed } => {
+                state.context.frame.skip_instruction();
+                // WFE, and the timed forms, may end at once (Arm ARM D1.7.2).
+                if is_wfe || is_timed {
+                    return Verdict::Resume;
+                }
+                state.waiting = true;
+                Verdict::Waiting
+            }
+            Trap::Hvc { imm } => self.guest_call(cpu, slot, vcpu, state, pinned, imm),
+            Trap::Smc { imm } => {
+                state.context.frame.skip_instruction();
+                self.guest_call(cpu, slot, vcpu, state, pinned, imm)
+            }
+            Trap::Sysreg(access) => self.guest_sysreg(cpu, slot, vcpu, state, pinned, access),
+            Trap::DataAbort(abort) => {
+                self.guest_abort(cpu, slot, vcpu, state, pinned, &abort, false, far, hpfar)
+            }
+            Trap::InstrAbort(abort) => {
+                self.guest_abort(cpu, slot, vcpu, state, pinned, &abort, true, far, hpfar)
+            }
+            Trap::Illegal => Verdict::Host(
+                RunExit::of(
+                    ExitReason::Fault,
+                    vcpu.handle(slot),
+                    [FaultKind::Illegal.raw(), 0, 0],
+                ),
+                Leave::Parked,
+            ),
+            Trap::Unknown
+            | Trap::FpAccess
+            | Trap::PauthAccess
+            | Trap::Sve
+            | Trap::Sme
+            | Trap::Debug(_)
+            | Trap::Aarch32(_)
+            | Trap::Other(_) => {
+                self.count(cpu, Counter::SysregDenied, 1);
+                inject_undefined(&mut state.context, has);
+                Verdict::Resume
+            }
+        }
+    }
+
+    fn guest_sysreg(
+        &self,
+        cpu: &CpuToken,
+        slot: u16,
+        vcpu: &VcpuSlot,
+        state: &mut VcpuState,
+        pinned: &PinnedVm<'_>,
+        access: SysregAccess,
+    ) -> Verdict {
+        if access.register == ICC_DIR_EL1 && !access.is_read {
+            let intid = state.context.frame.reg(access.rt) & 0xff_ffff;
+            state.context.frame.skip_instruction();
+            state.context.gic.deactivate(&vcpu.interrupts, intid);
+            return Verdict::Resume;
+        }
+        let outcome = if access.is_read {
+            guest_read(access.register, &self.parts.machine.id, &state.context.el1)
+        } else {
+            let value = state.context.frame.reg(access.rt);
+            guest_write(access.register, value, &mut state.context.el1)
+        };
+        match outcome {
+            SysregOutcome::Read(value) => state.context.frame.set_reg(access.rt, value),
+            SysregOutcome::Counter => {
+                let now = self.parts.platform.counter(cpu.id());
+                state.context.frame.set_reg(access.rt, now);
+            }
+            SysregOutcome::Written => {}
+            SysregOutcome::SendSgi { value, group } => {
+                state.context.frame.skip_instruction();
+                let scope = match group {
+                    SgiGroup::One => Scope::BothGroups,
+                    SgiGroup::Zero => Scope::GroupZero,
+                };
+                let ready = self.send_guest_sgi(cpu, vcpu, pinned, value, scope);
+                return match ready {
+                    Some(target) => Verdict::Host(
+                        RunExit::of(
+                            ExitReason::VcpuReady,
+                            vcpu.handle(slot),
+                            [target.raw(), 0, 0],
+                        ),
+                        Leave::Queued,
+                    ),
+                    None => Verdict::Resume,
+                };
+            }
+            SysregOutcome::Undefined => {
+                self.count(cpu, Counter::SysregDenied, 1);
+                inject_undefined(&mut state.context, self.pstate_features());
+                return Verdict::Resume;
+            }
+        }
+        state.context.frame.skip_instruction();
+        Verdict::Resume
+    }
+}

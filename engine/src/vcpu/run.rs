@@ -1,0 +1,252 @@
+//! CPU_RUN: a core plays the vCPUs of its queue until the host is needed.
+//!
+//! Invariants:
+//! - a vCPU is entered only while this core holds its run ticket and a pin on its VM, and after
+//!   the VM's phase was read as `Running` under that pin;
+//! - ticket and pin are given back only after the host's regime is current again, so that whoever
+//!   sees the vCPU elsewhere, or the VM without pins, knows that this core walks for it no more;
+//! - a core says that it is idle before it looks a last time, so a wake-up is never lost.
+
+use super::exit::Verdict;
+use super::slot::{Pending, VcpuSlot, VcpuState};
+use crate::engine::Engine;
+use crate::platform::Platform;
+use crate::trace::Event;
+use crate::vm::PinnedVm;
+use crate::vm::life::Phase;
+use abi::{Counter, ExitReason, VcpuHandle};
+use percpu::{CpuToken, RunTicket};
+
+/// Counter ticks that a vCPU plays before the next of its core's has a turn, if one is there.
+const SLICE_TICKS: u64 = 4_000_000;
+
+/// What CPU_RUN returns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RunExit {
+    /// Why.
+    pub reason: ExitReason,
+    /// Whose exit it is.
+    pub vcpu: VcpuHandle,
+    /// Details as the reason says.
+    pub details: [u64; 7],
+}
+
+impl RunExit {
+    /// An exit of no vCPU.
+    pub(crate) const fn of_core(reason: ExitReason, detail: u64) -> Self {
+        Self { reason, vcpu: VcpuHandle::NONE, details: [detail, 0, 0, 0, 0, 0, 0] }
+    }
+
+    /// An exit of a vCPU with up to three details.
+    pub(crate) const fn of(reason: ExitReason, vcpu: VcpuHandle, details: [u64; 3]) -> Self {
+        let [a, b, c] = details;
+        Self { reason, vcpu, details: [a, b, c, 0, 0, 0, 0] }
+    }
+}
+
+/// How a vCPU leaves the core after its turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Leave {
+    /// Stays on this core's queue.
+    Queued,
+    /// Off every queue, on.
+    Parked,
+    /// PSCI CPU_OFF.
+    Off,
+}
+
+/// A vCPU that may run now.
+struct Picked<'e> {
+    slot: u16,
+    vcpu: &'e VcpuSlot,
+    ticket: RunTicket<'e>,
+}
+
+impl<P: Platform> Engine<P> {
+    /// Runs this core's queue for at most `budget` ticks (0: no bound).
+    pub(crate) fn cpu_run(&self, cpu: &mut CpuToken, budget: u64) -> RunExit {
+        let platform = &self.parts.platform;
+        let start = platform.counter(cpu.id());
+        let end = if budget == 0 { u64::MAX } else { start.saturating_add(budget) };
+        loop {
+            self.take_in(cpu);
+            if platform.host_interrupt_pending(cpu.id(), self.doorbell()) {
+                return RunExit::of_core(ExitReason::HostInterrupt, 0);
+            }
+            if platform.counter(cpu.id()) >= end {
+                return RunExit::of_core(ExitReason::Budget, 0);
+            }
+            let (picked, deadline) = self.pick(cpu);
+            if let Some(picked) = picked {
+                if let Some(exit) = self.play(cpu, picked, deadline.min(end)) {
+                    return exit;
+                }
+                continue;
+            }
+            if !self.parts.queues.go_idle(cpu) {
+                continue;
+            }
+            // The last look at those that wait, now that wakers see this core as idle.
+            let (picked, deadline) = self.pick(cpu);
+            let Some(picked) = picked else {
+                return RunExit::of_core(ExitReason::Idle, deadline);
+            };
+            self.parts.queues.leave_idle(cpu);
+            if let Some(exit) = self.play(cpu, picked, deadline.min(end)) {
+                return exit;
+            }
+        }
+    }
+
+    /// Takes what others put in this core's mailbox into its own order.
+    pub(crate) fn take_in(&self, cpu: &mut CpuToken) {
+        self.parts.queues.leave_idle(cpu);
+        self.parts.cores.get_with(cpu, |cpu, core| {
+            self.parts.queues.drain(cpu, |slot| {
+                core.order.push_back(slot);
+            });
+        });
+    }
+
+    fn put_last(&self, cpu: &mut CpuToken, slot: u16) {
+        self.parts.cores.get(cpu, |core| core.order.push_back(slot));
+    }
+
+    /// The next vCPU that can run, and the earliest deadline of those that wait for their timer.
+    fn pick(&self, cpu: &mut CpuToken) -> (Option<Picked<'_>>, u64) {
+        let now = self.parts.platform.counter(cpu.id());
+        let turns = self.parts.cores.get(cpu, |core| core.order.len()).unwrap_or(0);
+        let mut deadline = u64::MAX;
+        let mut found = None;
+        for _ in 0..turns {
+            let next = self.parts.cores.get(cpu, |core| core.order.pop_front());
+            let Some(slot) = next.flatten() else { break };
+            let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else { continue };
+            // A stale entry: the vCPU went elsewhere, or away.
+            let Ok(mut ticket) = vcpu.residency().take(cpu.id()) else { continue };
+            let can_run = vcpu
+                .with(&mut ticket, |state| self.can_run(vcpu, state, now, &mut deadline))
+                .unwrap_or(false);
+            if can_run && found.is_none() {
+                // It goes back to the end of the order when its turn is over.
+                found = Some(Picked { slot, vcpu, ticket });
+                continue;
+            }
+            if can_run {
+                // Another one wants to play: the turn ends by then.
+                deadline = deadline.min(now.saturating_add(SLICE_TICKS));
+            }
+            ticket.requeue(cpu.id());
+            self.put_last(cpu, slot);
+        }
+        (found, deadline)
+    }
+
+    /// Is the vCPU more than waiting? Lowers `deadline` to its timer's if not.
+    fn can_run(
+        &self,
+        vcpu: &VcpuSlot,
+        state: &mut VcpuState,
+        now: u64,
+        deadline: &mut u64,
+    ) -> bool {
+        if !state.waiting {
+            return true;
+        }
+        self.sample_timer(vcpu, state, now);
+        if state.context.gic.has_deliverable(&vcpu.interrupts) {
+            state.waiting = false;
+            return true;
+        }
+        if let Some(at) = state.context.timer.deadline() {
+            *deadline = (*deadline).min(at);
+        }
+        false
+    }
+
+    /// One turn of a vCPU: until its slice or the budget is used, it waits, or the host is needed.
+    fn play(&self, cpu: &mut CpuToken, picked: Picked<'_>, until: u64) -> Option<RunExit> {
+        let Picked { slot, vcpu, mut ticket } = picked;
+        let platform = &self.parts.platform;
+        let Ok(pinned) = self.pin_vm(cpu, vcpu.vm()) else {
+            ticket.park();
+            return None;
+        };
+        let (exit, leave) = self.play_pinned(cpu, slot, vcpu, &mut ticket, &pinned, until);
+        // Before ticket and pin are given back: see the header.
+        platform.leave_guests(cpu.id());
+        match leave {
+            Leave::Queued => {
+                ticket.requeue(cpu.id());
+                self.put_last(cpu, slot);
+            }
+            Leave::Parked => ticket.park(),
+            Leave::Off => ticket.turn_off(),
+        }
+        drop(pinned);
+        if let (Some(exit), Some(counters)) = (&exit, self.counters(cpu.id())) {
+            counters.add_exit(exit.reason);
+        }
+        exit
+    }
+
+    fn play_pinned(
+        &self,
+        cpu: &mut CpuToken,
+        slot: u16,
+        vcpu: &VcpuSlot,
+        ticket: &mut RunTicket<'_>,
+        pinned: &PinnedVm<'_>,
+        until: u64,
+    ) -> (Option<RunExit>, Leave) {
+        let platform = &self.parts.platform;
+        let handle = vcpu.handle(slot);
+        let vttbr = pinned.vm.regime(pinned.slot, self.parts.host.geometry()).vttbr();
+        let changed =
+            self.parts.cores.get(cpu, |core| core.last_vcpu.replace(pinned.slot, slot));
+        if changed != Some(false) {
+            #[cfg(not(mutant = "run-keep-last-vcpu"))]
+            platform.forget_last_vcpu(cpu.id(), vttbr);
+        }
+        loop {
+            // Re-read at every entry: a VM that is dying is entered no more.
+            if pinned.vm.life.now() != (pinned.generation, Phase::Running) {
+                return (None, Leave::Parked);
+            }
+            let verdict = vcpu.with(ticket, |state| {
+                settle(state);
+                self.sample_timer(vcpu, state, platform.counter(cpu.id()));
+                let filled = state.context.gic.fill(&vcpu.interrupts);
+                self.count(cpu, Counter::GuestEntries, 1);
+                let exit = platform.run_guest(cpu.id(), &mut state.context, vttbr, until);
+                state.context.gic.drain(&vcpu.interrupts);
+                self.judge(cpu, slot, vcpu, state, pinned, exit, filled)
+            });
+            let Some(verdict) = verdict else { return (None, Leave::Parked) };
+            match verdict {
+                Verdict::Resume => {
+                    self.count(cpu, Counter::GuestTraps, 1);
+                }
+                Verdict::Interrupted => {
+                    // The host's, a kick, or the end of the turn: the core's loop finds out.
+                    return (None, Leave::Queued);
+                }
+                Verdict::Waiting => return (None, Leave::Queued),
+                Verdict::Host(exit, leave) => {
+                    self.trace(cpu, Event::Exit, u64::from(slot) << 32 | exit.reason.raw());
+                    debug_assert_eq!(exit.vcpu, handle);
+                    return (Some(exit), leave);
+                }
+            }
+        }
+    }
+}
+
+/// What was left open at the last exit and the host let stand.
+fn settle(state: &mut VcpuState) {
+    if let Pending::MmioWrite { .. } = state.pending {
+        state.context.frame.skip_instruction();
+    }
+    state.pending = Pending::Nothing;
+    state.waiting = false;
+}

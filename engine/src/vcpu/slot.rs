@@ -1,0 +1,121 @@
+//! vCPU slots: type-stable, so that a run queue's bit and a stale handle never point at nothing.
+//!
+//! Invariants: the residency word is the truth about where a vCPU is; its [`VcpuState`] is reached
+//! only with the run ticket that a won transition of that word gives, so by one core at a time; the
+//! identity fields are written before the slot leaves `allocate`'s holder and never change in a
+//! generation.
+
+use super::context::Context;
+use crate::gic::{Shared, spi::SPI_WORDS};
+use abi::{VcpuHandle, VmHandle};
+use percpu::{Residency, Resident, RunTicket};
+use sync::{AtomicU64, Ordering};
+
+/// What a vCPU waits for before its next instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Pending {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The host's answer to a load; it goes to `rt` as the access says.
+    MmioRead {
+        /// How the data lands in the register.
+        access: crate::trap::syndrome::Access,
+        /// Virtual address, in case it becomes an abort.
+        far: u64,
+    },
+    /// Nothing, but the store it was told of may still be turned into an abort.
+    MmioWrite {
+        /// Virtual address of it.
+        far: u64,
+    },
+    /// The host's answer to a forwarded call.
+    Call,
+    /// A page at the IPA it faulted on.
+    RamFault,
+}
+
+/// What belongs to whoever holds the vCPU's run ticket.
+pub struct VcpuState {
+    /// Registers.
+    pub context: Context,
+    /// What it waits for from the host.
+    pub pending: Pending,
+    /// It executed WFI, or a PSCI suspend, and waits for an interrupt.
+    pub waiting: bool,
+}
+
+impl Pending {
+    /// Does the vCPU wait for VCPU_RESPOND?
+    pub fn is_an_answer(self) -> bool {
+        matches!(self, Self::MmioRead { .. } | Self::Call)
+    }
+}
+
+/// A vCPU slot.
+#[derive(Default)]
+pub struct VcpuSlot {
+    /// Interrupts that other cores make pending.
+    pub interrupts: Shared<SPI_WORDS>,
+    resident: Resident<Option<VcpuState>>,
+    vm: AtomicU64,
+    mpidr: AtomicU64,
+}
+
+impl VcpuSlot {
+    /// Where the vCPU is.
+    pub fn residency(&self) -> &Residency {
+        self.resident.residency()
+    }
+
+    /// Fills a freshly allocated slot in.
+    pub(crate) fn fill(
+        &self,
+        ticket: &mut RunTicket<'_>,
+        vm: VmHandle,
+        mpidr: u64,
+        state: VcpuState,
+    ) {
+        // Relaxed: published by the Release with which the ticket ends.
+        self.vm.store(vm.raw(), Ordering::Relaxed);
+        // Relaxed: as above.
+        self.mpidr.store(mpidr, Ordering::Relaxed);
+        #[cfg(not(mutant = "vcpu-keep-interrupts"))]
+        self.interrupts.reset();
+        self.resident.with(ticket, |content| *content = Some(state));
+    }
+
+    /// Lets the ticket's holder at the state. `None` if the ticket is another slot's, or the slot
+    /// was never filled in.
+    pub(crate) fn with<R>(
+        &self,
+        ticket: &mut RunTicket<'_>,
+        f: impl FnOnce(&mut VcpuState) -> R,
+    ) -> Option<R> {
+        self.resident.with(ticket, |content| content.as_mut().map(f)).flatten()
+    }
+
+    /// The VM it belongs to.
+    pub fn vm(&self) -> VmHandle {
+        // Relaxed: read after the residency word, whose Acquire orders it.
+        VmHandle::from_raw(self.vm.load(Ordering::Relaxed))
+    }
+
+    /// Its affinity.
+    pub fn mpidr(&self) -> u64 {
+        // Relaxed: as in `vm`.
+        self.mpidr.load(Ordering::Relaxed)
+    }
+
+    /// The handle of the vCPU now in `slot`, which this is.
+    pub fn handle(&self, slot: u16) -> VcpuHandle {
+        VcpuHandle::new(slot, self.residency().now().0)
+    }
+
+    /// Frees the slot of a VM that is gone: nobody holds it, since nobody has the VM pinned.
+    pub(crate) fn free(&self) {
+        let (generation, _) = self.residency().now();
+        let freed = self.residency().free(generation);
+        debug_assert!(freed.is_ok());
+    }
+}

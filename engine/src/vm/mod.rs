@@ -1,0 +1,242 @@
+//! VM slots: what the engine knows about a VM, and how a call gets at it.
+//!
+//! Invariants: a slot's fields are written only in phase `Creating` by the core that won the slot,
+//! but for the vCPU list, which grows while that VM's `vcpu_lock` bit is held; everything is
+//! published by the Release of `Life::advance`. A slot is freed only when no page word names it, no
+//! vCPU of it is left and its translations are flushed, so page words need no generation.
+//! VMID = slot + 1, for the slot's life.
+
+pub mod cursor;
+pub mod life;
+mod lookup;
+
+pub use lookup::PinnedVm;
+
+use crate::memory::tlb::Regime;
+use crate::stage2::{Geometry, Stage2};
+use abi::limit::VCPUS_PER_VM;
+use cursor::Cursor;
+use life::Life;
+use ownership::{Ipa, Pfn, VmSlot};
+use sync::{AtomicU64, Ordering};
+
+/// A run of IPA space that is RAM, page-aligned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RamRange {
+    /// First page.
+    pub first: u64,
+    /// Number of pages, 0 if the range is not used.
+    pub pages: u64,
+}
+
+impl RamRange {
+    /// Is the page `ipa_page` in it?
+    pub const fn contains(self, ipa_page: u64) -> bool {
+        ipa_page.wrapping_sub(self.first) < self.pages
+    }
+
+    /// Are `n` pages from `ipa_page` on all in it?
+    pub fn contains_run(self, ipa_page: u64, n: u64) -> bool {
+        self.contains(ipa_page) && n <= self.pages - (ipa_page - self.first)
+    }
+
+    /// Do the two have a page in common?
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.pages != 0
+            && other.pages != 0
+            && (self.contains(other.first) || other.contains(self.first))
+    }
+}
+
+/// What is fixed when a VM is created.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// Root of its stage-2.
+    pub root: Pfn,
+    /// RAM.
+    pub ram: [RamRange; 2],
+    /// First page of the redistributor frames.
+    pub gicr: u64,
+    /// Most vCPUs it can have.
+    pub vcpu_limit: u16,
+}
+
+/// Pages of one vCPU's redistributor: RD_base and SGI_base, 64 KiB each (IHI0069 12.10).
+pub const REDISTRIBUTOR_PAGES: u64 = 32;
+
+/// A VM slot.
+#[derive(Default)]
+pub struct Vm {
+    /// Generation and phase.
+    pub life: Life,
+    /// What VM_RECLAIM has still to do.
+    pub cursor: Cursor,
+    root: AtomicU64,
+    ram: [[AtomicU64; 2]; 2],
+    gicr: AtomicU64,
+    counter: AtomicU64,
+    vcpu_limit: AtomicU64,
+    vcpu_count: AtomicU64,
+    vcpu_lock: AtomicU64,
+    vcpus: VcpuList,
+    leftover: AtomicU64,
+}
+
+/// Slots of the VM's vCPUs, in order of creation.
+struct VcpuList([AtomicU64; VCPUS_PER_VM]);
+
+impl Default for VcpuList {
+    fn default() -> Self {
+        Self(::core::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+// Relaxed throughout: every field is published by `Life::advance` (Release) and read after
+// `Life::now` (Acquire), as the header says; the vCPU list by `vcpu_count`.
+impl Vm {
+    fn load(cell: &AtomicU64) -> u64 {
+        // Relaxed: see above.
+        cell.load(Ordering::Relaxed)
+    }
+
+    fn store(cell: &AtomicU64, value: u64) {
+        // Relaxed: see above.
+        cell.store(value, Ordering::Relaxed);
+    }
+
+    /// Takes the slot if it is free; the caller fills it in with [`Vm::fill`].
+    pub(crate) fn begin(&self) -> Option<u64> {
+        self.life.begin()
+    }
+
+    /// Sets what is fixed for the VM's life. Only by the core that began the slot.
+    pub(crate) fn fill(&self, plan: &Plan, counter: u64) {
+        Self::store(&self.counter, counter);
+        Self::store(&self.root, plan.root.raw());
+        for (cells, range) in self.ram.iter().zip(plan.ram) {
+            Self::store(&cells[0], range.first);
+            Self::store(&cells[1], range.pages);
+        }
+        Self::store(&self.gicr, plan.gicr);
+        Self::store(&self.vcpu_limit, u64::from(plan.vcpu_limit));
+        Self::store(&self.vcpu_count, 0);
+    }
+
+    /// What was fixed at creation.
+    pub fn plan(&self) -> Plan {
+        let range = |cells: &[AtomicU64; 2]| RamRange {
+            first: Self::load(&cells[0]),
+            pages: Self::load(&cells[1]),
+        };
+        Plan {
+            root: Pfn::from_raw(Self::load(&self.root)),
+            ram: [range(&self.ram[0]), range(&self.ram[1])],
+            gicr: Self::load(&self.gicr),
+            vcpu_limit: Self::load(&self.vcpu_limit) as u16,
+        }
+    }
+
+    /// The physical count at which the VM's virtual count is 0 (CNTVOFF_EL2), the same for all its
+    /// vCPUs.
+    pub fn counter_offset(&self) -> u64 {
+        Self::load(&self.counter)
+    }
+
+    /// The VM's stage-2, for the slot `slot` that this is.
+    pub fn stage2(&self, slot: VmSlot, geometry: Geometry) -> Stage2 {
+        Stage2::new(Pfn::from_raw(Self::load(&self.root)), vmid(slot), geometry)
+    }
+
+    /// Which RAM range holds `n` pages from `ipa_page` on, if one does.
+    pub fn ram_holds(&self, ipa_page: u64, n: u64) -> bool {
+        self.plan().ram.iter().any(|range| range.contains_run(ipa_page, n))
+    }
+
+    /// Slots of the vCPUs, in order.
+    pub fn vcpus(&self) -> impl Iterator<Item = u16> + '_ {
+        // Acquire: pairs with the Release in `add_vcpu`; the slots before the count are set.
+        let count = self.vcpu_count.load(Ordering::Acquire) as usize;
+        self.vcpus.0.iter().take(count).map(|cell| Self::load(cell) as u16)
+    }
+
+    /// Remembers that a page was busy when VM_RECLAIM came by. Release: pairs with the Acquire in
+    /// [`Vm::take_leftover`], through the cursor that the caller leaves after this.
+    pub(crate) fn note_leftover(&self) {
+        self.leftover.store(1, Ordering::Release);
+    }
+
+    /// Was one? Asked by the last core of a stage.
+    pub(crate) fn take_leftover(&self) -> bool {
+        // AcqRel: pairs with the Release in `note_leftover`.
+        self.leftover.swap(0, Ordering::AcqRel) != 0
+    }
+
+    /// Takes the right to add a vCPU; `None` while another core has it.
+    pub(crate) fn lock_vcpus(&self) -> Option<VcpuListLock<'_>> {
+        // Acquire: pairs with the Release in the lock's drop. One attempt: nobody waits.
+        self.vcpu_lock
+            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .ok()
+            .map(|_| VcpuListLock { vm: self })
+    }
+}
+
+/// The right to add a vCPU to a VM.
+#[must_use]
+pub(crate) struct VcpuListLock<'vm> {
+    vm: &'vm Vm,
+}
+
+impl VcpuListLock<'_> {
+    /// Is there room for another?
+    pub(crate) fn has_room(&self) -> bool {
+        let count = Vm::load(&self.vm.vcpu_count);
+        count < Vm::load(&self.vm.vcpu_limit)
+    }
+
+    /// Adds the vCPU in `slot`; `false` if there is no room.
+    pub(crate) fn add(&self, slot: u16) -> bool {
+        let count = Vm::load(&self.vm.vcpu_count);
+        match self.vm.vcpus.0.get(count as usize) {
+            Some(cell) if self.has_room() => {
+                Vm::store(cell, u64::from(slot));
+                // Release: pairs with the Acquire in `Vm::vcpus`; publishes the slot.
+                self.vm.vcpu_count.store(count + 1, Ordering::Release);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Drop for VcpuListLock<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `lock_vcpus`.
+        self.vm.vcpu_lock.store(0, Ordering::Release);
+    }
+}
+
+/// VMID of a slot; 0 is the host's.
+pub const fn vmid(slot: VmSlot) -> u16 {
+    slot.raw() + 1
+}
+
+/// The host's VMID.
+pub const HOST_VMID: u16 = 0;
+
+impl Vm {
+    /// The VM's regime.
+    pub fn regime(&self, slot: VmSlot, geometry: Geometry) -> Regime {
+        self.stage2(slot, geometry).regime()
+    }
+
+    /// Does `ipa` lie in a redistributor frame of the VM? The vCPU's index and the offset in its
+    /// 128 KiB.
+    pub fn redistributor_at(&self, ipa: Ipa) -> Option<(usize, u64)> {
+        let plan = self.plan();
+        let offset = ipa.raw().checked_sub(plan.gicr << 12)?;
+        let index = offset / (REDISTRIBUTOR_PAGES << 12);
+        (index < u64::from(plan.vcpu_limit))
+            .then_some((index as usize, offset % (REDISTRIBUTOR_PAGES << 12)))
+    }
+}

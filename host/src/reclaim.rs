@@ -1,0 +1,113 @@
+//! The end of the run: all memory comes home, from several cores at once, and is looked at.
+//!
+//! Invariants: reclaiming begins after every core has left the guests; a page is read only
+//! after its VM's slot is free, when all of its pages are the host's.
+
+use crate::{host::Host, memory, run};
+use abi::{Status, VmHandle};
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+use el1::{PAGE, Range, call, pages, println, timer};
+
+/// Cores that reclaim together.
+const HELPERS: usize = 16;
+/// Milliseconds the other cores get to leave the guests, and the helpers to finish.
+const PATIENCE: u64 = 120_000;
+
+/// The VMs and where their memory came from.
+fn list_vms(host: &Host) -> Vec<(VmHandle, Vec<Range>)> {
+    let guests = host
+        .guests
+        .iter()
+        .map(|guest| (guest.vm, guest.ram.lock().donated().to_vec()));
+    guests
+        .chain([(host.churn.vm, host.churn.donated())])
+        .collect()
+}
+
+/// A secondary's part.
+pub fn help(host: &Host) {
+    // Acquire: pairs with the Release in `finish`; every core has left the guests.
+    while !host.reclaiming.load(Ordering::Acquire) {
+        run::nap(10);
+    }
+    if el1::cpu::this().index < HELPERS {
+        reclaim_all(host);
+    }
+}
+
+/// The boot core's part: returns how many pages came home dirty.
+pub fn finish(host: &Host) -> u64 {
+    let cores = host.online.load(Ordering::Acquire);
+    // Acquire: pairs with the Release in `run::run_core`.
+    wait_for(|| host.arrived.load(Ordering::Acquire) >= cores);
+    let vms = list_vms(host);
+    for (vm, _) in &vms {
+        destroy(*vm);
+    }
+    // Release: pairs with the Acquire in `help`.
+    host.reclaiming.store(true, Ordering::Release);
+    host.wake_all();
+    reclaim_all(host);
+    // Acquire: pairs with the Release in `reclaim_all`.
+    wait_for(|| host.reclaimed.load(Ordering::Acquire) >= cores.min(HELPERS));
+
+    let mut dirty = 0;
+    for run in vms.iter().flat_map(|(_, runs)| runs) {
+        let count = run.size / PAGE;
+        // SAFETY: the VM's slot is free: its pages are the host's alone again.
+        dirty += unsafe { memory::count_dirty(run.start, count) };
+        // SAFETY: as above; nobody uses them.
+        unsafe { pages::give(run.start, count) };
+    }
+    let returned: u64 = vms
+        .iter()
+        .flat_map(|(_, runs)| runs)
+        .map(|run| run.size / PAGE)
+        .sum();
+    println!("host: {returned} pages came home, {dirty} of them not zero");
+    dirty
+}
+
+fn wait_for(condition: impl Fn() -> bool) {
+    let patience = timer::now() + timer::ticks(PATIENCE);
+    while !condition() && timer::now() < patience {
+        run::nap(5);
+    }
+}
+
+/// `VM_DESTROY` until nothing of the VM is inside the engine.
+fn destroy(vm: VmHandle) {
+    wait_for(|| match call::vm_destroy(vm) {
+        Ok((inside, _)) => inside == 0,
+        Err(status) => {
+            println!("host: VM_DESTROY: {}", status.name());
+            true
+        }
+    });
+}
+
+/// Reclaims every VM together with the other cores that do.
+fn reclaim_all(host: &Host) {
+    for vm in host
+        .guests
+        .iter()
+        .map(|guest| guest.vm)
+        .chain([host.churn.vm])
+    {
+        loop {
+            match call::vm_reclaim(vm, abi::limit::RECLAIM_PAGES as u64) {
+                // Another core frees the slot, or has: the handle is stale.
+                Ok((_, true)) | Err(Status::BadHandle) => break,
+                Ok((0, false)) | Err(Status::Busy) => run::nap(1),
+                Ok(_) => {}
+                Err(status) => {
+                    println!("host: VM_RECLAIM: {}", status.name());
+                    break;
+                }
+            }
+        }
+    }
+    // Release: pairs with the Acquire in `finish`.
+    host.reclaimed.fetch_add(1, Ordering::Release);
+}

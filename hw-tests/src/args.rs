@@ -1,0 +1,30 @@
+//! The command line: which tests, and the seed of the random ones.
+//!
+//! Invariant: unknown words are ignored, so that a machine's own boot arguments do no harm.
+
+/// What the command line says.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// Tests whose name contains this run; empty for all.
+    pub filter: &'static str,
+    /// Start of every random sequence.
+    pub seed: u64,
+}
+
+impl Args {
+    /// Reads `line`; a key that is absent or makes no sense takes its default.
+    pub fn parse(line: &'static str) -> Self {
+        let mut args = Self {
+            filter: "",
+            seed: 1,
+        };
+        for word in line.split_whitespace() {
+            match word.split_once('=') {
+                Some(("filter", filter)) => args.filter = filter,
+                Some(("seed", seed)) => args.seed = seed.parse().unwrap_or(args.seed),
+                _ => {}
+            }
+        }
+        args
+    }
+}

@@ -1,0 +1,119 @@
+//! The puppet: a guest that asks the host for its next step, does it, and tells how it went.
+//!
+//! Each answer to [`CALL_NEXT`](super::CALL_NEXT) is a step in x0 to x3: [`LOAD`], [`STORE`],
+//! [`WAIT`], [`SPIN`], [`SMC`], or, for any other x0, an HVC with these registers. A fault of its
+//! own comes back with the next call.
+
+use core::arch::global_asm;
+
+/// Loads from x1.
+pub const LOAD: u64 = 1;
+/// Stores x2 at x1.
+pub const STORE: u64 = 2;
+/// WFI.
+pub const WAIT: u64 = 3;
+/// Counts up at x1 for ever.
+pub const SPIN: u64 = 4;
+/// SMC with x1 to x3 as x0 to x2.
+pub const SMC: u64 = 5;
+
+global_asm!(
+    r#"
+    .pushsection .rodata.hwt_puppet, "a"
+    .balign 4096
+    // The vectors come first, as they must be 2 KiB-aligned wherever the code is copied.
+    .macro puppet_vector
+    .balign 0x80
+    mrs     x21, esr_el1
+    mrs     x22, far_el1
+    mrs     x20, elr_el1
+    add     x20, x20, #4
+    msr     elr_el1, x20
+    eret
+    .endm
+    .global hwt_puppet_vectors
+hwt_puppet_vectors:
+    .rept 16
+    puppet_vector
+    .endr
+    .balign 0x80
+
+    .global hwt_puppet
+hwt_puppet:
+    adr     x9, hwt_puppet_vectors
+    msr     vbar_el1, x9
+    // Interrupts wake it and are never taken.
+    mov     x9, #0xff
+    msr     S3_0_C4_C6_0, x9            // ICC_PMR_EL1
+    mov     x9, #1
+    msr     S3_0_C12_C12_7, x9          // ICC_IGRPEN1_EL1
+    isb
+    mov     x21, #0
+    mov     x22, #0
+1:  mov     x4, x3
+    mov     x3, x2
+    mov     x2, x1
+    mov     x1, x0
+    mov     x5, x21
+    mov     x6, x22
+    movz    x0, #{next_low}
+    movk    x0, #{next_high}, lsl #16
+    hvc     #0
+    mov     x21, #0
+    mov     x22, #0
+    cmp     x0, #{load}
+    b.eq    2f
+    cmp     x0, #{store}
+    b.eq    3f
+    cmp     x0, #{wait}
+    b.eq    4f
+    cmp     x0, #{spin}
+    b.eq    5f
+    cmp     x0, #{smc}
+    b.eq    6f
+    hvc     #0
+    b       1b
+2:  ldr     x0, [x1]
+    b       1b
+3:  str     x2, [x1]
+    b       1b
+4:  wfi
+    b       1b
+5:  ldr     x3, [x1]
+    add     x3, x3, #1
+    str     x3, [x1]
+    b       5b
+6:  mov     x0, x1
+    mov     x1, x2
+    mov     x2, x3
+    smc     #0
+    b       1b
+    .global hwt_puppet_end
+hwt_puppet_end:
+    .popsection
+"#,
+    next_low = const super::CALL_NEXT & 0xffff,
+    next_high = const super::CALL_NEXT >> 16,
+    load = const LOAD,
+    store = const STORE,
+    wait = const WAIT,
+    spin = const SPIN,
+    smc = const SMC,
+);
+
+unsafe extern "C" {
+    static hwt_puppet_vectors: u8;
+    static hwt_puppet: u8;
+    static hwt_puppet_end: u8;
+}
+
+/// The program.
+pub(super) fn code() -> &'static [u8] {
+    // SAFETY: the symbols are the first and last of the section above.
+    unsafe { super::between(&raw const hwt_puppet_vectors, &raw const hwt_puppet_end) }
+}
+
+/// Offset of its first instruction.
+pub(super) fn entry() -> u64 {
+    &raw const hwt_puppet as u64 - &raw const hwt_puppet_vectors as u64
+}

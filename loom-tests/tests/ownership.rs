@@ -1,0 +1,359 @@
+//! Page words under loom: does any interleaving give a page two owners, or lose one?
+//!
+//! Numbers in comments are those of the design's list of bugs that other engines really had.
+
+#![cfg(loom)]
+
+use loom::cell::UnsafeCell;
+use loom_tests::{Arc, cpu, explore, spawn, token};
+use ownership::{
+    Claim, Coverage, Flushed, HOST_VMID, Op, Owner, PageTable, Pfn, Refused, Scrubbed, State,
+    VmSlot,
+};
+use percpu::{Padded, Pins};
+use sync::{AtomicU64, Ordering};
+
+const BASE: Pfn = Pfn::from_raw(0x40000);
+const A: VmSlot = VmSlot::new(0).unwrap();
+const B: VmSlot = VmSlot::new(1).unwrap();
+const HOST: State = State::Owned(Owner::Host);
+const OF_A: State = State::Owned(Owner::Vm(A));
+
+/// Host pages, and for each something that stands for its content. A content may be touched by the
+/// holder of the page's claim; loom fails the model when two do so without an order between them.
+struct Machine {
+    table: PageTable<Vec<AtomicU64>>,
+    contents: Vec<UnsafeCell<u64>>,
+}
+
+// SAFETY: the contents are touched under claims only; that these exclude each other is what the
+// models are about, and loom checks every access.
+unsafe impl Sync for Machine {}
+// SAFETY: nothing in it belongs to a thread.
+unsafe impl Send for Machine {}
+
+impl Machine {
+    fn new(pages: usize) -> Arc<Self> {
+        let words = (0..pages).map(|_| AtomicU64::new(0)).collect();
+        let mut table = PageTable::new(BASE, words);
+        table.boot_set(BASE, pages, HOST).expect("fresh pages");
+        Arc::new(Self {
+            table,
+            contents: (0..pages).map(|_| UnsafeCell::new(0)).collect(),
+        })
+    }
+
+    fn claim(&self, index: u64, op: Op, cpu: u16) -> Result<Claim<'_>, Refused> {
+        self.table.claim(page(index).into(), op, cpu, |_| true)
+    }
+
+    fn donate(&self, index: u64, vm: VmSlot, cpu: u16) -> Result<(), Refused> {
+        let claim = self.claim(index, Op::VmMap, cpu)?;
+        claim
+            .donate_to_vm(vm, &flushed(HOST_VMID))
+            .expect("a host page");
+        Ok(())
+    }
+
+    fn state(&self, index: u64) -> State {
+        self.table.state(page(index)).expect("in range")
+    }
+
+    fn write(&self, index: usize, value: u64) {
+        // SAFETY: the caller holds the page's claim; loom checks.
+        self.contents[index].with_mut(|content| unsafe { *content = value });
+    }
+
+    fn read(&self, index: usize) -> u64 {
+        // SAFETY: the caller holds the page's claim; loom checks.
+        self.contents[index].with(|content| unsafe { *content })
+    }
+}
+
+fn page(index: u64) -> Pfn {
+    BASE.checked_add(index).expect("a small number")
+}
+
+fn flushed(vmid: u16) -> Flushed {
+    // SAFETY: there is no translation in these models.
+    unsafe { Flushed::mint(Coverage::Vmid(vmid)) }
+}
+
+fn scrubbed(page: Pfn, vm: VmSlot) -> Scrubbed {
+    // SAFETY: what stands for the content is checked by loom instead.
+    unsafe { Scrubbed::mint(page, &flushed(vm.vmid())) }
+}
+
+/// Two cores give one page to two VMs.
+#[test]
+fn one_page_gets_one_owner() {
+    explore(|| {
+        let machine = Machine::new(1);
+        let other = machine.clone();
+        let second = spawn(move || other.donate(0, B, 1).is_ok());
+        let first = machine.donate(0, A, 0).is_ok();
+        let second = second.join().unwrap();
+        assert!(first != second, "one of the two gets it, and one alone");
+        let winner = if first { A } else { B };
+        assert_eq!(machine.state(0), State::Owned(Owner::Vm(winner)));
+    });
+}
+
+/// A core prepares a page and commits it; another claims it from its new owner and looks.
+#[test]
+fn a_commit_publishes_what_was_done_to_the_page() {
+    explore(|| {
+        let machine = Machine::new(1);
+        let other = machine.clone();
+        let donor = spawn(move || {
+            let claim = other
+                .claim(0, Op::VmMap, 1)
+                .expect("nobody else wants a host page");
+            other.write(0, 7);
+            claim
+                .donate_to_vm(A, &flushed(HOST_VMID))
+                .expect("a host page");
+        });
+        if let Ok(claim) = machine.claim(0, Op::Reclaim, 0) {
+            assert_eq!(machine.read(0), 7);
+            machine.write(0, 0);
+            claim
+                .return_to_host(scrubbed(page(0), A))
+                .expect("a VM's page");
+        }
+        donor.join().unwrap();
+    });
+}
+
+/// A core claims a page, works on it and gives up, while another wants it (9, 28).
+#[test]
+fn a_roll_back_leaves_the_page_to_the_next() {
+    explore(|| {
+        let machine = Machine::new(1);
+        let other = machine.clone();
+        let failing = spawn(move || {
+            if let Ok(claim) = other.claim(0, Op::VmMap, 1) {
+                other.write(0, 1);
+                drop(claim);
+            }
+        });
+        let first = machine.claim(0, Op::ReadList, 0).map(|claim| {
+            machine.read(0);
+            claim.release()
+        });
+        assert!(matches!(first, Ok(_) | Err(Refused::Busy)));
+        failing.join().unwrap();
+        assert_eq!(machine.state(0), HOST);
+        machine.donate(0, A, 0).expect("nobody holds it any more");
+    });
+}
+
+/// VM_MAP races with VM_DESTROY: once the destroyer finds nobody pinned, no page joins the VM
+/// that it would miss (18, 22).
+#[test]
+fn no_page_joins_a_vm_after_destroy_found_it_alone() {
+    const RUNNING: u64 = 0;
+    const DYING: u64 = 1;
+    const KEY: u64 = 1;
+    explore(|| {
+        let machine = Machine::new(1);
+        let phase = Arc::new(AtomicU64::new(RUNNING));
+        let slots: Vec<_> = (0..2).map(|_| Padded::new(AtomicU64::new(0))).collect();
+        let pins = Arc::new(Pins::new(slots));
+        let mapper = spawn({
+            let (machine, phase, pins) = (machine.clone(), phase.clone(), pins.clone());
+            move || {
+                let token = token(1);
+                let _pin = pins.pin(&token, KEY).expect("the first of this CPU");
+                // Relaxed: the pin's fence orders it.
+                if phase.load(Ordering::Relaxed) == RUNNING {
+                    machine.donate(0, A, 1).expect("nobody else wants it");
+                }
+            }
+        });
+        // Relaxed: the fence in `holders_but` orders it.
+        phase.store(DYING, Ordering::Relaxed);
+        let alone = pins.holders_but(cpu(0), KEY).0 == 0;
+        let found = machine.state(0);
+        mapper.join().unwrap();
+        if alone {
+            assert_eq!(machine.state(0), found, "a page came after the walk");
+        }
+    });
+}
+
+/// A guest shares a page while the VM's pages are taken home: the page comes home or is found
+/// shared, never shared after it came home (6).
+#[test]
+fn share_and_reclaim_leave_one_of_two_states() {
+    explore(|| {
+        let machine = Machine::new(1);
+        machine.donate(0, A, 0).expect("alone");
+        let other = machine.clone();
+        let guest = spawn(move || {
+            let claim = other.claim(0, Op::Share, 1)?;
+            claim.share_with_host().expect("the guest's own page");
+            Ok::<(), Refused>(())
+        });
+        let home = machine.claim(0, Op::Reclaim, 0).map(|claim| {
+            claim
+                .return_to_host(scrubbed(page(0), A))
+                .expect("a VM's page");
+        });
+        let shared = guest.join().unwrap();
+        match (home, shared) {
+            (Ok(()), _) => assert_eq!(machine.state(0), HOST),
+            (Err(Refused::Busy), Ok(())) => {
+                let owner = Owner::Vm(A);
+                let shared = State::Shared {
+                    owner,
+                    borrower: Owner::Host,
+                    count: 1,
+                };
+                assert_eq!(machine.state(0), shared);
+            }
+            refused => panic!("nobody got it: {refused:?}"),
+        }
+    });
+}
+
+/// Two cores lend one page to one VM, twice in all: each success counts once (21).
+#[test]
+fn every_lend_is_counted() {
+    explore(|| {
+        let machine = Machine::new(1);
+        let lend = |machine: &Machine, cpu| {
+            let claim = machine.claim(0, Op::Lend, cpu);
+            claim
+                .map(|claim| claim.lend_to(A).expect("the host's page"))
+                .is_ok()
+        };
+        let other = machine.clone();
+        let second = spawn(move || u16::from(lend(&other, 1)));
+        let first = u16::from(lend(&machine, 0));
+        let count = first + second.join().unwrap();
+        let lent = State::Shared {
+            owner: Owner::Host,
+            borrower: Owner::Vm(A),
+            count,
+        };
+        assert_eq!(machine.state(0), lent);
+    });
+}
+
+/// Two batches claim overlapping runs: no page goes to both, and one of them gets something.
+#[test]
+fn of_overlapping_runs_one_progresses() {
+    explore(|| {
+        let machine = Machine::new(3);
+        let other = machine.clone();
+        let batch = |machine: &Machine, first, vm, cpu| {
+            let (run, _) = machine
+                .table
+                .claim_run(page(first), 2, Op::VmMap, cpu, HOST);
+            run.donate_to_vm(vm, &flushed(HOST_VMID))
+                .expect("host pages")
+                .pages
+        };
+        let second = spawn(move || batch(&other, 1, B, 1));
+        let first = batch(&machine, 0, A, 0);
+        let second = second.join().unwrap();
+        assert!(first > 0 || second > 0);
+        let census = machine.table.count(BASE, 3).expect("in range");
+        assert_eq!((census.vm, census.claimed), (first + second, 0));
+    });
+}
+
+/// What a batch does with the pages it has when it meets one that it can't have.
+#[derive(Clone, Copy)]
+enum Meeting {
+    CommitPrefix,
+    RollBackAll,
+}
+
+/// Claims the pages in this order, as VM_MAP_LIST does; how many were donated.
+fn donate_list(machine: &Machine, list: [u64; 2], vm: VmSlot, cpu: u16, meeting: Meeting) -> usize {
+    let mut claims = Vec::new();
+    for index in list {
+        match machine.claim(index, Op::VmMap, cpu) {
+            Ok(claim) => claims.push(claim),
+            Err(_) => match meeting {
+                Meeting::CommitPrefix => break,
+                Meeting::RollBackAll => return 0,
+            },
+        }
+    }
+    let flushed = flushed(HOST_VMID);
+    let done = claims
+        .into_iter()
+        .map(|claim| claim.donate_to_vm(vm, &flushed));
+    done.map(|done| done.expect("a host page").pages).sum()
+}
+
+fn two_lists_in_opposite_order(meeting: Meeting) {
+    explore(move || {
+        let machine = Machine::new(2);
+        let other = machine.clone();
+        let second = spawn(move || donate_list(&other, [1, 0], B, 1, meeting));
+        let first = donate_list(&machine, [0, 1], A, 0, meeting);
+        let second = second.join().unwrap();
+        assert!(first + second > 0, "both gave up: they may do so for ever");
+    });
+}
+
+/// Two lists name the same two pages in opposite order.
+#[test]
+fn of_opposite_lists_one_progresses() {
+    two_lists_in_opposite_order(Meeting::CommitPrefix);
+}
+
+/// The twin: all or nothing lets both give up.
+#[test]
+#[should_panic(expected = "both gave up")]
+fn of_opposite_lists_none_progresses_if_all_or_nothing() {
+    two_lists_in_opposite_order(Meeting::RollBackAll);
+}
+
+/// Three cores want one page at once: somebody gets it.
+#[test]
+fn of_three_claims_one_succeeds() {
+    explore(|| {
+        let machine = Machine::new(1);
+        let others = [(Op::Lend, 1), (Op::HostFault, 2)].map(|(op, cpu)| {
+            let machine = machine.clone();
+            spawn(move || machine.claim(0, op, cpu).map(Claim::release).is_ok())
+        });
+        let mut any = machine.donate(0, A, 0).is_ok();
+        for other in others {
+            any |= other.join().unwrap();
+        }
+        assert!(any);
+        assert!(matches!(machine.state(0), HOST | OF_A));
+    });
+}
+
+/// A memory error is reported while the page changes hands: once the report is accepted, the page
+/// is out for good.
+#[test]
+fn an_accepted_report_of_poison_is_not_lost() {
+    explore(|| {
+        let machine = Machine::new(1);
+        let other = machine.clone();
+        let mapper = spawn(move || {
+            let claim = other.claim(0, Op::VmMap, 1).expect("nobody else claims");
+            claim
+                .donate_to_vm(A, &flushed(HOST_VMID))
+                .expect("a host page")
+                .poisoned
+        });
+        let report = machine.table.mark_poison_pending(page(0));
+        let poisoned = mapper.join().unwrap();
+        assert_eq!(poisoned == 1, report.is_ok(), "the mapper is told");
+        let end = if report.is_ok() {
+            State::Poisoned
+        } else {
+            OF_A
+        };
+        assert_eq!(machine.state(0), end);
+    });
+}

@@ -1,0 +1,78 @@
+//! The tool itself: that the search sees what the other models rely on.
+
+#![cfg(loom)]
+
+use loom_tests::{Arc, explore, spawn};
+use sync::{AtomicU64, Ordering, fence};
+
+/// A load against a load that is followed by an exchange: plain loom never tries the exchange
+/// first (see `sync`'s `modelled.rs`).
+#[test]
+#[should_panic(expected = "the exchange came first")]
+fn a_load_may_come_after_another_s_load_and_exchange() {
+    explore(|| {
+        let word = Arc::new(AtomicU64::new(0));
+        let other = word.clone();
+        let exchanger = spawn(move || {
+            let seen = other.load(Ordering::Relaxed);
+            let _ = other.compare_exchange(seen, 1, Ordering::Relaxed, Ordering::Relaxed);
+        });
+        assert_eq!(word.load(Ordering::Relaxed), 0, "the exchange came first");
+        exchanger.join().unwrap();
+    });
+}
+
+fn store_buffering(fenced: bool) {
+    explore(move || {
+        let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let side = move |words: &[AtomicU64; 2], mine: usize| {
+            words[mine].store(1, Ordering::Relaxed);
+            if fenced {
+                fence(Ordering::SeqCst);
+            }
+            words[1 - mine].load(Ordering::Relaxed)
+        };
+        let other = words.clone();
+        let second = spawn(move || side(&other, 1));
+        let first = side(&words, 0);
+        assert!(
+            first + second.join().unwrap() > 0,
+            "both read the old value"
+        );
+    });
+}
+
+/// Two SeqCst fences forbid that both sides of store-buffering read the old value.
+#[test]
+fn fences_forbid_store_buffering() {
+    store_buffering(true);
+}
+
+/// The twin: without them both may.
+#[test]
+#[should_panic(expected = "both read the old value")]
+fn store_buffering_happens_without_fences() {
+    store_buffering(false);
+}
+
+/// Data published by a Relaxed store may be seen late.
+#[test]
+#[should_panic(expected = "the flag came before the data")]
+fn relaxed_stores_are_seen_out_of_order() {
+    explore(|| {
+        let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let other = words.clone();
+        let writer = spawn(move || {
+            other[0].store(1, Ordering::Relaxed);
+            other[1].store(1, Ordering::Relaxed);
+        });
+        if words[1].load(Ordering::Relaxed) == 1 {
+            assert_eq!(
+                words[0].load(Ordering::Relaxed),
+                1,
+                "the flag came before the data"
+            );
+        }
+        writer.join().unwrap();
+    });
+}

@@ -1,0 +1,308 @@
+//! Claims: the only way to change a settled page.
+//!
+//! A [`Claim`] is a linear token for one page or a run of pages that were all in the same settled
+//! state and are now `Claimed`. It ends in exactly one of three ways: a commit method consumes it
+//! and settles the pages in the new state; [`Claim::release`], or dropping it on any error path,
+//! settles them as they were.
+//!
+//! Invariants:
+//! - a claimed word is written by its claim's holder alone, but for the poison mark, which anyone
+//!   may set (`PageTable::mark_poison_pending`); therefore settling is a compare-exchange that can
+//!   only fail because of the mark, and then the page is settled as `Poisoned`;
+//! - a commit that `state::transition` doesn't list, or whose proofs don't cover the page, changes
+//!   nothing and gives the claim back;
+//! - what the holder did to the page happens before whatever the next claim's holder does.
+//!
+//! A page that was poisoned under a claim may still have the leaf that the claim's operation wrote:
+//! [`Committed::poisoned`] tells the caller, who clears it. Nobody else writes that leaf, since a
+//! poisoned page is never claimed again.
+
+use crate::addr::Pfn;
+use crate::proof::{Flushed, Scrubbed, cover_all};
+use crate::state::{self, transition};
+use crate::word::{Op, Owner, State, VmSlot, Word};
+use sync::{AtomicU64, Ordering};
+
+/// The right, and the duty, to settle pages that were claimed.
+#[must_use = "dropping a claim rolls it back"]
+#[derive(Debug)]
+pub struct Claim<'t> {
+    words: &'t [AtomicU64],
+    first: Pfn,
+    from: State,
+    op: Op,
+    cpu: u16,
+}
+
+/// A [`Claim`] of more than one page: one token, committed or rolled back as a whole.
+pub type RunClaim<'t> = Claim<'t>;
+
+/// What came of a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// Pages that are settled in the state the operation led to.
+    pub pages: usize,
+    /// Pages that are `Poisoned` instead, since a memory error was reported meanwhile.
+    pub poisoned: usize,
+}
+
+impl<'t> Claim<'t> {
+    /// Wraps words that have just been claimed.
+    pub(crate) fn new(words: &'t [AtomicU64], first: Pfn, from: State, op: Op, cpu: u16) -> Self {
+        Self {
+            words,
+            first,
+            from,
+            op,
+            cpu,
+        }
+    }
+
+    /// The settled state that all pages of the claim were in.
+    pub fn from(&self) -> State {
+        self.from
+    }
+
+    /// The operation it was made for.
+    pub fn op(&self) -> Op {
+        self.op
+    }
+
+    /// The first page, or the only one.
+    pub fn pfn(&self) -> Pfn {
+        self.first
+    }
+
+    /// Number of pages.
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Is there no page in it?
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// Cuts the claim in two: the first `pages` stay here, the others are returned. `None`, and
+    /// nothing changes, if there are fewer.
+    pub fn split_off(&mut self, pages: usize) -> Option<Claim<'t>> {
+        let (head, tail) = self.words.split_at_checked(pages)?;
+        let first = self.first.checked_add(pages as u64)?;
+        self.words = head;
+        Some(Claim {
+            words: tail,
+            first,
+            from: self.from,
+            op: self.op,
+            cpu: self.cpu,
+        })
+    }
+
+    /// VM_MAP: the host's pages become the VM's alone. The host's regime was flushed.
+    pub fn donate_to_vm(self, vm: VmSlot, flushed: &Flushed) -> Result<Committed, Self> {
+        self.commit(
+            Op::VmMap,
+            Some(State::Owned(Owner::Vm(vm))),
+            flushed.covers(Owner::Host),
+        )
+    }
+
+    /// ENGINE_DONATE: the host's pages become the engine's. The host's regime was flushed.
+    pub fn donate_to_engine(self, flushed: &Flushed) -> Result<Committed, Self> {
+        let to = State::Owned(Owner::Engine);
+        self.commit(Op::EngineDonate, Some(to), flushed.covers(Owner::Host))
+    }
+
+    /// ENGINE_RECLAIM: the engine's pages become the host's. The engine's own stage-1 was flushed.
+    pub fn engine_to_host(self, flushed: &Flushed, scrubbed: Scrubbed) -> Result<Committed, Self> {
+        let shown = flushed.covers(Owner::Engine)
+            && scrubbed.stands_for(self.first, self.words.len(), Owner::Engine);
+        self.commit(Op::EngineReclaim, Some(State::Owned(Owner::Host)), shown)
+    }
+
+    /// VM_LEND: one more leaf of the VM names the host's pages.
+    pub fn lend_to(self, vm: VmSlot) -> Result<Committed, Self> {
+        let to = state::lend_once_more(self.from, vm);
+        self.commit(Op::Lend, to, true)
+    }
+
+    /// VM_UNLEND: one leaf less of the borrower names the host's pages. Its regime was flushed.
+    pub fn unlend(self, flushed: &Flushed) -> Result<Committed, Self> {
+        let to = state::lend_once_less(self.from);
+        let shown = self.borrower().is_some_and(|party| flushed.covers(party));
+        self.commit(Op::Unlend, to, shown)
+    }
+
+    /// MEM_SHARE: the host may use the VM's pages too.
+    pub fn share_with_host(self) -> Result<Committed, Self> {
+        let to = state::share(self.from);
+        self.commit(Op::Share, to, true)
+    }
+
+    /// MEM_UNSHARE: the pages are the VM's alone again. The host's regime was flushed.
+    pub fn unshare(self, flushed: &Flushed) -> Result<Committed, Self> {
+        let to = state::unshare(self.from);
+        self.commit(Op::Unshare, to, flushed.covers(Owner::Host))
+    }
+
+    /// MEM_RELINQUISH, and VM_RECLAIM of pages that were the VM's: they become the host's. The
+    /// proof stands for all pages of the claim and for a flush of the VM's regime.
+    pub fn return_to_host(self, scrubbed: Scrubbed) -> Result<Committed, Self> {
+        let shown = match self.from {
+            State::Owned(owner) | State::Shared { owner, .. } => {
+                matches!(owner, Owner::Vm(_))
+                    && scrubbed.stands_for(self.first, self.words.len(), owner)
+            }
+            _ => false,
+        };
+        let op = if self.op == Op::Relinquish {
+            Op::Relinquish
+        } else {
+            Op::Reclaim
+        };
+        self.commit(op, Some(State::Owned(Owner::Host)), shown)
+    }
+
+    /// VM_RECLAIM of a leaf that names the host's lent pages: one leaf less. The VM's regime was
+    /// flushed; the content was the host's all along, so nothing is scrubbed.
+    pub fn return_lent(self, flushed: &Flushed) -> Result<Committed, Self> {
+        let to = state::lend_once_less(self.from);
+        let shown = self.borrower().is_some_and(|party| flushed.covers(party));
+        self.commit(Op::Reclaim, to, shown)
+    }
+
+    /// PAGE_POISON: nobody reaches the pages ever again. Everyone who could is covered by one of
+    /// the flushes.
+    pub fn poison(self, flushes: &[&Flushed]) -> Result<Committed, Self> {
+        let shown = cover_all(flushes, self.from);
+        self.commit(Op::Poison, Some(State::Poisoned), shown)
+    }
+
+    /// Ends the claim with the pages as they were.
+    pub fn release(self) -> Committed {
+        let from = self.from;
+        self.end(from)
+    }
+
+    /// Who borrows the pages, if somebody does.
+    fn borrower(&self) -> Option<Owner> {
+        match self.from {
+            State::Shared { borrower, .. } => Some(borrower),
+            _ => None,
+        }
+    }
+
+    /// Settles the pages in `to` if the transition is legal and its proofs were shown.
+    fn commit(self, op: Op, to: Option<State>, shown: bool) -> Result<Committed, Self> {
+        let Some(to) = to.filter(|_| self.op == op) else {
+            return Err(self);
+        };
+        #[cfg(mutant = "commit-unproven")]
+        let shown = {
+            _ = shown;
+            true
+        };
+        match transition(self.from, op, to) {
+            Some(needs) if shown || !(needs.flushed || needs.scrubbed) => Ok(self.end(to)),
+            _ => Err(self),
+        }
+    }
+
+    fn end(self, to: State) -> Committed {
+        let committed = self.settle(to);
+        core::mem::forget(self);
+        committed
+    }
+
+    fn settle(&self, to: State) -> Committed {
+        let claimed = Word::pack(State::Claimed {
+            from: self.from.into(),
+            op: self.op,
+            cpu: self.cpu,
+            poison_pending: false,
+        });
+        let mut poisoned = 0;
+        for word in self.words {
+            if settle_word(word, claimed, to.into()) == Settled::Poisoned {
+                poisoned += 1;
+            }
+        }
+        Committed {
+            pages: self.words.len() - poisoned,
+            poisoned,
+        }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        // What was poisoned meanwhile stays out of circulation by its word alone: an operation that
+        // rolls back has written no leaf.
+        #[cfg(not(mutant = "claim-no-roll-back"))]
+        self.settle(self.from);
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Settled {
+    AsAsked,
+    Poisoned,
+}
+
+/// Ends the claim of one word.
+fn settle_word(word: &AtomicU64, claimed: Word, to: Word) -> Settled {
+    // Release: pairs with the Acquire of `claim_word`; publishes all that the holder did with the
+    // page. Relaxed on failure: only the poison mark can have changed the word, and it comes alone.
+    #[cfg(not(any(mutant = "settle-relaxed", mutant = "settle-ignores-poison")))]
+    let settled = word.compare_exchange(
+        claimed.raw(),
+        to.raw(),
+        Ordering::Release,
+        Ordering::Relaxed,
+    );
+    #[cfg(mutant = "settle-relaxed")]
+    let settled = word.compare_exchange(
+        claimed.raw(),
+        to.raw(),
+        Ordering::Relaxed,
+        Ordering::Relaxed,
+    );
+    #[cfg(mutant = "settle-ignores-poison")]
+    let settled = {
+        word.store(to.raw(), Ordering::Release);
+        Ok::<u64, u64>(claimed.raw())
+    };
+    if settled.is_ok() {
+        return Settled::AsAsked;
+    }
+    // Release: as above, though nobody claims a poisoned page.
+    word.store(Word::pack(State::Poisoned).raw(), Ordering::Release);
+    Settled::Poisoned
+}
+
+/// Claims one word that was seen as `seen`; `false` if it isn't that any more.
+pub(crate) fn claim_word(word: &AtomicU64, seen: Word, op: Op, cpu: u16) -> bool {
+    let claimed = State::Claimed {
+        from: seen,
+        op,
+        cpu,
+        poison_pending: false,
+    };
+    let claimed = Word::pack(claimed).raw();
+    // Acquire: pairs with the Release of `settle_word` which produced `seen` (or with the CPU's
+    // bring-up for a word that only boot wrote): what the last holder did with the page is done.
+    // Relaxed on failure: nothing is read through a page that wasn't claimed.
+    #[cfg(not(any(mutant = "claim-relaxed", mutant = "claim-no-compare")))]
+    return word
+        .compare_exchange(seen.raw(), claimed, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok();
+    #[cfg(mutant = "claim-relaxed")]
+    return word
+        .compare_exchange(seen.raw(), claimed, Ordering::Relaxed, Ordering::Relaxed)
+        .is_ok();
+    #[cfg(mutant = "claim-no-compare")]
+    {
+        word.swap(claimed, Ordering::Acquire);
+        true
+    }
+}

@@ -1,0 +1,47 @@
+//! Who owns each page, and how that changes without a lock.
+//!
+//! Every page has one word (`word`). A settled word says whose the page is; an operation first
+//! *claims* the page (`claim`), does what has to be done to tables and TLBs, and then *commits* the
+//! new state, or rolls back. Which transitions exist is a pure function (`state`); what has to be
+//! done first is shown by values that only the code which did it can make (`proof`).
+//!
+//! ```text
+//!                 boot            boot
+//!   HostFixed <---------- Reserved ----------+
+//!                            | boot          |
+//!            ENGINE_DONATE   v    VM_MAP     |
+//!   Owned(Engine) <====== Owned(Host) =====> Owned(Vm) ===+
+//!        |                 ^  ^   ^              ^        | MEM_SHARE
+//!        +=================+  |   +==============+        v
+//!          ENGINE_RECLAIM     |    RELINQUISH,   +== Shared(Vm,Host,1)
+//!                             |    RECLAIM         MEM_UNSHARE, RECLAIM
+//!                             v
+//!                    Shared(Host,Vm,k)  LEND k+1, UNLEND and RECLAIM k-1
+//!
+//!   === passes through Claimed;  any settled page state === PAGE_POISON ===> Poisoned
+//! ```
+//!
+//! Invariants: each page has exactly one owner or is claimed by exactly one operation; a claim that
+//! is dropped leaves the page as it was; no safe code outside this crate can write a word but
+//! through a claim.
+
+#![no_std]
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+mod addr;
+mod claim;
+#[cfg(all(test, not(loom)))]
+mod claim_tests;
+mod proof;
+mod state;
+#[cfg(all(test, not(loom)))]
+mod state_tests;
+mod table;
+mod word;
+
+pub use addr::{Granule, GranuleSize, Ipa, PAGE_SIZE, Pa, Pfn};
+pub use claim::{Claim, Committed, RunClaim};
+pub use proof::{Coverage, Flushed, HOST_VMID, Scrubbed};
+pub use state::{Needs, is_claimable, is_lent, is_shared_by_vm, transition};
+pub use table::{Census, PageTable, Refused};
+pub use word::{Op, Owner, State, VmSlot, Word};

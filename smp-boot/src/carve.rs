@@ -1,0 +1,115 @@
+//! Choosing where in RAM the engine lives.
+//!
+//! Pure. The engine takes the highest fitting place, so that the low end of RAM, which some
+//! devices and boot loaders prefer, stays the host's.
+
+use crate::error::BootError;
+use crate::range::{BLOCK, PaRange};
+
+/// A range of `need` bytes, rounded up to and aligned to 2 MiB, in one of `ram` and clear of all
+/// of `taken`.
+pub fn carve(ram: &[PaRange], taken: &[PaRange], need: u64) -> Result<PaRange, BootError> {
+    let refusal = || BootError::TooLittleRam {
+        need,
+        largest: find_largest(ram, taken),
+    };
+    let size = need.checked_next_multiple_of(BLOCK).ok_or_else(refusal)?;
+    ram.iter()
+        .rev()
+        .find_map(|&range| carve_top(range, taken, size))
+        .ok_or_else(refusal)
+}
+
+/// The highest fitting place in one range of RAM.
+fn carve_top(range: PaRange, taken: &[PaRange], size: u64) -> Option<PaRange> {
+    let mut top = range.end() / BLOCK * BLOCK;
+    // Ends: each turn takes `top` below the start of one more of `taken`.
+    loop {
+        let place = PaRange::between(top.checked_sub(size)?, top)?;
+        if !range.contains(place) {
+            return None;
+        }
+        match taken.iter().find(|other| other.overlaps(place)) {
+            Some(other) => top = other.start() / BLOCK * BLOCK,
+            None => return Some(place),
+        }
+    }
+}
+
+/// Bytes in the largest free piece, for the complaint.
+fn find_largest(ram: &[PaRange], taken: &[PaRange]) -> u64 {
+    let starts = ram
+        .iter()
+        .map(|range| range.start())
+        .chain(taken.iter().map(|range| range.end()));
+    starts
+        .filter(|&start| {
+            !taken
+                .iter()
+                .any(|other| other.start() <= start && start < other.end())
+        })
+        .filter_map(|start| {
+            let range = ram
+                .iter()
+                .find(|range| range.start() <= start && start < range.end())?;
+            let ends = taken
+                .iter()
+                .map(|other| other.start())
+                .filter(|&end| end >= start);
+            Some(ends.chain([range.end()]).min()?.min(range.end()) - start)
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn mib(start: u64, end: u64) -> PaRange {
+        PaRange::between(start * MIB, end * MIB).unwrap()
+    }
+
+    #[test]
+    fn takes_the_top_of_ram() {
+        assert_eq!(carve(&[mib(1024, 1536)], &[], 3 * MIB), Ok(mib(1532, 1536)));
+    }
+
+    #[test]
+    fn steps_below_what_is_taken() {
+        let taken = [mib(1534, 1535), mib(1528, 1531), mib(1531, 1533)];
+        assert_eq!(
+            carve(&[mib(1024, 1536)], &taken, 2 * MIB),
+            Ok(mib(1526, 1528))
+        );
+    }
+
+    #[test]
+    fn aligns_when_ram_is_not() {
+        assert_eq!(carve(&[mib(1, 8)], &[mib(7, 8)], MIB), Ok(mib(4, 6)));
+        assert!(carve(&[mib(1, 3)], &[], MIB).is_err());
+    }
+
+    #[test]
+    fn says_how_much_there_was() {
+        let taken = [mib(4, 5), mib(11, 12)];
+        assert_eq!(
+            carve(&[mib(0, 16)], &taken, 64 * MIB),
+            Err(BootError::TooLittleRam {
+                need: 64 * MIB,
+                largest: 6 * MIB
+            })
+        );
+        assert!(carve(&[mib(0, 16)], &[], u64::MAX).is_err());
+    }
+
+    #[test]
+    fn falls_back_to_a_lower_range() {
+        assert_eq!(
+            carve(&[mib(0, 16), mib(32, 34)], &[], 4 * MIB),
+            Ok(mib(12, 16))
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! The end of the engine: one line on the console, then power off.
+//!
+//! The line starts with `@crash `. It is written on the emergency stack of the core's stack block
+//! (see [`crate::stack`]), so a stack overflow is reported like any other exception; a crash while
+//! one is being reported only powers off.
+
+use core::arch::global_asm;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, MPIDR_EL1, Readable, SPSR_EL2};
+
+use crate::entry::ImageLayout;
+use crate::machine::Mpidr;
+use crate::{console, firmware, stack};
+
+/// Whether a core is writing its crash record already.
+static CRASHED: AtomicBool = AtomicBool::new(false);
+
+// Any exception taken through these vectors is the engine's end. An engine that takes exceptions
+// from EL1 has its own table, whose entries for EL2 branch to `smp_boot_crash_entry` with the
+// entry's number in x0.
+global_asm!(
+    r#"
+    .pushsection .text.smp_boot_crash, "ax"
+    .balign 2048
+    .global smp_boot_crash_vectors
+smp_boot_crash_vectors:
+    .set    vector, 0
+    .rept   16
+    .balign 128
+    mov     x0, #vector
+    b       smp_boot_crash_entry
+    .set    vector, vector + 1
+    .endr
+
+    .global smp_boot_crash_entry
+smp_boot_crash_entry:
+    mov     x1, sp
+    mov     x2, x30
+    sub     x3, x1, #1                  // an empty stack's SP is the next block's start
+    and     x3, x3, #~({block} - 1)
+    sub     x4, x1, x3
+    cmp     x4, #{emergency_bottom}
+    b.lo    1f
+    cmp     x4, #{emergency_top}
+    b.ls    2f                          // already reporting
+1:  add     x3, x3, #{emergency_top}
+    mov     sp, x3
+    b       smp_boot_report_exception
+2:  movz    w0, #0x8400, lsl #16        // PSCI SYSTEM_OFF
+    movk    w0, #0x0008
+    smc     #0
+    b       smp_boot_halt
+    .popsection
+"#,
+    block = const stack::BLOCK_BYTES,
+    emergency_bottom = const stack::EMERGENCY_BOTTOM,
+    emergency_top = const stack::EMERGENCY_TOP,
+);
+
+unsafe extern "C" {
+    static smp_boot_crash_vectors: u8;
+}
+
+/// A vector table in which every entry is a crash.
+pub fn vectors() -> u64 {
+    (&raw const smp_boot_crash_vectors).addr() as u64
+}
+
+/// Reports the exception that was just taken through entry `vector` of the table.
+#[unsafe(no_mangle)]
+extern "C" fn smp_boot_report_exception(vector: u64, sp: u64, lr: u64) -> ! {
+    let base = ImageLayout::get().start;
+    end(format_args!(
+        "vector={vector} esr={:#x} elr=image+{:#x} far={:#x} spsr={:#x} sp={sp:#x} lr=image+{:#x}",
+        ESR_EL2.get(),
+        ELR_EL2.get().wrapping_sub(base),
+        FAR_EL2.get(),
+        SPSR_EL2.get(),
+        lr.wrapping_sub(base),
+    ))
+}
+
+/// Reports a panic: what a `#[panic_handler]` calls.
+pub fn report_panic(info: &PanicInfo<'_>) -> ! {
+    end(format_args!("{info}"))
+}
+
+/// Writes one crash record and powers off. Only the first core to come here writes.
+fn end(what: core::fmt::Arguments<'_>) -> ! {
+    // Relaxed: says only who is first; nothing is published.
+    if CRASHED.swap(true, Relaxed) {
+        firmware::halt();
+    }
+    let core = Mpidr::from_bits(MPIDR_EL1.get());
+    console::write_in_crash(format_args!("\n@crash core={core} {what}\n"));
+    firmware::power_off()
+}

@@ -1,0 +1,37 @@
+//! The shape of a CPU's stack block.
+//!
+//! A block is aligned to its size, so code that knows nothing but SP finds the block, and in it
+//! the emergency stack on which a crash is reported, even when the crash is that SP ran into the
+//! guard page. `link.ld` reserves the boot core's block; the others' come from the engine's memory.
+//!
+//! ```text
+//! 0         4 KiB        16 KiB      20 KiB             64 KiB
+//! | unmapped | emergency | unmapped  | stack (grows down) |
+//! ```
+
+use crate::range::{PAGE, PaRange};
+
+/// Bytes in a block, and its alignment.
+pub const BLOCK_BYTES: u64 = 0x1_0000;
+/// Where the emergency stack begins.
+pub const EMERGENCY_BOTTOM: u64 = PAGE;
+/// Where the emergency stack ends: its initial SP.
+pub const EMERGENCY_TOP: u64 = 4 * PAGE;
+/// Where the stack begins: below it lies the guard page.
+pub const STACK_BOTTOM: u64 = 5 * PAGE;
+
+/// The parts of the block at `block` that are mapped.
+pub fn mapped_parts(block: u64) -> [PaRange; 2] {
+    let emergency_end = match cfg!(mutant = "boot-no-guard-page") {
+        true => STACK_BOTTOM,
+        false => EMERGENCY_TOP,
+    };
+    [
+        (EMERGENCY_BOTTOM, emergency_end),
+        (STACK_BOTTOM, BLOCK_BYTES),
+    ]
+    .map(|(start, end)| {
+        // Cannot be refused: a block lies in RAM, far below the limit of a range.
+        PaRange::between(block + start, block + end).unwrap_or_default()
+    })
+}

@@ -1,0 +1,43 @@
+//! The one switch between the machine's atomics and loom's.
+//!
+//! Protocol code takes every atomic, fence and interior-mutable cell from here, never from `core`,
+//! so that the source which runs is the source which is model-checked: `--cfg loom` exchanges all
+//! of them at once.
+//!
+//! Invariants:
+//! - both sides have the same names and signatures; code that uses them has no `cfg(loom)`;
+//! - loom's atomics can't be made in constants, so nothing may rely on a `const fn new`;
+//! - loom treats a SeqCst *access* as AcqRel; where sequential consistency is needed, use
+//!   [`fence`], which loom models faithfully.
+//!
+//! [`Typed`] is where the `atomic` crate is used: a 64-bit atomic that holds one packed type and
+//! nothing else.
+
+#![no_std]
+
+mod cell;
+#[cfg(loom)]
+mod modelled;
+mod typed;
+
+pub use cell::UnsafeCell;
+pub use typed::Typed;
+
+#[cfg(not(loom))]
+pub use core::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+
+#[cfg(loom)]
+pub use loom::sync::atomic::{Ordering, fence};
+#[cfg(loom)]
+pub use modelled::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
+
+/// Tells the core that this is a wait (on metal), or lets other threads go on (under loom, which
+/// otherwise explores the wait for ever).
+pub fn spin_hint() {
+    #[cfg(not(loom))]
+    core::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}

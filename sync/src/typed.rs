@@ -1,0 +1,91 @@
+//! A 64-bit atomic that holds one packed type and nothing else, so that no half-built number can
+//! be stored where a packed word belongs.
+//!
+//! Invariant: the same operations on both sides; on metal they are the `atomic` crate's, which
+//! compiles them to the instructions of an `AtomicU64`.
+
+#[cfg(loom)]
+use crate::AtomicU64;
+use crate::Ordering;
+use bytemuck::NoUninit;
+
+/// An atomic `T` of eight bytes.
+#[derive(Debug)]
+pub struct Typed<T: NoUninit> {
+    #[cfg(not(loom))]
+    inner: atomic::Atomic<T>,
+    #[cfg(loom)]
+    inner: AtomicU64,
+    #[cfg(loom)]
+    of: core::marker::PhantomData<T>,
+}
+
+#[cfg(not(loom))]
+impl<T: bytemuck::Pod> Typed<T> {
+    /// An atomic with this value.
+    pub const fn new(value: T) -> Self {
+        const { assert!(atomic::Atomic::<T>::is_lock_free() && size_of::<T>() == 8) };
+        Self {
+            inner: atomic::Atomic::new(value),
+        }
+    }
+
+    /// Reads it.
+    #[inline]
+    pub fn load(&self, order: Ordering) -> T {
+        self.inner.load(order)
+    }
+
+    /// Writes it.
+    #[inline]
+    pub fn store(&self, value: T, order: Ordering) {
+        self.inner.store(value, order);
+    }
+
+    /// Replaces `old` by `new`, or says what was there instead.
+    #[inline]
+    pub fn compare_exchange(
+        &self,
+        old: T,
+        new: T,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<T, T> {
+        self.inner.compare_exchange(old, new, success, failure)
+    }
+}
+
+#[cfg(loom)]
+impl<T: bytemuck::Pod> Typed<T> {
+    /// An atomic with this value.
+    pub fn new(value: T) -> Self {
+        Self {
+            inner: AtomicU64::new(bytemuck::cast(value)),
+            of: core::marker::PhantomData,
+        }
+    }
+
+    /// Reads it.
+    pub fn load(&self, order: Ordering) -> T {
+        bytemuck::cast(self.inner.load(order))
+    }
+
+    /// Writes it.
+    pub fn store(&self, value: T, order: Ordering) {
+        self.inner.store(bytemuck::cast(value), order);
+    }
+
+    /// Replaces `old` by `new`, or says what was there instead.
+    pub fn compare_exchange(
+        &self,
+        old: T,
+        new: T,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<T, T> {
+        self.inner
+            .compare_exchange(bytemuck::cast(old), bytemuck::cast(new), success, failure)
+            .map(bytemuck::cast)
+            .map_err(bytemuck::cast)
+    }
+}

@@ -1,0 +1,54 @@
+//! What the engine's crates do without: dynamic dispatch, unfinished code, tests that don't run.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::audit::source::{code_only, has_word, word_starts};
+use crate::audit::workspace::Workspace;
+use crate::audit::{Findings, TRUSTED};
+use crate::walk::rust_files;
+
+pub fn check(root: &Path, _workspace: &Workspace) -> Result<Findings> {
+    let mut findings = Findings::new();
+    for folder in TRUSTED {
+        for file in rust_files(&root.join(folder).join("src"))? {
+            let text =
+                fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+            let name = file.strip_prefix(root).unwrap_or(&file).display();
+            let code = code_only(&text);
+            findings.extend(forbidden_in(&code).map(|what| format!("{name} has {what}")));
+        }
+    }
+    Ok(findings)
+}
+
+fn forbidden_in(code: &str) -> impl Iterator<Item = &'static str> + '_ {
+    let is_macro =
+        |name| word_starts(code, name).any(|at| code[at..].starts_with(&format!("{name}!")));
+    [
+        (has_word(code, "dyn"), "dyn"),
+        (is_macro("todo"), "todo!"),
+        (is_macro("unimplemented"), "unimplemented!"),
+        (code.contains("#[ignore"), "#[ignore]"),
+    ]
+    .into_iter()
+    .filter_map(|(is_there, what)| is_there.then_some(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_is_found_and_look_alikes_are_not() {
+        let found = |code: &str| forbidden_in(code).collect::<Vec<_>>();
+        assert_eq!(found("fn f(x: &dyn T) { todo!() }"), ["dyn", "todo!"]);
+        assert_eq!(
+            found("#[ignore = \" \"] unimplemented!()"),
+            ["unimplemented!", "#[ignore]"]
+        );
+        assert!(found("let todo = dynamic; ignore(todo)").is_empty());
+    }
+}

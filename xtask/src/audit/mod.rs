@@ -1,0 +1,73 @@
+//! Rules that keep the project's shape, each checked by reading the source.
+//!
+//! A check returns what breaks its rule; what it finds out beside that it prints.
+
+mod forbidden;
+mod imports;
+mod lines;
+mod packages;
+mod private_paths;
+mod source;
+mod unsafe_files;
+mod workspace;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::audit::workspace::Workspace;
+use crate::count::Count;
+
+/// Folders of the crates that everything's isolation rests on.
+const TRUSTED: [&str; 6] = [
+    "sync",
+    "ownership",
+    "percpu",
+    "smp-boot",
+    "engine/abi",
+    "engine",
+];
+
+/// What breaks a rule, one line each.
+type Findings = Vec<String>;
+
+type Check = fn(&Path, &Workspace) -> Result<Findings>;
+
+const CHECKS: [(&str, Check); 6] = [
+    (
+        "each crate imports only what the layering allows",
+        imports::check,
+    ),
+    (
+        "unsafe stands only in the files listed for it",
+        unsafe_files::check,
+    ),
+    (
+        "no dyn, todo!, unimplemented! or ignored test in the engine",
+        forbidden::check,
+    ),
+    (
+        "no committed file points outside the checkout",
+        private_paths::check,
+    ),
+    ("lines of code of the trusted part", lines::report),
+    ("where the chosen packages are used", packages::report),
+];
+
+/// Runs every check; the exit code tells whether all hold.
+pub fn run(root: &Path) -> Result<ExitCode> {
+    let workspace = Workspace::load(root)?;
+    let mut total = Count::default();
+    for (rule, check) in CHECKS {
+        println!("==> {rule}");
+        let findings = check(root, &workspace)?;
+        for finding in &findings {
+            println!("    broken: {finding}");
+        }
+        let holds = u32::from(findings.is_empty());
+        total += Count::new(holds, 1 - holds, 0);
+    }
+    println!("{total}");
+    Ok(total.exit_code())
+}

@@ -1,0 +1,104 @@
+//! Puts together what QEMU boots: the engine's image, and the archive with host and guests.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::image::build::write_if_changed;
+use crate::image::cpio::Archive;
+use crate::image::{initramfs, kernel, workload};
+use crate::paths::Paths;
+use crate::run::options::RunOptions;
+use crate::setup::guest::GuestFiles;
+
+/// The guests' content, loaded and checked.
+pub struct GuestContent {
+    kernel: Vec<u8>,
+    initrd: Vec<u8>,
+    /// Empty when the user space is not ours, so that nothing is known of its results.
+    expected: String,
+}
+
+impl GuestContent {
+    /// Loads what `options` name; Debian's kernel and our user space where they name nothing.
+    pub fn load(paths: &Paths, options: &RunOptions) -> Result<Self> {
+        let debian = || GuestFiles::set_up(&paths.cache());
+        let kernel = match &options.kernel {
+            Some(file) => kernel::load(file)?,
+            None => kernel::load(&debian()?.kernel)?,
+        };
+        let (initrd, expected) = match &options.initrd {
+            Some(file) => {
+                let content =
+                    fs::read(file).with_context(|| format!("initramfs {}", file.display()))?;
+                (content, String::new())
+            }
+            None => (
+                initramfs::build(&debian()?.busybox, options.console)?,
+                workload::expected(options.guests, options.vcpus),
+            ),
+        };
+        Ok(Self {
+            kernel,
+            initrd,
+            expected,
+        })
+    }
+
+    /// Bytes that the host keeps of it while guests run.
+    pub fn size(&self) -> u64 {
+        (self.kernel.len() + self.initrd.len()) as u64
+    }
+
+    /// Whether the guests' results are known, so that the run can be judged by them.
+    pub fn has_expected_results(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
+    /// The archive that the reference host reads.
+    pub fn archive(&self) -> Result<Vec<u8>> {
+        let mut archive = Archive::default();
+        archive.add_file("kernel", 0o644, &self.kernel)?;
+        archive.add_file("initrd", 0o644, &self.initrd)?;
+        archive.add_file("expected", 0o644, self.expected.as_bytes())?;
+        archive.finish()
+    }
+}
+
+/// The files to give to QEMU.
+pub struct BootFiles {
+    /// For `-kernel`.
+    pub engine: PathBuf,
+    /// For `-initrd`.
+    pub archive: PathBuf,
+}
+
+/// What the boot archive holds.
+pub struct HostFiles<'a> {
+    /// The host's image.
+    pub image: &'a [u8],
+    /// Its command line.
+    pub cmdline: &'a str,
+    /// Its files; what is in them is between it and this tool.
+    pub initrd: &'a [u8],
+}
+
+impl BootFiles {
+    /// Writes the files for a boot called `name`.
+    pub fn write(paths: &Paths, name: &str, engine: &[u8], host: &HostFiles<'_>) -> Result<Self> {
+        let mut archive = Archive::default();
+        archive.add_file("host", 0o644, host.image)?;
+        archive.add_file("host.cmdline", 0o644, host.cmdline.as_bytes())?;
+        archive.add_file("host.initrd", 0o644, host.initrd)?;
+
+        let dir = paths.images().join(name);
+        let files = Self {
+            engine: dir.join("bulkhead.img"),
+            archive: dir.join("boot.cpio"),
+        };
+        write_if_changed(&files.engine, engine)?;
+        write_if_changed(&files.archive, &archive.finish()?)?;
+        Ok(files)
+    }
+}

@@ -1,0 +1,10 @@
+//! Files that QEMU boots: bare-metal images, archives, and the guests' kernel and initramfs.
+
+pub mod boot;
+pub mod build;
+pub mod cpio;
+pub mod flatten;
+pub mod header;
+pub mod initramfs;
+pub mod kernel;
+pub mod workload;

@@ -1,0 +1,83 @@
+//! `cargo xtask`: sets up, builds, runs, tests and audits Bulkhead.
+
+mod audit;
+mod count;
+mod hw;
+mod image;
+mod interface;
+mod paths;
+mod process;
+mod run;
+mod setup;
+mod test;
+mod walk;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::paths::Paths;
+use crate::run::options::RunOptions;
+
+/// Sets up, builds, runs, tests and audits Bulkhead
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Boot engine, host and Linux guests in QEMU, and judge the run
+    Run(RunOptions),
+    /// Run the tests fit for every commit
+    Test {
+        /// Only the stages with this in their name
+        #[arg(default_value = "")]
+        filter: String,
+    },
+    /// Boot the bare-metal test images and count their tests
+    Hw {
+        /// Only the images with this in their name
+        #[arg(default_value = "")]
+        filter: String,
+    },
+    /// Check the rules that keep the project's shape
+    Audit,
+    /// Write what follows from engine/abi/interface.toml
+    Gen {
+        /// Only compare
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(task: Task) -> Result<ExitCode> {
+    let paths = Paths::find()?;
+    match task {
+        Task::Run(options) => run::run(&paths, &options),
+        Task::Test { filter } => test::run(&paths, &filter),
+        Task::Hw { filter } => hw::run(&paths, &filter),
+        Task::Audit => audit::run(&paths.root),
+        Task::Gen { check } => {
+            interface::generate(&paths.root, check)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! One run from its options to its verdict.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::image::boot::{BootFiles, GuestContent, HostFiles};
+use crate::image::build::{self, ENGINE, HOST};
+use crate::paths::Paths;
+use crate::run::options::RunOptions;
+use crate::run::plan::Plan;
+use crate::run::summary::Summary;
+use crate::run::supervise::{Outcome, Supervision};
+use crate::run::verdict::{Expectation, judge};
+use crate::run::{mutants, table};
+use crate::setup::Tools;
+
+/// Does what `options` say. The exit code is 0 when the run held everything, 1 when it did not;
+/// an error means that it could not be run.
+pub fn run(paths: &Paths, options: &RunOptions) -> Result<ExitCode> {
+    if options.mutant.as_deref() == Some("list") {
+        for name in mutants::names(&paths.root)? {
+            println!("{name}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(name) = &options.mutant {
+        mutants::require(&paths.root, name)?;
+    }
+
+    let plan = Plan::new(options)?;
+    println!("==> set-up");
+    let content = GuestContent::load(paths, options);
+    let Tools { qemu, toolchain } = Tools::set_up(&paths.cache(), content.as_ref().err())?;
+    let content = content?;
+    plan.check(options, &qemu.cpu_models()?, content.size())?;
+
+    println!("==> building the engine and the host");
+    let mutant = options.mutant.as_deref();
+    let engine = build::build(paths, &toolchain, ENGINE, mutant)?;
+    let host = HostFiles {
+        image: &build::build(paths, &toolchain, HOST, None)?,
+        cmdline: &plan.host_cmdline,
+        initrd: &content.archive()?,
+    };
+    let name = mutant.map_or_else(|| "run".to_owned(), |mutant| format!("run-{mutant}"));
+    let files = BootFiles::write(paths, &name, &engine, &host)?;
+
+    println!(
+        "==> booting {} cores of {}, {} guests with {} vCPUs and {}",
+        options.cpus, options.cpu, options.guests, options.vcpus, options.guest_mem
+    );
+    if options.gdb {
+        println!("    waiting for a debugger: target remote localhost:1234");
+    }
+    let log = paths.logs().join(format!("{name}.log"));
+    let command = plan.machine.command(&qemu, &files);
+    let outcome = Supervision {
+        limit: options.time_limit(),
+        interactive: options.console.is_some(),
+        log: &log,
+    }
+    .run(command, io::stdout())?;
+
+    let expected = Expectation {
+        cpus: options.cpus,
+        guests: options.guests,
+        vcpus: options.vcpus,
+        own_workload: content.has_expected_results(),
+    };
+    let broken = conclude(&expected, &outcome);
+    if let Some(file) = &options.json {
+        write_json(file, &outcome, &broken)?;
+    }
+    if broken.is_empty() {
+        println!("==> ok");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("==> failed");
+    for line in &broken {
+        println!("    {line}");
+    }
+    println!("    console: {}", log.display());
+    Ok(ExitCode::FAILURE)
+}
+
+/// Shows the summary and returns what is wrong with the run.
+fn conclude(expected: &Expectation, outcome: &Outcome) -> Vec<String> {
+    let mut broken = outcome.troubles();
+    match outcome.summary().map(Summary::parse) {
+        Some(Ok(summary)) => {
+            print!("{}", table::render(&summary));
+            broken.extend(judge(expected, &summary));
+        }
+        Some(Err(error)) => broken.push(format!("{error:#}")),
+        None => {
+            broken.push("the host printed no summary".into());
+            broken.extend(outcome.quoted_tail());
+        }
+    }
+    broken
+}
+
+/// Writes the host's summary with our verdict as its `result`.
+fn write_json(file: &Path, outcome: &Outcome, broken: &[String]) -> Result<()> {
+    let said = outcome.summary().map(serde_json::from_str);
+    let mut value = match said {
+        Some(Ok(value @ Value::Object(_))) => value,
+        _ => json!({}),
+    };
+    let verdict = broken.first().map_or("ok", String::as_str);
+    value["result"] = json!(verdict);
+    let text = serde_json::to_string_pretty(&value)? + "\n";
+    fs::write(file, text).with_context(|| format!("write {}", file.display()))
+}

@@ -1,0 +1,83 @@
+//! A QEMU machine and its command line.
+
+use std::process::Command;
+
+use crate::image::boot::BootFiles;
+use crate::run::size::{Bytes, GIB};
+use crate::setup::qemu::Qemu;
+
+/// From here on QEMU must not reserve the RAM that it promises.
+const RESERVE_LIMIT: Bytes = Bytes(64 * GIB);
+
+/// What is emulated, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Cores.
+    pub cpus: u32,
+    /// The `-cpu` argument.
+    pub cpu: String,
+    /// RAM.
+    pub mem: Bytes,
+    /// Deterministic, one tick of time per instruction.
+    pub icount: bool,
+    /// Waits for a debugger.
+    pub gdb: bool,
+}
+
+impl Machine {
+    /// The command that boots `files`.
+    pub fn command(&self, qemu: &Qemu, files: &BootFiles) -> Command {
+        let mut machine = "virt,gic-version=3,virtualization=on".to_owned();
+        let mut command = qemu.command();
+        if self.mem > RESERVE_LIMIT {
+            machine += ",memory-backend=ram";
+            let object = format!("memory-backend-ram,id=ram,size={},reserve=off", self.mem.0);
+            command.args(["-object", &object]);
+        }
+        if self.icount {
+            machine += ",dtb-randomness=off";
+            command
+                .args(["-icount", "shift=0,sleep=off", "-seed", "1"])
+                .args(["-rtc", "base=2026-01-01,clock=vm"]);
+        }
+        if self.gdb {
+            command.args(["-S", "-gdb", "tcp:localhost:1234"]);
+        }
+        command
+            .args(["-M", &machine, "-cpu", &self.cpu])
+            .args(["-smp", &self.cpus.to_string()])
+            .args(["-m", &format!("size={}B", self.mem.0)])
+            .args(["-nodefaults", "-nographic", "-serial", "mon:stdio"])
+            .arg("-kernel")
+            .arg(&files.engine)
+            .arg("-initrd")
+            .arg(&files.archive);
+        command
+    }
+}
+
+/// The `-cpu` argument for a processor model.
+pub fn cpu_argument(model: &str, icount: bool) -> String {
+    match model {
+        // Pointer authentication by a cheap hash: emulating the real cipher is slow.
+        "max" => "max,pauth-impdef=on".to_owned(),
+        // One counter tick per instruction, as on `max`.
+        _ if icount => format!("{model},cntfrq=1000000000"),
+        _ => model.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_processors_count_like_max_under_icount() {
+        assert_eq!(cpu_argument("max", true), "max,pauth-impdef=on");
+        assert_eq!(cpu_argument("neoverse-v1", false), "neoverse-v1");
+        assert_eq!(
+            cpu_argument("neoverse-v1", true),
+            "neoverse-v1,cntfrq=1000000000"
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! The main job: boot the engine, the reference host and Linux guests in QEMU, and judge the run.
+
+pub mod machine;
+pub mod mutants;
+pub mod options;
+pub mod plan;
+pub mod size;
+pub mod summary;
+pub mod supervise;
+pub mod table;
+pub mod verdict;
+
+mod job;
+
+pub use job::run;

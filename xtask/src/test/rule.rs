@@ -1,0 +1,170 @@
+//! How a stage's output turns into numbers of tests.
+//!
+//! A stage that says nothing has not passed: each rule wants to see what it counts.
+
+use crate::count::Count;
+
+/// How to count a stage.
+#[derive(Clone, Copy, Debug)]
+pub enum Rule {
+    /// One test: the exit status.
+    Status,
+    /// The lines in which a program of this project counts its own tests.
+    OwnCount,
+    /// The result lines of `cargo test`.
+    CargoTest,
+    /// As `CargoTest`, and each model must say that it was explored to the end.
+    Loom,
+    /// One test: a run that must be judged and found wanting.
+    RunGoesRed,
+}
+
+impl Rule {
+    /// Counts the tests of a stage that ended with this exit status (none if it was killed).
+    pub fn count(self, status: Option<i32>, output: &str) -> Count {
+        let ok = status == Some(0);
+        let mut count = match self {
+            Self::Status => return one(ok),
+            Self::RunGoesRed => {
+                let was_judged = output.lines().any(|line| line == "==> failed");
+                return one(status == Some(1) && was_judged);
+            }
+            Self::OwnCount => sum(output, own_count),
+            Self::CargoTest => sum(output, cargo_test_count),
+            Self::Loom => {
+                let mut count = sum(output, cargo_test_count);
+                let unfinished = unfinished_models(output).min(count.passed);
+                count.passed -= unfinished;
+                count.failed += unfinished;
+                count
+            }
+        };
+        // A stage that failed before it could count, or had nothing to count, is a failed test.
+        if count.failed == 0 && (!ok || count.passed == 0) {
+            count.failed = 1;
+        }
+        count
+    }
+}
+
+/// The count of a single test.
+fn one(passed: bool) -> Count {
+    Count::new(u32::from(passed), u32::from(!passed), 0)
+}
+
+fn sum(output: &str, parse: fn(&str) -> Option<Count>) -> Count {
+    let mut total = Count::default();
+    for count in output.lines().filter_map(parse) {
+        total += count;
+    }
+    total
+}
+
+/// `12 passed, 0 failed, 1 skipped`
+fn own_count(line: &str) -> Option<Count> {
+    let mut parts = line.split(", ");
+    let passed = parts.next()?.strip_suffix(" passed")?.parse().ok()?;
+    let failed = parts.next()?.strip_suffix(" failed")?.parse().ok()?;
+    let skipped = match parts.next() {
+        Some(part) => part.strip_suffix(" skipped")?.parse().ok()?,
+        None => 0,
+    };
+    Some(Count::new(passed, failed, skipped))
+}
+
+/// `test result: ok. 12 passed; 0 failed; 1 ignored; …`
+fn cargo_test_count(line: &str) -> Option<Count> {
+    let numbers = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let mut parts = numbers.split("; ");
+    let passed = parts.next()?.strip_suffix(" passed")?.parse().ok()?;
+    let failed = parts.next()?.strip_suffix(" failed")?.parse().ok()?;
+    let ignored = parts.next()?.strip_suffix(" ignored")?.parse().ok()?;
+    Some(Count::new(passed, failed, ignored))
+}
+
+/// Loom tests that passed without saying that their model was explored to the end: loom returns
+/// without an error when it hits a limit. Tests that must panic never get there.
+fn unfinished_models(output: &str) -> u32 {
+    let shown: Vec<(&str, &str)> = output
+        .split("\n---- ")
+        .skip(1)
+        .filter_map(|section| section.split_once(" stdout ----\n"))
+        .collect();
+    let is_complete = |test: &str| {
+        shown
+            .iter()
+            .any(|(name, text)| *name == test && text.contains("completed after "))
+    };
+    let unfinished = output
+        .lines()
+        .filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... ok"))
+        .filter(|test| !test.ends_with(" - should panic") && !is_complete(test))
+        .count();
+    u32::try_from(unfinished).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_tests_are_summed_over_crates() {
+        let output = "running 2 tests\n\
+            test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; finished in 0.1s\n\
+            test result: FAILED. 3 passed; 4 failed; 0 ignored; 0 measured; finished in 0.1s\n";
+        assert_eq!(
+            Rule::CargoTest.count(Some(101), output),
+            Count::new(5, 4, 1)
+        );
+    }
+
+    #[test]
+    fn a_stage_that_counts_nothing_fails() {
+        for (status, output) in [
+            (Some(0), ""),
+            (Some(101), "error: could not compile"),
+            (
+                None,
+                "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured",
+            ),
+        ] {
+            assert_eq!(Rule::CargoTest.count(status, output).failed, 1, "{output}");
+        }
+    }
+
+    #[test]
+    fn own_count_is_read_back() {
+        let count = Count::new(12, 0, 3);
+        assert_eq!(own_count(&count.to_string()), Some(count));
+        assert_eq!(own_count("12 passed, 0 failed"), Some(Count::new(12, 0, 0)));
+        assert_eq!(own_count("guests passed, none failed"), None);
+    }
+
+    #[test]
+    fn loom_model_that_is_cut_short_fails() {
+        let output = "\ntest a::whole ... ok\ntest a::cut ... ok\n\
+            test a::twin - should panic ... ok\n\nsuccesses:\n\n\
+            ---- a::whole stdout ----\n completed after 17 executions\n\n\
+            ---- a::cut stdout ----\n nothing\n\n\
+            test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
+        assert_eq!(Rule::Loom.count(Some(0), output), Count::new(2, 1, 0));
+    }
+
+    #[test]
+    fn red_run_must_have_been_judged() {
+        let judged = "==> failed\n    1 pages lost\n";
+        assert_eq!(Rule::RunGoesRed.count(Some(1), judged), Count::new(1, 0, 0));
+        assert_eq!(
+            Rule::RunGoesRed.count(Some(0), "==> ok\n"),
+            Count::new(0, 1, 0)
+        );
+        assert_eq!(
+            Rule::RunGoesRed.count(Some(2), "error: no QEMU"),
+            Count::new(0, 1, 0)
+        );
+        assert_eq!(
+            Rule::RunGoesRed.count(Some(1), "panicked"),
+            Count::new(0, 1, 0)
+        );
+    }
+}

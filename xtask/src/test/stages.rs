@@ -1,0 +1,133 @@
+//! The stages of `cargo xtask test`, in order: the cheap ones first.
+//!
+//! A stage is a command line that a person can repeat. To add one, add an entry to [`all`].
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::paths::Paths;
+use crate::process::find_program;
+use crate::run::mutants;
+use crate::setup::toolchain::ordinary_cargo;
+use crate::test::rule::Rule;
+
+/// One stage.
+pub struct Stage {
+    /// Short name, also of its log.
+    pub name: &'static str,
+    /// The command line; words without spaces in them.
+    pub command: String,
+    /// Environment variables beside it.
+    pub env: Vec<(&'static str, String)>,
+    /// How its tests are counted.
+    pub rule: Rule,
+    /// Why it cannot run here.
+    pub skip: Option<String>,
+}
+
+/// Crates of the workspace that only build for bare metal.
+const METAL_ONLY: [&str; 2] = ["bulkhead-el1", "bulkhead-hw-tests"];
+/// The mutant that the run with a protection built away uses.
+const RUN_MUTANT: &str = "host-keep-leaf";
+
+/// Every stage.
+pub fn all(paths: &Paths) -> Result<Vec<Stage>> {
+    let host_crates = METAL_ONLY
+        .map(|package| format!(" --exclude {package}"))
+        .concat();
+    let host_crates = format!("--workspace{host_crates}");
+    let loom_target = paths.target.join("loom").display().to_string();
+    let mut hardware = Stage::new("hw-tests", "cargo xtask hw", Rule::OwnCount);
+    if !paths.root.join("hw-tests/images.toml").exists() {
+        hardware = hardware.skipped_because("there are no images");
+    }
+    let mut deny = Stage::new(
+        "deny",
+        "cargo deny check bans licenses sources",
+        Rule::Status,
+    );
+    if find_program("cargo-deny").is_none() {
+        deny = deny.skipped_because("cargo-deny is not installed");
+    }
+    let mut red = Stage::new(
+        "mutant-run",
+        format!("cargo xtask run --mutant {RUN_MUTANT}"),
+        Rule::RunGoesRed,
+    );
+    if !mutants::names(&paths.root)?.contains(RUN_MUTANT) {
+        red = red.skipped_because("the engine has no such mutant");
+    }
+    Ok(vec![
+        Stage::new("format", "cargo fmt --all --check", Rule::Status),
+        deny,
+        Stage::new("audit", "cargo xtask audit", Rule::OwnCount),
+        Stage::new("generated", "cargo xtask gen --check", Rule::Status),
+        Stage::new(
+            "clippy",
+            format!("cargo clippy {host_crates} --all-targets -- -D warnings"),
+            Rule::Status,
+        ),
+        Stage::new(
+            "unit",
+            format!("cargo test --no-fail-fast {host_crates} --exclude bulkhead-loom-tests"),
+            Rule::CargoTest,
+        ),
+        Stage::new(
+            "loom",
+            "cargo test --no-fail-fast --release -p bulkhead-loom-tests --lib --tests \
+             -- --show-output",
+            Rule::Loom,
+        )
+        .with_env("RUSTFLAGS", "--cfg loom")
+        .with_env("CARGO_TARGET_DIR", loom_target),
+        hardware,
+        Stage::new("run", "cargo xtask run", Rule::Status),
+        red,
+    ])
+}
+
+/// The command for a stage's first word. This program calls itself without another cargo, which
+/// would wait for the lock of the one that runs it.
+pub fn program(words: &[&str]) -> Result<Command> {
+    let (program, arguments) = match words {
+        ["cargo", "xtask", arguments @ ..] => (std::env::current_exe()?, arguments),
+        ["cargo", arguments @ ..] => (ordinary_cargo(), arguments),
+        [program, arguments @ ..] => (program.into(), arguments),
+        [] => anyhow::bail!("a stage without a command"),
+    };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
+}
+
+impl Stage {
+    fn new(name: &'static str, command: impl Into<String>, rule: Rule) -> Self {
+        Self {
+            name,
+            command: command.into(),
+            env: Vec::new(),
+            rule,
+            skip: None,
+        }
+    }
+
+    fn with_env(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.env.push((key, value.into()));
+        self
+    }
+
+    fn skipped_because(mut self, reason: impl Into<String>) -> Self {
+        self.skip = Some(reason.into());
+        self
+    }
+
+    /// What to type to repeat it.
+    pub fn command_line(&self) -> String {
+        let settings = self
+            .env
+            .iter()
+            .map(|(key, value)| format!("{key}='{value}' "));
+        settings.collect::<String>() + &self.command
+    }
+}
