@@ -55,8 +55,8 @@ pub fn smc(registers: &mut Registers) {
 
 const _: () = {
     assert!(offset_of!(Registers, x) == 0);
-    assert!(offset_of!(Registers, fpcr) == 248);
-    assert!(offset_of!(Registers, v) == 272);
+    assert!(offset_of!(Registers, fpsr) == offset_of!(Registers, fpcr) + 8);
+    assert!(offset_of!(Registers, v) % 16 == 0);
 };
 
 global_asm!(
@@ -80,35 +80,33 @@ global_asm!(
     orr     x1, x1, #3 << 20
     msr     cpacr_el1, x1
     isb
-    ldp     x1, x2, [x0, #248]
+    ldp     x1, x2, [x0, #{fpcr}]
     msr     fpcr, x1
     msr     fpsr, x2
-    add     x1, x0, #272
-    .irp n, 0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30
-    full_call_load_v \n, (\n + 1)
+    add     x1, x0, #{v}
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    ldr     q\n, [x1, #16 * \n]
     .endr
-    .irp n, 2,4,6,8,10,12,14,16,18,20,22,24,26,28
-    full_call_load_x \n, (\n + 1)
+    .irp n, 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30
+    ldr     x\n, [x0, #8 * \n]
     .endr
-    ldr     x30, [x0, #240]
     ldp     x0, x1, [x0]
     \instruction #0
     stp     x0, x1, [sp, #112]
     ldr     x0, [sp]
-    .irp n, 2,4,6,8,10,12,14,16,18,20,22,24,26,28
-    full_call_store_x \n, (\n + 1)
+    .irp n, 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30
+    str     x\n, [x0, #8 * \n]
     .endr
-    str     x30, [x0, #240]
     ldp     x2, x3, [sp, #112]
     stp     x2, x3, [x0]
-    add     x1, x0, #272
-    .irp n, 0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30
-    full_call_store_v \n, (\n + 1)
+    add     x1, x0, #{v}
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    str     q\n, [x1, #16 * \n]
     .endr
     mrs     x2, fpcr
     mrs     x3, fpsr
-    stp     x2, x3, [x0, #248]
-    ldp     x0, x18, [sp]
+    stp     x2, x3, [x0, #{fpcr}]
+    ldr     x18, [sp, #8]
     ldp     x19, x20, [sp, #16]
     ldp     x21, x22, [sp, #32]
     ldp     x23, x24, [sp, #48]
@@ -118,6 +116,14 @@ global_asm!(
     add     sp, sp, #128
     ret
     .endm
+
+    full_call hwt_hvc, hvc
+    full_call hwt_smc, smc
+
+    .arch_extension nosimd
+    .arch_extension nofp
+    .popsection
 "#,
-    ""
+    fpcr = const offset_of!(Registers, fpcr),
+    v = const offset_of!(Registers, v),
 );

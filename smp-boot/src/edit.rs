@@ -23,7 +23,6 @@ use thiserror::Error;
 
 use self::blob::{Blob, Find, Found};
 use crate::error::BootError;
-use crate::fdt::MAX_BLOB;
 use crate::range::PaRange;
 use crate::tree;
 
@@ -57,8 +56,7 @@ pub enum EditError {
 /// Edits the tree at the start of `buffer` in place; returns the bytes it has then. All of `buffer`
 /// may be written, up to what the arm64 boot protocol allows a tree to have.
 pub fn edit_for_host(buffer: &mut [u8], tree: &HostTree<'_>) -> Result<usize, EditError> {
-    let room = buffer.len().min(MAX_BLOB as usize);
-    let mut blob = Blob::open(&mut buffer[..room])?;
+    let mut blob = Blob::open(buffer)?;
     remove_its(&mut blob)?;
     keep_virtual_timer(&mut blob)?;
     call_psci_by_smc(&mut blob)?;

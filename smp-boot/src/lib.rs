@@ -1,7 +1,7 @@
 //! From the boot loader's jump to every core in Rust at EL2, in an address space of its own.
 //!
-//! - [`mod@fdt`], [`machine`], [`carve`], [`layout`], [`range`], [`stage1`]: pure, run and tested
-//!   anywhere.
+//! - [`mod@fdt`], [`mod@edit`], [`machine`], [`carve`], [`layout`], [`range`], [`stage1`]: pure, run
+//!   and tested anywhere.
 //! - `entry`, `regime`, `primary`, `cores`, [`record`]: the way itself, bare metal only.
 //! - `console`, `crash`, `firmware`: how it ends, well or badly.
 //! - `handover`: what the engine gives and gets.

@@ -7,6 +7,7 @@ use abi::{ARGUMENT_REGISTERS, CpuRunArgs};
 use percpu::CpuToken;
 
 impl<P: Platform> Engine<P> {
+    #[inline(never)]
     pub(super) fn call_cpu_run(
         &self,
         cpu: &mut CpuToken,

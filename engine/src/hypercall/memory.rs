@@ -1,4 +1,6 @@
 //! Memory calls: argument checks, the VM's pin and phase, then the operation of `memory`.
+//!
+//! None of them is inlined into the dispatcher, whose stack frame would be the sum of theirs.
 
 use super::arguments::{access, ipa, page, pages, run};
 use super::{Answer, Outcome};
@@ -36,6 +38,7 @@ impl<P: Platform> Engine<P> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn call_vm_map(
         &self,
         cpu: &CpuToken,
@@ -54,6 +57,7 @@ impl<P: Platform> Engine<P> {
         Ok(self.map_run(cpu, &pinned, first, at, n, access).into())
     }
 
+    #[inline(never)]
     pub(super) fn call_vm_map_list(
         &self,
         cpu: &CpuToken,
@@ -94,6 +98,7 @@ impl<P: Platform> Engine<P> {
         Ok(words)
     }
 
+    #[inline(never)]
     pub(super) fn call_vm_lend(
         &self,
         cpu: &CpuToken,
@@ -111,6 +116,7 @@ impl<P: Platform> Engine<P> {
         Ok(self.lend_run(cpu, &pinned, first, at, n, access).into())
     }
 
+    #[inline(never)]
     pub(super) fn call_vm_unlend(
         &self,
         cpu: &CpuToken,
@@ -126,6 +132,7 @@ impl<P: Platform> Engine<P> {
         Ok(self.unlend_run(cpu, &pinned, at, n).into())
     }
 
+    #[inline(never)]
     pub(super) fn call_engine_donate(
         &self,
         cpu: &CpuToken,
@@ -139,6 +146,7 @@ impl<P: Platform> Engine<P> {
         Ok(batch.into())
     }
 
+    #[inline(never)]
     pub(super) fn call_engine_reclaim(
         &self,
         cpu: &CpuToken,

@@ -44,6 +44,7 @@ impl<P: Platform> Engine<P> {
         Ok(FoundVcpu { number, slot, generation, pinned })
     }
 
+    #[inline(never)]
     pub(super) fn call_vcpu_create(
         &self,
         cpu: &CpuToken,

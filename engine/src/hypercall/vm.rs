@@ -26,6 +26,7 @@ impl<P: Platform> Engine<P> {
         self.trace(cpu, Event::Phase, u64::from(slot.raw()) << 32 | phase as u64);
     }
 
+    #[inline(never)]
     pub(super) fn call_vm_create(
         &self,
         cpu: &CpuToken,
@@ -174,6 +175,7 @@ impl<P: Platform> Engine<P> {
         Ok(Answer::with(&[inside as u64, one.map_or(0, |cpu| u64::from(cpu.raw()))]))
     }
 
+    #[inline(never)]
     pub(super) fn call_vm_reclaim(
         &self,
         cpu: &CpuToken,

@@ -201,7 +201,8 @@ impl<P: Platform> Engine<P> {
         }
         platform.barrier(cpu.id(), Barrier::DsbIshst);
         let done = held.len() as u64;
-        for (claim, _) in held {
+        // By `pop`: a consuming iterator would put a second copy of the list on the stack.
+        while let Some((claim, _)) = held.pop() {
             settled(claim.donate_to_vm(target.slot, &flushed));
         }
         self.count(cpu, Counter::PagesDonated, done);

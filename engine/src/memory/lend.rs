@@ -136,7 +136,7 @@ impl<P: Platform> Engine<P> {
             self.count_flush(cpu, kind);
         }
         let done = held.len() as u64;
-        for claim in held {
+        while let Some(claim) = held.pop() {
             settled(claim.unlend(&flushed));
         }
         Batch { done, reason }

@@ -166,14 +166,15 @@ impl Walkers {
         self.places.get(&table).copied()
     }
 
-    /// A VTTBR value is used: learns the tables below.
-    pub fn learn(&mut self, ram: &Ram, vmid: u16, root: u64) {
+    /// A VTTBR value is used: learns the tables below. Was it new?
+    pub fn learn(&mut self, ram: &Ram, vmid: u16, root: u64) -> bool {
         let before = self.roots.insert(vmid, root);
         if before == Some(root) && self.places.contains_key(&root) {
-            return;
+            return false;
         }
         self.places.retain(|_, place| place.vmid != vmid);
         self.places.extend(all_below(ram, self.geometry, vmid, root).tables);
+        true
     }
 
     /// An entry changed from `old` to `new`. What the new value leads to.

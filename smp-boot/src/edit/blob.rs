@@ -1,8 +1,9 @@
 //! A flattened device tree (Devicetree Specification v0.4, chapter 5) changed where it lies.
 //!
 //! Invariants: `bytes[..strings.end]` is a whole tree that [`Fdt`] accepts, with its strings last
-//! and nothing behind them; the header says what the fields of [`Blob`] say. Every change goes
-//! through [`Blob::resize`] or [`Blob::intern`], which nobody else's writes can undo.
+//! and nothing behind them; its header says what the fields of [`Blob`] say, which only
+//! [`Blob::resize`] and [`Blob::intern`] change. `bytes` is no longer than [`MAX_BLOB`], so every
+//! offset fits a cell. Bytes are read and written here alone.
 //!
 //! `dtoolkit::fdt_mut` is not used: it finds a node by its path only, so that `/timer` may turn out
 //! to be `/timer@2a810000`; it cannot add nodes; and it panics on strings without an end.
@@ -14,6 +15,7 @@ use dtoolkit::{Node, Property};
 
 use super::EditError;
 use crate::error::BootError;
+use crate::fdt::MAX_BLOB;
 
 const BEGIN_NODE: u32 = 1;
 const END_NODE: u32 = 2;
@@ -44,6 +46,8 @@ pub(super) struct Blob<'b> {
 impl<'b> Blob<'b> {
     /// Takes the tree at the start of `bytes`, and what lies behind its last string as room.
     pub(super) fn open(bytes: &'b mut [u8]) -> Result<Self, EditError> {
+        let room = bytes.len().min(MAX_BLOB as usize);
+        let bytes = &mut bytes[..room];
         let total = number_at(bytes, TOTAL_SIZE).ok_or(MALFORMED)?;
         let tree = bytes.get(..total).ok_or(MALFORMED)?;
         Fdt::new(tree).map_err(|_| MALFORMED)?;

@@ -20,6 +20,14 @@ pub struct Program<'a> {
     pub binary: &'a str,
 }
 
+impl Program<'_> {
+    /// Where cargo leaves the linked program.
+    pub fn elf(&self, paths: &Paths) -> PathBuf {
+        let dir = paths.metal().join(TARGET).join("release");
+        dir.join(self.binary)
+    }
+}
+
 /// The engine.
 pub const ENGINE: Program<'static> = Program {
     package: "bulkhead-engine",
@@ -52,11 +60,7 @@ pub fn build(
     }
     process::run(&mut cargo).with_context(|| format!("{} does not build", program.binary))?;
 
-    let elf = paths
-        .metal()
-        .join(TARGET)
-        .join("release")
-        .join(program.binary);
+    let elf = program.elf(paths);
     let name = || elf.display().to_string();
     let image = flatten(&fs::read(&elf).with_context(name)?).with_context(name)?;
     ImageHeader::parse(&image).with_context(name)?;

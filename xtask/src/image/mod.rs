@@ -7,4 +7,5 @@ pub mod flatten;
 pub mod header;
 pub mod initramfs;
 pub mod kernel;
+pub mod symbols;
 pub mod workload;

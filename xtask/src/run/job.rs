@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::image::boot::{BootFiles, GuestContent, HostFiles};
 use crate::image::build::{self, ENGINE, HOST};
+use crate::image::symbols::Symbols;
 use crate::paths::Paths;
 use crate::run::options::RunOptions;
 use crate::run::plan::Plan;
@@ -83,6 +84,12 @@ pub fn run(paths: &Paths, options: &RunOptions) -> Result<ExitCode> {
     println!("==> failed");
     for line in &broken {
         println!("    {line}");
+    }
+    if let Some(crash) = outcome.crash() {
+        let symbols = Symbols::read(&ENGINE.elf(paths))?;
+        for line in symbols.explain(crash) {
+            println!("    {line}");
+        }
     }
     println!("    console: {}", log.display());
     Ok(ExitCode::FAILURE)

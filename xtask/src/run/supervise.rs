@@ -65,9 +65,14 @@ impl Outcome {
             End::TimedOut(limit) => troubles.push(format!("stopped after {} s", limit.as_secs())),
             End::Hung => troubles.push("it did not power off after its last word".into()),
         }
-        let crash = self.records.iter().find(|line| line.starts_with(CRASH));
-        troubles.extend(crash.cloned());
+        troubles.extend(self.crash().map(str::to_owned));
         troubles
+    }
+
+    /// Its first crash line.
+    pub fn crash(&self) -> Option<&str> {
+        let mut records = self.records.iter().map(String::as_str);
+        records.find(|line| line.starts_with(CRASH))
     }
 
     /// The console's last lines, marked as such.

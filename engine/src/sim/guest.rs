@@ -1,0 +1,291 @@
+//! Guests: each vCPU runs a script of accesses, calls and waits, and leaves a log of what it saw.
+//!
+//! Invariants: an operation that traps is tried again when the vCPU is entered at the same address,
+//! over when it is entered behind it, and has ended in an exception when it is entered anywhere
+//! else; the syndrome registers are those that hardware would give (Arm ARM D19.2.37, D19.2.60). A
+//! script that is used up waits for an interrupt. A vCPU runs on one core at a time.
+
+use super::access::{Fault, Want};
+use super::platform::{Inner, Sim};
+use crate::vcpu::calls::AFFINITY;
+use crate::vcpu::context::{Context, GuestExit, PSTATE_EL1H_MASKED};
+use percpu::CpuId;
+use std::boxed::Box;
+use std::collections::VecDeque;
+use std::format;
+use std::vec::Vec;
+
+/// One step of a guest.
+pub enum GuestOp {
+    /// Loads 64 bits from an IPA into x9.
+    Load(u64),
+    /// Stores a marked value of the guest's own.
+    Store(u64),
+    /// Stores x9 after setting it to this value.
+    StoreRaw(u64, u64),
+    /// Fetches an instruction.
+    Fetch(u64),
+    /// A load whose syndrome does not describe it, such as a load of a pair.
+    LoadPair(u64),
+    /// HVC #0 with x0–x6.
+    Hvc([u64; 7]),
+    /// SMC #0 with x0–x6.
+    Smc([u64; 7]),
+    /// WFI.
+    Wfi,
+    /// MRS (`true`) or MSR of x9, as the ISS of a trapped one says.
+    Sysreg(u32),
+    /// A physical interrupt for the host arrives, and stays.
+    Interrupt,
+    /// A physical SError.
+    SError,
+    /// Says what all registers hold.
+    Look,
+    /// Something that another core does meanwhile.
+    Elsewhere(Box<dyn FnOnce() + Send>),
+}
+
+/// What a guest saw of one step.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// The value loaded.
+    Value(u64),
+    /// Stored: this value.
+    Stored(u64),
+    /// Fetched.
+    Fetched,
+    /// x0–x3 after a call.
+    Returned([u64; 4]),
+    /// The instruction was done by somebody else: what x9 holds.
+    Emulated(u64),
+    /// It ended in an exception: ESR_EL1.
+    Exception(u64),
+    /// It was started anew elsewhere, with this x0.
+    Started(u64),
+    /// General registers.
+    Registers(Box<[u64; 31]>),
+    /// Nothing to say.
+    Done,
+}
+
+/// A vCPU's script.
+#[derive(Default)]
+pub(super) struct Script {
+    ops: VecDeque<GuestOp>,
+    /// The trap that the first operation is at: the address of its instruction.
+    trapped_at: Option<u64>,
+    log: Vec<Seen>,
+}
+
+/// The register that loads, stores and moves use.
+const RT: usize = 9;
+
+const fn esr(class: u64, iss: u64) -> u64 {
+    class << 26 | 1 << 25 | iss
+}
+
+/// ESR, FAR and HPFAR of a stage-2 abort at `address`.
+pub(super) fn abort_registers(
+    address: u64,
+    want: Want,
+    described: bool,
+    fault: Fault,
+) -> (u64, u64, u64) {
+    let status = if fault.permission { 0b00_1100 } else { 0b00_0100 } | u64::from(fault.level);
+    // ISV, SAS = 64 bits, SRT, SF.
+    let access = if described { 1 << 24 | 0b11 << 22 | (RT as u64) << 16 | 1 << 15 } else { 0 };
+    let esr = match want {
+        Want::Fetch => esr(0x20, status),
+        Want::Load => esr(0x24, access | status),
+        Want::Store | Want::StoreRaw(_) => esr(0x24, access | 1 << 6 | status),
+    };
+    // After a permission fault HPFAR_EL2 is UNKNOWN.
+    let page = if fault.permission { 0x5a5a5 } else { address >> 12 };
+    (esr, address, page << 4)
+}
+
+/// How one step went.
+enum Step {
+    Next(Seen),
+    Exit(GuestExit),
+    Elsewhere(Box<dyn FnOnce() + Send>),
+}
+
+impl Sim {
+    /// Gives the vCPU `affinity` of `vmid` more to do.
+    pub fn extend_script(
+        &self,
+        vmid: u16,
+        affinity: u64,
+        ops: impl IntoIterator<Item = GuestOp>,
+    ) {
+        self.inner().scripts.entry((vmid, affinity)).or_default().ops.extend(ops);
+    }
+
+    /// What the vCPU saw since it was last asked.
+    pub fn take_log(&self, vmid: u16, affinity: u64) -> Vec<Seen> {
+        let mut inner = self.inner();
+        let script = inner.scripts.entry((vmid, affinity)).or_default();
+        std::mem::take(&mut script.log)
+    }
+
+    /// Forgets the scripts of a VMID: another VM begins there.
+    pub fn drop_scripts(&self, vmid: u16) {
+        self.inner().scripts.retain(|key, _| key.0 != vmid);
+    }
+
+    /// [`Platform::run_guest`](crate::platform::Platform::run_guest).
+    pub(super) fn run_script(
+        &self,
+        cpu: CpuId,
+        context: &mut Context,
+        vttbr: u64,
+        until: u64,
+    ) -> GuestExit {
+        let key = ((vttbr >> 48) as u16, context.vmpidr & AFFINITY);
+        self.begin_run(cpu, vttbr, key);
+        let exit = loop {
+            if let Some(exit) = self.must_stop(cpu, until) {
+                break exit;
+            }
+            match self.step(cpu, context, key) {
+                Step::Next(seen) => {
+                    let mut inner = self.inner();
+                    let script = inner.scripts.entry(key).or_default();
+                    script.ops.pop_front();
+                    script.log.push(seen);
+                    context.frame.pc = context.frame.pc.wrapping_add(4);
+                }
+                Step::Exit(exit) => break exit,
+                Step::Elsewhere(act) => act(),
+            }
+        };
+        self.inner().running.remove(&key);
+        exit
+    }
+
+    fn begin_run(&self, cpu: CpuId, vttbr: u64, key: (u16, u64)) {
+        let mut inner = self.inner();
+        self.enter(&mut inner, cpu.index(), vttbr);
+        if let Some(other) = inner.running.insert(key, cpu.index()) {
+            inner.violation(format!("vCPU {key:?} runs on cores {other} and {}", cpu.index()));
+        }
+        let core = &mut inner.cores[cpu.index()];
+        let before = core.cached_for.insert(key.0, key.1);
+        if before.is_some_and(|before| before != key.1) {
+            inner.violation(format!(
+                "vCPU {key:?} runs on core {} with what vCPU {before:?} left cached",
+                cpu.index()
+            ));
+        }
+    }
+
+    fn must_stop(&self, cpu: CpuId, until: u64) -> Option<GuestExit> {
+        self.advance(10);
+        let late = crate::platform::Platform::counter(self, cpu) >= until;
+        let core = &self.inner().cores[cpu.index()];
+        (late || core.interrupt || core.doorbell).then_some(GuestExit::Interrupt)
+    }
+
+    fn step(&self, cpu: CpuId, context: &mut Context, key: (u16, u64)) -> Step {
+        let mut inner = self.inner();
+        let script = inner.scripts.entry(key).or_default();
+        if let Some(at) = script.trapped_at.take()
+            && context.frame.pc != at
+        {
+            return Step::Next(finish(script, context, at));
+        }
+        let pc = context.frame.pc;
+        let Some(op) = script.ops.front() else {
+            return Step::Exit(GuestExit::Sync { esr: esr(0x01, 0), far: 0, hpfar: 0 });
+        };
+        let sync = |esr| GuestExit::Sync { esr, far: 0, hpfar: 0 };
+        let trap = |inner: &mut Inner, exit| {
+            inner.scripts.entry(key).or_default().trapped_at = Some(pc);
+            Step::Exit(exit)
+        };
+        match op {
+            GuestOp::Hvc(x) | GuestOp::Smc(x) => {
+                let is_hvc = matches!(op, GuestOp::Hvc(_));
+                context.frame.x[..7].copy_from_slice(x);
+                if is_hvc {
+                    // The preferred return address of HVC is behind it.
+                    context.frame.pc = pc.wrapping_add(4);
+                }
+                trap(&mut inner, sync(esr(if is_hvc { 0x16 } else { 0x17 }, 0)))
+            }
+            GuestOp::Wfi => trap(&mut inner, sync(esr(0x01, 0))),
+            GuestOp::Sysreg(iss) => {
+                let iss = u64::from(*iss) & !(0x1f << 5) | (RT as u64) << 5;
+                trap(&mut inner, sync(esr(0x18, iss)))
+            }
+            GuestOp::SError => {
+                script.ops.pop_front();
+                Step::Exit(GuestExit::SError { esr: esr(0x2f, 0) })
+            }
+            GuestOp::Interrupt => {
+                inner.cores[cpu.index()].interrupt = true;
+                Step::Next(Seen::Done)
+            }
+            GuestOp::Look => Step::Next(Seen::Registers(Box::new(context.frame.x))),
+            GuestOp::Elsewhere(_) => {
+                let Some(GuestOp::Elsewhere(act)) = script.ops.pop_front() else {
+                    return Step::Next(Seen::Done);
+                };
+                Step::Elsewhere(act)
+            }
+            GuestOp::Load(_)
+            | GuestOp::LoadPair(_)
+            | GuestOp::Store(_)
+            | GuestOp::StoreRaw(..)
+            | GuestOp::Fetch(_) => {
+                let described = !matches!(op, GuestOp::LoadPair(_));
+                let (address, want) = match *op {
+                    GuestOp::Store(address) => (address, Want::Store),
+                    GuestOp::StoreRaw(address, value) => {
+                        context.frame.x[RT] = value;
+                        (address, Want::StoreRaw(value))
+                    }
+                    GuestOp::Fetch(address) => (address, Want::Fetch),
+                    GuestOp::Load(address) | GuestOp::LoadPair(address) => (address, Want::Load),
+                    _ => return Step::Next(Seen::Done),
+                };
+                drop(inner);
+                match self.access(cpu.index(), address, want) {
+                    Ok(value) => Step::Next(match want {
+                        Want::Load => Seen::Value(value),
+                        Want::Fetch => Seen::Fetched,
+                        Want::Store | Want::StoreRaw(_) => Seen::Stored(value),
+                    }),
+                    Err(fault) => {
+                        let (esr, far, hpfar) = abort_registers(address, want, described, fault);
+                        trap(&mut self.inner(), GuestExit::Sync { esr, far, hpfar })
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The trapped operation at `at` is over: what became of it. Leaves the PC before the next.
+fn finish(script: &Script, context: &mut Context, at: u64) -> Seen {
+    let frame = &mut context.frame;
+    if frame.pc == at.wrapping_add(4) {
+        frame.pc = at;
+        return match script.ops.front() {
+            Some(GuestOp::Hvc(_) | GuestOp::Smc(_)) => {
+                Seen::Returned([frame.x[0], frame.x[1], frame.x[2], frame.x[3]])
+            }
+            Some(GuestOp::Wfi) | None => Seen::Done,
+            _ => Seen::Emulated(frame.x[RT]),
+        };
+    }
+    if context.el1.elr == at && frame.pc == context.el1.vbar + 0x200 {
+        // The handler returns behind it.
+        frame.pc = at;
+        frame.pstate = PSTATE_EL1H_MASKED;
+        return Seen::Exception(context.el1.esr);
+    }
+    frame.pc = frame.pc.wrapping_sub(4);
+    Seen::Started(frame.x[0])
+}

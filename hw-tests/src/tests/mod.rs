@@ -1,0 +1,30 @@
+//! The tests, a file for each subject; every file lists its own.
+
+mod arguments;
+mod canary;
+mod churn;
+mod cores;
+mod engine_memory;
+mod interrupts;
+mod psci;
+mod roundtrip;
+mod sharing;
+mod slices;
+mod smc;
+
+use crate::runner::Test;
+
+/// All tests, in the order in which they run.
+pub const ALL: &[&[Test]] = &[
+    cores::TESTS,
+    engine_memory::TESTS,
+    roundtrip::TESTS,
+    smc::TESTS,
+    canary::TESTS,
+    psci::TESTS,
+    sharing::TESTS,
+    interrupts::TESTS,
+    slices::TESTS,
+    arguments::TESTS,
+    churn::TESTS,
+];
