@@ -230,7 +230,7 @@ impl Guest {
 /// Linux's command line.
 fn bootargs(id: usize, args: &Args, targets: &str) -> String {
     let mut line = format!(
-        "console=ttyAMA0 panic=-1 bulkhead.guest={id} bulkhead.parts={}",
+        "console=ttyAMA0 earlycon panic=-1 bulkhead.guest={id} bulkhead.parts={}",
         args.vcpus
     );
     if args.attack {

@@ -6,9 +6,11 @@
 use super::el1::{self, WalkControl};
 use super::enter::{ExitKind, enter};
 use super::features::CoreFeatures;
+use super::redistributor::Redistributor;
 use super::regs::*;
 use super::session::{Session, switch_regime};
-use super::{controls, fp, vgic};
+use super::timer_tie::{tie, untie};
+use super::{controls, fp, interrupts, vgic};
 use crate::trap::syndrome::{class, exception_class};
 use crate::trap::sysreg::MDSCR_GUEST;
 use crate::vcpu::context::{Context, GuestExit};
@@ -30,10 +32,12 @@ impl Session {
     pub fn run(
         &mut self,
         core: &CoreFeatures,
+        redistributor: &Redistributor,
         context: &mut Context,
         vttbr: u64,
         until: u64,
     ) -> GuestExit {
+        let tie = tie(context, redistributor, interrupts::counter());
         load(core, context, vttbr);
         CNTHP_CVAL_EL2.set(until);
         CNTHP_CTL_EL2.set(if until == u64::MAX { 0 } else { TIMER_ON });
@@ -49,6 +53,7 @@ impl Session {
             ExitKind::SError => GuestExit::SError { esr: ESR_EL2.get() },
         };
         save(core, context);
+        untie(context, redistributor, tie);
         if fp_loaded {
             fp::save(&mut context.fp);
         }

@@ -223,7 +223,9 @@ impl Platform for Metal {
         let redistributor = &self.core(cpu).redistributor;
         self.with(cpu, |private| {
             private.session.open(&core, redistributor);
-            private.session.run(&core, context, vttbr, until)
+            private
+                .session
+                .run(&core, redistributor, context, vttbr, until)
         })
     }
 

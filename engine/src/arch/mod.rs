@@ -12,7 +12,7 @@
 //!   from `controls`, and nothing of the other side's is readable by it.
 //!
 //! Layout: `regs` names of registers; `controls` values of the EL2 control registers; `init` and
-//! `features` at boot; `enter` vectors and ERET; `host`, `guest`, `session`, `el1`, `fp`, `vgic` the
+//! `features` at boot; `enter` vectors and ERET; `host`, `guest`, `session`, `el1`, `fp`, `vgic`, `timer_tie` the
 //! world switch; `tlb`, `tables`, `window` memory; `redistributor`, `interrupts`, `park` the GIC;
 //! `firmware` SMC.
 
@@ -34,6 +34,7 @@ mod redistributor;
 mod regs;
 mod session;
 mod tables;
+mod timer_tie;
 mod tlb;
 mod vgic;
 mod window;

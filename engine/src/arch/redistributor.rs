@@ -13,6 +13,8 @@ const GICR_ISENABLER0: u64 = SGI_FRAME + 0x0100;
 const GICR_ICENABLER0: u64 = SGI_FRAME + 0x0180;
 const GICR_ISPENDR0: u64 = SGI_FRAME + 0x0200;
 const GICR_ICPENDR0: u64 = SGI_FRAME + 0x0280;
+const GICR_ISACTIVER0: u64 = SGI_FRAME + 0x0300;
+const GICR_ICACTIVER0: u64 = SGI_FRAME + 0x0380;
 const GICR_IPRIORITYR: u64 = SGI_FRAME + 0x0400;
 const GICR_WAKER: u64 = 0x0014;
 
@@ -100,6 +102,18 @@ impl Redistributor {
         }
         self.set_priority(intid, before.priority);
         self.complete();
+    }
+
+    /// Makes the private interrupt `intid` active: pending or not, it is not signalled. Returns once
+    /// the GIC has seen the write.
+    pub fn activate(&self, intid: u32) {
+        self.set(GICR_ISACTIVER0, 1 << (intid & 31));
+        self.complete();
+    }
+
+    /// Undoes [`Redistributor::activate`].
+    pub fn deactivate(&self, intid: u32) {
+        self.set(GICR_ICACTIVER0, 1 << (intid & 31));
     }
 
     /// Is the private interrupt `intid` pending?

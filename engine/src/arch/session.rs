@@ -19,7 +19,7 @@ use crate::vcpu::context::{El1Regs, FpRegs};
 /// The EL2 physical timer's interrupt (BSA's number; PPI 10).
 const PPI_HYPERVISOR_TIMER: u32 = 26;
 /// The virtual timer's.
-const PPI_VIRTUAL_TIMER: u32 = 27;
+pub(super) const PPI_VIRTUAL_TIMER: u32 = 27;
 
 /// The host's state while guests have the core.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use crate::gic::lr::MAX_LIST_REGISTERS;
 use crate::host::Next;
 use crate::host::boot::map_ram;
 use crate::host::core::HostCore;
+use crate::memory::page_set::PageSet;
 use crate::memory::pool::PagePool;
 use crate::platform::Features;
 use crate::stage2::Stage2;
@@ -70,7 +71,7 @@ impl Default for Config {
         Self {
             cpus: 2,
             ram_pages: 4096,
-            pool_pages: 100,
+            pool_pages: 120,
             vms: 4,
             vcpus: 8,
             features: Features {
@@ -150,9 +151,13 @@ impl Machine {
         set(fixed, FIXED_PAGES, State::HostFixed);
         set(host, config.ram_pages - host, State::Owned(Owner::Host));
 
-        let (bits, summary) = PagePool::<Arc<[AtomicU64]>>::words_for(pages);
-        let zeroes = |count| store(count, |_| AtomicU64::new(0));
-        let pool = PagePool::new(base, zeroes(bits), zeroes(summary));
+        let set_of = |first: Pfn, pages: u64| {
+            let (bits, summary) = PageSet::<Arc<[AtomicU64]>>::words_for(pages as usize);
+            let zeroes = |count| store(count, |_| AtomicU64::new(0));
+            PageSet::new(first, zeroes(bits), zeroes(summary))
+        };
+        let own = set_of(page(RESERVED_PAGES), engine_pages);
+        let pool = PagePool::new(own, set_of(base, config.ram_pages));
         sim.boot_map_el2(page(RESERVED_PAGES), engine_pages);
         for offset in RESERVED_PAGES + IMAGE_PAGES..fixed {
             assert!(pool.put(page(offset)));

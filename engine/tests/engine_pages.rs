@@ -1,0 +1,27 @@
+//! ENGINE_DONATE, ENGINE_RECLAIM and PAGE_POISON on the simulated machine.
+
+use abi::{Call, Status};
+use engine::sim::{Config, Machine};
+
+#[test]
+fn donated_pages_come_back_zero() {
+    let machine = Machine::new(Config::default());
+    let (first, n) = (machine.host_page(40), 9);
+    for index in 0..n {
+        machine.host_store(0, first + index * 4096).unwrap();
+    }
+    let reply = machine.call(0, Call::EngineDonate, &[first, n]);
+    assert_eq!((reply.ok(), reply.x[1]), (n, 0));
+    for index in 0..n {
+        machine.host_load(1, first + index * 4096).unwrap_err();
+    }
+    let reply = machine.call(1, Call::EngineReclaim, &[16]);
+    assert_eq!(reply.ok(), n);
+    for page in &reply.x[1..=n as usize] {
+        assert!((first..first + n * 4096).contains(page));
+        assert!(machine.sim().ram.is_zero(page >> 12));
+        assert_eq!(machine.host_load(0, *page), Ok(0));
+    }
+    assert_eq!(machine.call(0, Call::EngineReclaim, &[1]).ok(), 0);
+    assert_eq!(machine.call(0, Call::EngineReclaim, &[0]).status, Status::OutOfRange);
+}
