@@ -14,6 +14,9 @@ impl<P: Platform> Engine<P> {
         x: &[u64; ARGUMENT_REGISTERS],
     ) -> Outcome {
         let exit = self.cpu_run(cpu, CpuRunArgs::from_registers(x).budget);
+        if let Some(counters) = self.counters(cpu.id()) {
+            counters.add_exit(exit.reason);
+        }
         let mut results = [0; 9];
         results[0] = exit.reason.raw();
         results[1] = exit.vcpu.raw();

@@ -184,9 +184,6 @@ impl<P: Platform> Engine<P> {
             Leave::Off => ticket.turn_off(),
         }
         drop(pinned);
-        if let (Some(exit), Some(counters)) = (&exit, self.counters(cpu.id())) {
-            counters.add_exit(exit.reason);
-        }
         exit
     }
 
