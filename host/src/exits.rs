@@ -24,7 +24,6 @@ pub enum Next {
 
 /// Handles an exit.
 pub fn handle(host: &Host, exit: &Exit) -> Next {
-    { use core::sync::atomic::*; static N: AtomicU64 = AtomicU64::new(0); if N.fetch_add(1, Ordering::Relaxed) < 0 { println!("dbg {} {:?} {:x} {:x?}", el1::cpu::this().index, exit.reason, exit.vcpu.raw(), exit.details); } }
     match exit.reason {
         Some(ExitReason::HostInterrupt) => {
             irq::open_window();

@@ -42,11 +42,14 @@ enum Task {
         #[arg(default_value = "")]
         filter: String,
     },
-    /// Boot the bare-metal test images and count their tests
-    Hw {
-        /// Only the images with this in their name
+    /// Boot the bare-metal tests and count them
+    HwTest {
+        /// Only the tests with this in their name
         #[arg(default_value = "")]
         filter: String,
+        /// Only on a machine with so many cores
+        #[arg(long, value_name = "N")]
+        cpus: Option<u32>,
     },
     /// Check the rules that keep the project's shape
     Audit,
@@ -73,7 +76,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
     match task {
         Task::Run(options) => run::run(&paths, &options),
         Task::Test { filter } => test::run(&paths, &filter),
-        Task::Hw { filter } => hw::run(&paths, &filter),
+        Task::HwTest { filter, cpus } => hw::run(&paths, &filter, cpus),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {
             interface::generate(&paths.root, check)?;

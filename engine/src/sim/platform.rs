@@ -136,8 +136,9 @@ impl Sim {
 
     /// All cores run the host now.
     pub fn start_host(&self, vttbr: u64) {
-        for cpu in 0..self.inner().cores.len() {
-            self.enter(&mut self.inner(), cpu, vttbr);
+        let mut inner = self.inner();
+        for cpu in 0..inner.cores.len() {
+            self.enter(&mut inner, cpu, vttbr);
         }
     }
 

@@ -223,10 +223,18 @@ impl Walkers {
         self.unseen.retain(|store| store.at.table.raw() != table);
     }
 
-    /// A core's DSB: its stores are seen. What could be reached before.
+    /// A core's DSB: its stores are seen, and by coherence all older ones to the same entries. What
+    /// could be reached before.
     pub fn complete(&mut self, cpu: usize) -> Vec<Translation> {
-        let (seen, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.unseen).into_iter().partition(|store| store.cpu == cpu);
+        let mut entries = Vec::new();
+        let (mut seen, mut later) = (Vec::new(), Vec::new());
+        while let Some(store) = self.unseen.pop() {
+            if store.cpu == cpu {
+                entries.push(store.at);
+            }
+            if entries.contains(&store.at) { seen.push(store) } else { later.push(store) }
+        }
+        later.reverse();
         self.unseen = later;
         seen.into_iter().flat_map(|store| store.reached).collect()
     }

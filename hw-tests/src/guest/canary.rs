@@ -70,6 +70,22 @@ hwt_canary_start:
     fill_x
     .endm
 
+    .macro fill_v n
+    add     x30, x0, #\n
+    dup     v\n\().2d, x30
+    .endm
+
+    .macro verify_v n
+    umov    x29, v\n\().d[0]
+    sub     x29, x29, #\n
+    cmp     sp, x29
+    b.ne    hwt_canary_wrong
+    umov    x29, v\n\().d[1]
+    sub     x29, x29, #\n
+    cmp     sp, x29
+    b.ne    hwt_canary_wrong
+    .endm
+
     .macro verify_system register, n
     mrs     x29, \register
     sub     x29, x29, #\n
@@ -85,14 +101,7 @@ hwt_canary_start:
 // x29 is free, x30 the way back, SP the canary.
 hwt_canary_verify_rest:
     .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-    umov    x29, v\n\().d[0]
-    sub     x29, x29, #\n
-    cmp     sp, x29
-    b.ne    hwt_canary_wrong
-    umov    x29, v\n\().d[1]
-    sub     x29, x29, #\n
-    cmp     sp, x29
-    b.ne    hwt_canary_wrong
+    verify_v \n
     .endr
     verify_system tpidr_el0, 0x40
     verify_system tpidrro_el0, 0x41
@@ -124,8 +133,7 @@ hwt_canary_wrong:
     isb
     fill_x
     .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-    add     x30, x0, #\n
-    dup     v\n\().2d, x30
+    fill_v \n
     .endr
     fill_system tpidr_el0, 0x40
     fill_system tpidrro_el0, 0x41
@@ -257,7 +265,6 @@ hwt_canary:
     mov     x30, #11
     b       hwt_canary_wrong
 
-    .global hwt_canary_off
 hwt_canary_off:
     // A vCPU starts with nothing in its registers but x0.
     mov     x29, x1
@@ -302,7 +309,6 @@ hwt_canary_end:
 unsafe extern "C" {
     static hwt_canary_start: u8;
     static hwt_canary: u8;
-    static hwt_canary_off: u8;
     static hwt_canary_end: u8;
 }
 
@@ -312,12 +318,7 @@ pub(super) fn code() -> &'static [u8] {
     unsafe { super::between(&raw const hwt_canary_start, &raw const hwt_canary_end) }
 }
 
-/// Offset of the first vCPU's first instruction.
+/// Offset of its first instruction.
 pub(super) fn entry() -> u64 {
     &raw const hwt_canary as u64 - &raw const hwt_canary_start as u64
-}
-
-/// Offset of the second vCPU's first instruction.
-pub(super) fn entry_off() -> u64 {
-    &raw const hwt_canary_off as u64 - &raw const hwt_canary_start as u64
 }

@@ -5,7 +5,6 @@
 //! | --- | --- |
 //! | [`Program::Puppet`] | does what the host tells it, one step at a time |
 //! | [`Program::Canary`] | fills its registers with a canary, then exits in each way in turn |
-//! | [`Program::CanaryOff`] | the same on a second vCPU, with PSCI CPU_OFF |
 //!
 //! Invariants: no program has a stack or data of its own; addresses are made by `adr` from the
 //! place where the code lies. Layout of every test guest's IPA space is here.
@@ -13,7 +12,7 @@
 mod canary;
 mod puppet;
 
-pub use canary::{CANARY, is_canary};
+pub use canary::is_canary;
 pub use puppet::{LOAD, SMC, SPIN, STORE, WAIT};
 
 /// RAM of every test guest.
@@ -49,8 +48,6 @@ pub enum Program {
     Puppet,
     /// Exits in each way.
     Canary,
-    /// Turns itself off.
-    CanaryOff,
 }
 
 impl Program {
@@ -58,7 +55,7 @@ impl Program {
     pub fn code(self) -> &'static [u8] {
         match self {
             Self::Puppet => puppet::code(),
-            Self::Canary | Self::CanaryOff => canary::code(),
+            Self::Canary => canary::code(),
         }
     }
 
@@ -67,7 +64,6 @@ impl Program {
         CODE + match self {
             Self::Puppet => puppet::entry(),
             Self::Canary => canary::entry(),
-            Self::CanaryOff => canary::entry_off(),
         }
     }
 }

@@ -198,6 +198,7 @@ fn no_exit_leaks_a_register(_: &mut Random) -> TestResult {
 fn fresh_vcpu_has_no_register_of_another(_: &mut Random) -> TestResult {
     let (vm, ..) = start()?;
     expect(ExitReason::RamFault, vm.vcpus[0])?;
+    insist(|| call::vcpu_dequeue(vm.vcpus[0])).or_fail("VCPU_DEQUEUE")?;
     let follower = crate::puppet::start(1)?;
     for register in 0..4 {
         // An HVC that nobody knows returns x1 to x3 as they were.

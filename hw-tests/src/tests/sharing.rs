@@ -174,6 +174,22 @@ fn lent_page_stays_the_hosts(_: &mut Random) -> TestResult {
     vm.destroy()
 }
 
+/// Takes a run back. A batch that meets a page twice stops there: the first claim on it is its own.
+fn unlend_all(vm: &TestVm, ipa: u64, count: u64) -> TestResult {
+    let mut done = 0;
+    while done < count {
+        let from = ipa + done * PAGE;
+        let batch = insist(|| call::vm_unlend(vm.handle, from, count - done));
+        let batch = batch.or_fail("VM_UNLEND")?;
+        check!(
+            matches!(batch.reason, Status::Success | Status::Busy),
+            "VM_UNLEND stops: {batch:?}"
+        );
+        done += batch.done;
+    }
+    Ok(())
+}
+
 fn page_lent_twice_is_counted(_: &mut Random) -> TestResult {
     let mut vm = TestVm::create(1)?;
     let pa = vm.lend(MAILBOX)?;
@@ -181,7 +197,7 @@ fn page_lent_twice_is_counted(_: &mut Random) -> TestResult {
         complete("VM_LEND", insist(|| call::vm_lend(vm.handle, pa, ipa, 1, ALL)), 1)?;
     }
     check_eq!(call::page_info(pa), Ok((PageClass::Lent.raw(), 3)), "lent three times");
-    complete("VM_UNLEND", insist(|| call::vm_unlend(vm.handle, MAILBOX, 2)), 2)?;
+    unlend_all(&vm, MAILBOX, 2)?;
     check_eq!(call::page_info(pa), Ok((PageClass::Lent.raw(), 1)), "lent once");
     let other = TestVm::create(1)?;
     let twice = call::vm_lend(other.handle, pa, MAILBOX, 1, ALL);

@@ -7,13 +7,12 @@ use anyhow::{Context, Result};
 
 use crate::audit::source::{code_only, has_word, word_starts};
 use crate::audit::workspace::Workspace;
-use crate::audit::{Findings, TRUSTED};
-use crate::walk::rust_files;
+use crate::audit::{Findings, TRUSTED, image_sources};
 
 pub fn check(root: &Path, _workspace: &Workspace) -> Result<Findings> {
     let mut findings = Findings::new();
     for folder in TRUSTED {
-        for file in rust_files(&root.join(folder).join("src"))? {
+        for file in image_sources(root, folder, &["rs"])? {
             let text =
                 fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
             let name = file.strip_prefix(root).unwrap_or(&file).display();

@@ -7,18 +7,13 @@ use anyhow::{Context, Result};
 
 use crate::audit::source::{code_only, without_tests};
 use crate::audit::workspace::Workspace;
-use crate::audit::{Findings, TRUSTED};
-use crate::walk::files_with;
+use crate::audit::{Findings, TRUSTED, image_sources};
 
 pub fn report(root: &Path, _workspace: &Workspace) -> Result<Findings> {
     let mut total = 0;
     for folder in TRUSTED {
         let mut lines = 0;
-        for file in files_with(&root.join(folder).join("src"), &["rs", "S"])? {
-            // A test module in a file of its own.
-            if file.ends_with("tests.rs") {
-                continue;
-            }
+        for file in image_sources(root, folder, &["rs", "S"])? {
             let text =
                 fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
             lines += count(&text);

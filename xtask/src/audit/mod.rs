@@ -11,13 +11,14 @@ mod source;
 mod unsafe_files;
 mod workspace;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use crate::audit::workspace::Workspace;
 use crate::count::Count;
+use crate::walk::files_with;
 
 /// Folders of the crates that everything's isolation rests on.
 const TRUSTED: [&str; 6] = [
@@ -28,6 +29,9 @@ const TRUSTED: [&str; 6] = [
     "engine/abi",
     "engine",
 ];
+
+/// The simulated machine: part of the engine's library, never of its image.
+const SIMULATION: &str = "engine/src/sim";
 
 /// What breaks a rule, one line each.
 type Findings = Vec<String>;
@@ -70,4 +74,15 @@ pub fn run(root: &Path) -> Result<ExitCode> {
     }
     println!("{total}");
     Ok(total.exit_code())
+}
+
+/// The files of a trusted crate that its image is compiled from: neither tests nor simulation.
+fn image_sources(root: &Path, folder: &str, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let is_test = |file: &Path| {
+        let name = file.file_name().unwrap_or_default();
+        name.to_string_lossy().ends_with("tests.rs")
+    };
+    let mut files = files_with(&root.join(folder).join("src"), extensions)?;
+    files.retain(|file| !is_test(file) && !file.starts_with(root.join(SIMULATION)));
+    Ok(files)
 }

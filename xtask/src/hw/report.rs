@@ -1,39 +1,47 @@
-//! What a test image says: one `@test NAME ok|failed|skipped [WHY]` per test, then `@done N`.
+//! What the test image says: `test NAME ... ok`, `... FAILED: WHY` or `... skipped: WHY` for each
+//! test, then `@hwtests passed=N failed=N skipped=N`.
 
 use crate::count::Count;
 
-/// The results of one run of an image.
+/// The line that a complete run ends with.
+pub const TOTAL: &str = "@hwtests ";
+
+/// The results of one run of the image.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// The tests by result.
     pub count: Count,
     /// Failures and what else is wrong, one line each.
     pub wrong: Vec<String>,
 }
 
 impl Report {
-    /// Reads the `@` lines of a run; `troubles` are what was wrong with how it ended.
-    pub fn read(records: &[String], troubles: Vec<String>) -> Self {
+    /// Reads the console of a run; `troubles` are what was wrong with how it ended.
+    pub fn read(console: &str, troubles: Vec<String>) -> Self {
         let mut report = Self::default();
         let mut announced = None;
-        for record in records {
-            match record.split_whitespace().collect::<Vec<_>>()[..] {
-                ["@test", _, "ok", ..] => report.count.passed += 1,
-                ["@test", _, "skipped", ..] => report.count.skipped += 1,
-                ["@test", name, ref why @ ..] => report.fail(format!("{name}: {}", why.join(" "))),
-                ["@done", n] => announced = n.parse().ok(),
-                _ => {}
+        for line in console.lines().map(str::trim_end) {
+            if let Some(total) = line.strip_prefix(TOTAL) {
+                announced = total_count(total);
             }
+            let test = line.strip_prefix("test ");
+            match test.and_then(|test| test.split_once(" ... ")) {
+                Some((_, "ok")) => report.count.passed += 1,
+                Some((_, how)) if how.starts_with("skipped") => report.count.skipped += 1,
+                Some((name, how)) => report.fail(format!("{name}: {how}")),
+                None => {}
+            }
+        }
+        // An image that stops in the middle must not look like one that passed.
+        if announced != Some(report.count) || report.count == Count::default() {
+            let told = report.count;
+            report.fail(match announced {
+                Some(announced) => format!("{told} told, but {announced} announced"),
+                None => format!("no total after {told}"),
+            });
         }
         for trouble in troubles {
             report.fail(trouble);
-        }
-        // An image that stops in the middle must not look like one that passed.
-        let told = report.count.passed + report.count.skipped + report.count.failed;
-        if report.wrong.is_empty() && (announced != Some(told) || told == 0) {
-            report.fail(match announced {
-                Some(n) => format!("{told} tests of {n} reported"),
-                None => format!("stopped after {told} tests"),
-            });
         }
         report
     }
@@ -44,47 +52,53 @@ impl Report {
     }
 }
 
+/// `passed=3 failed=0 skipped=1`
+fn total_count(text: &str) -> Option<Count> {
+    let mut words = text.split_whitespace();
+    let mut field = |name: &str| words.next()?.strip_prefix(name)?.parse().ok();
+    Some(Count::new(
+        field("passed=")?,
+        field("failed=")?,
+        field("skipped=")?,
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(lines: &[&str]) -> Report {
-        let records: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
-        Report::read(&records, Vec::new())
+    fn read(console: &str) -> Report {
+        Report::read(console, Vec::new())
     }
 
     #[test]
     fn each_result_is_counted() {
-        let report = read(&[
-            "@test cores_up ok",
-            "@test smmu skipped no SMMU here",
-            "@test alias failed page 3 has two owners",
-            "@done 3",
-        ]);
-        assert_eq!(
-            (
-                report.count.passed,
-                report.count.failed,
-                report.count.skipped
-            ),
-            (1, 1, 1)
+        let report = read(
+            "bulkhead 0.1.0\r\ntest cores_up ... ok\r\ntest smmu ... skipped: none here\r\n\
+             test alias ... FAILED: page 3 has two owners\r\n\
+             @hwtests passed=1 failed=1 skipped=1\r\n",
         );
-        assert_eq!(report.wrong, ["alias: failed page 3 has two owners"]);
+        assert_eq!(report.count, Count::new(1, 1, 1));
+        assert_eq!(report.wrong, ["alias: FAILED: page 3 has two owners"]);
     }
 
     #[test]
-    fn image_that_stops_early_fails() {
-        assert_eq!(read(&["@test a ok"]).count.failed, 1);
-        assert_eq!(read(&["@test a ok", "@done 2"]).count.failed, 1);
-        assert_eq!(read(&["@done 0"]).count.failed, 1);
-        assert_eq!(read(&[]).count.failed, 1);
-        assert_eq!(read(&["@test a ok", "@done 1"]).count.failed, 0);
+    fn image_that_stops_early_or_runs_nothing_fails() {
+        for console in [
+            "",
+            "test a ... ok\n",
+            "test a ... ok\n@hwtests passed=2 failed=0 skipped=0\n",
+            "@hwtests passed=0 failed=0 skipped=0\n",
+        ] {
+            assert_eq!(read(console).count.failed, 1, "{console}");
+        }
     }
 
     #[test]
     fn trouble_with_the_machine_is_a_failed_test() {
-        let records = ["@test a ok".to_owned(), "@done 1".to_owned()];
-        let report = Report::read(&records, vec!["stopped after 60 s".into()]);
-        assert_eq!((report.count.passed, report.count.failed), (1, 1));
+        let console = "test a ... ok\n@hwtests passed=1 failed=0 skipped=0\n";
+        assert_eq!(read(console).count, Count::new(1, 0, 0));
+        let report = Report::read(console, vec!["stopped after 60 s".into()]);
+        assert_eq!(report.count, Count::new(1, 1, 0));
     }
 }

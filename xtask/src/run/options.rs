@@ -22,7 +22,7 @@ pub struct RunOptions {
     /// RAM of each guest, such as 256M
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     pub guest_mem: Bytes,
-    /// RAM of the machine [default: what the guests need, and as much again for the host]
+    /// RAM of the machine [default: what guests and host need, in whole GiB]
     #[arg(long, value_name = "SIZE")]
     pub mem: Option<Bytes>,
     /// Processor model: max, neoverse-v1, neoverse-n1, cortex-a72, …

@@ -15,14 +15,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::hw;
 use crate::process::find_program;
 
 /// The line that a run ends with, for this tool only.
 const SUMMARY: &str = "@summary ";
 /// The line that an engine or host prints when it cannot go on.
 const CRASH: &str = "@crash ";
-/// The line that a test image ends with.
-const DONE: &str = "@done ";
 /// Console lines kept to be shown when something went wrong.
 const TAIL: usize = 30;
 /// After its last word the machine has this long to power off.
@@ -224,7 +223,7 @@ impl<O: Write, L: Write> Console<O, L> {
 
     fn has_last_word(&self) -> bool {
         self.records.iter().any(|record| {
-            [SUMMARY, CRASH, DONE]
+            [SUMMARY, CRASH, hw::TOTAL]
                 .iter()
                 .any(|mark| record.starts_with(mark))
         })
@@ -358,7 +357,11 @@ mod tests {
             outcome.troubles(),
             ["QEMU ended with exit status: 3", "@crash esr=1"]
         );
-        assert!(shell("echo @done 1", LONG).troubles().is_empty());
+        assert!(
+            shell("echo @hwtests passed=1 failed=0 skipped=0", LONG)
+                .troubles()
+                .is_empty()
+        );
     }
 
     #[test]

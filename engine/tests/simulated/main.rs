@@ -1,0 +1,11 @@
+//! The engine on the simulated machine: what every call promises, with everything checked after
+//! each.
+
+mod arguments;
+mod common;
+mod engine_pages;
+mod guests;
+mod lifecycle;
+mod memory;
+mod random;
+mod scenarios;
