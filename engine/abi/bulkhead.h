@@ -90,7 +90,7 @@
 #define BULKHEAD_CALL_VM_MAP_LIST 0xC600010AUL
 /*
  * (vm, pa, ipa, n, attrs) -> done, reason. The VM can reach the host's pages too; the host keeps
- * them.
+ * them. Refused (OUT_OF_RANGE) where the VM was promised memory of its own.
  */
 #define BULKHEAD_CALL_VM_LEND 0xC600010BUL
 /* (vm, ipa, n) -> done, reason. Ends VM_LEND: after it returns no vCPU reaches the pages. */

@@ -44,7 +44,9 @@ impl Default for LastVcpus {
 impl LastVcpus {
     /// Notes that the core runs `vcpu` of `vm` now; was it another one before?
     pub(crate) fn replace(&mut self, vm: VmSlot, vcpu: u16) -> bool {
-        let Some(last) = self.0.get_mut(usize::from(vm.raw())) else { return true };
+        let Some(last) = self.0.get_mut(usize::from(vm.raw())) else {
+            return true;
+        };
         ::core::mem::replace(last, vcpu.wrapping_add(1)) != vcpu.wrapping_add(1)
     }
 }
@@ -115,7 +117,10 @@ pub struct Engine<P: Platform> {
 impl<P: Platform> Engine<P> {
     /// Puts the parts together.
     pub fn new(parts: Parts<P>) -> Self {
-        Self { parts, doorbell: AtomicU64::new(0) }
+        Self {
+            parts,
+            doorbell: AtomicU64::new(0),
+        }
     }
 
     /// The hardware.
@@ -156,7 +161,9 @@ impl<P: Platform> Engine<P> {
     /// The core with this number, if the engine brought it up.
     pub fn cpu(&self, number: u64) -> Option<CpuId> {
         let number = u16::try_from(number).ok()?;
-        (usize::from(number) < self.cpus()).then(|| CpuId::new(number)).flatten()
+        (usize::from(number) < self.cpus())
+            .then(|| CpuId::new(number))
+            .flatten()
     }
 
     /// Adds to one of this core's counters.
@@ -186,7 +193,10 @@ impl<P: Platform> Engine<P> {
     /// The SGI for kicks.
     pub(crate) fn doorbell(&self) -> Option<u8> {
         // Relaxed: publishes nothing but itself.
-        self.doorbell.load(Relaxed).checked_sub(1).map(|sgi| sgi as u8)
+        self.doorbell
+            .load(Relaxed)
+            .checked_sub(1)
+            .map(|sgi| sgi as u8)
     }
 
     /// Sets the SGI for kicks.
@@ -202,7 +212,9 @@ impl<P: Platform> Engine<P> {
         }
         let Some(sgi) = self.doorbell() else { return };
         // What the other core shall find must be visible before the interrupt is.
-        self.parts.platform.barrier(cpu.id(), crate::platform::Barrier::DsbIshst);
+        self.parts
+            .platform
+            .barrier(cpu.id(), crate::platform::Barrier::DsbIshst);
         self.parts.platform.send_sgi(cpu.id(), target, sgi);
         self.count(cpu, Counter::Doorbells, 1);
     }

@@ -58,7 +58,9 @@ mod metal {
                 println!("bulkhead: core {mpidr} did not come up");
             }
             print_banner(engine, machine, started.up, image, region);
-            let Some(id) = CpuId::new(0) else { firmware::power_off() };
+            let Some(id) = CpuId::new(0) else {
+                firmware::power_off()
+            };
             if let Some(core) = engine.host_cores().first() {
                 core.set_on();
             }

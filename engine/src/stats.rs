@@ -37,7 +37,10 @@ impl Default for Counters {
 /// Adds to a counter that only the calling core writes.
 fn bump(counter: &AtomicU64, by: u64) {
     // Relaxed, and no read-modify-write: one writer; readers want a statistic.
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(by),
+        Ordering::Relaxed,
+    );
 }
 
 impl Counters {
@@ -75,7 +78,11 @@ impl Counters {
             self.named.get(index)?
         } else if index < exits_at {
             let call = index - calls_at;
-            let half = if call % 2 == 0 { &self.calls } else { &self.errors };
+            let half = if call.is_multiple_of(2) {
+                &self.calls
+            } else {
+                &self.errors
+            };
             half.get(call / 2)?
         } else {
             self.exits.get(index - exits_at)?

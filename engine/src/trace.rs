@@ -95,12 +95,17 @@ impl Ring {
             return None;
         }
         // Relaxed: ordered by the Acquire above and the fence below.
-        let (event, time) =
-            (entry.event.load(Ordering::Relaxed), entry.time.load(Ordering::Relaxed));
+        let (event, time) = (
+            entry.event.load(Ordering::Relaxed),
+            entry.time.load(Ordering::Relaxed),
+        );
         sync::fence(Ordering::Acquire);
         // Relaxed: ordered by the fence; unequal if the writer came round meanwhile.
-        (entry.sequence.load(Ordering::Relaxed) == wanted)
-            .then_some(Record { sequence: wanted, event, time })
+        (entry.sequence.load(Ordering::Relaxed) == wanted).then_some(Record {
+            sequence: wanted,
+            event,
+            time,
+        })
     }
 }
 

@@ -22,6 +22,8 @@ const GUESTS: usize = 2;
 const RANDOM_PAGES: usize = 2;
 /// Translation-table entry: a table at the next level.
 const TABLE_ENTRY: u64 = 0b11;
+/// Fault status codes of an external abort on a walk, levels 0 to 3 (Arm ARM D24.2.40).
+const EXTERNAL_ON_WALK: core::ops::RangeInclusive<u64> = 0b01_0100..=0b01_0111;
 
 /// Attempts and how many were blocked.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,25 +66,32 @@ pub fn run(host: &Host, core: usize) -> Tally {
     let mut tally = Tally::default();
     let seed = host.args.seed << 32 ^ core as u64;
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let Some(own) = pages::take(1, PAGE) else {
+        println!("host: core {core}: no page to attack with");
+        return tally;
+    };
     for turn in 0..GUESTS.min(host.guests.len()) {
         let guest = &host.guests[(core + turn) % host.guests.len()];
         let runs = guest.ram.lock().donated().to_vec();
         for pa in choose(&runs, &mut random) {
             touch(&mut tally, pa);
-            walk(&mut tally, pa);
+            walk(&mut tally, pa, own);
             call_on_guest_page(&mut tally, host, core, pa);
         }
     }
     for pa in choose(&machine().engine, &mut random) {
         touch(&mut tally, pa);
-        walk(&mut tally, pa);
+        walk(&mut tally, pa, own);
         let allowed = [Status::NotRam, Status::NotOwner];
         let ipa = host.churn.empty_ipa(core);
         expect(&mut tally, "VM_MAP of engine page", pa, &allowed, || {
             map(host, pa, ipa)
         });
     }
-    call_badly(&mut tally, host, core);
+    call_badly(&mut tally, host, core, own);
+    // SAFETY: no walk goes through the page any more, and every call that named it was refused: one
+    // that succeeded has failed the run.
+    unsafe { pages::give(own, 1) };
     tally
 }
 
@@ -124,21 +133,21 @@ fn touch(tally: &mut Tally, pa: u64) {
     tally.count(is_blocked(unsafe { probe::fetch(pa) }, pa), "fetch", pa);
 }
 
-/// Uses `pa` as the root of a stage-1 walk, then as a table one level down.
-fn walk(tally: &mut Tally, pa: u64) {
-    let far = mmu::UPPER_HALF;
-    tally.count(is_blocked(mmu::walk_through(pa, 0), far), "walk from", pa);
-    if let Some(table) = pages::take(1, PAGE) {
-        // SAFETY: the page is ours; the walker reads its first entry only, for address 0.
-        unsafe { (table as *mut u64).write(pa | TABLE_ENTRY) };
-        tally.count(
-            is_blocked(mmu::walk_through(table, 0), far),
-            "walk through",
-            pa,
-        );
-        // SAFETY: `walk_through` has left the table and invalidated what came of it.
-        unsafe { pages::give(table, 1) };
-    }
+/// Uses `pa` as the root of a stage-1 walk, then as a table one level down from our page `table`.
+fn walk(tally: &mut Tally, pa: u64, table: u64) {
+    let from = mmu::walk_through(pa, 0);
+    tally.count(is_walk_blocked(from), "walk from", pa);
+    // SAFETY: the page is ours; the walker reads its first entry only, for address 0.
+    unsafe { (table as *mut u64).write(pa | TABLE_ENTRY) };
+    let through = mmu::walk_through(table, 0);
+    tally.count(is_walk_blocked(through), "walk through", pa);
+}
+
+/// Whether a walk ended in an external abort on a table. A walk that got to read a page of zeroes
+/// would fault too, but by translation.
+fn is_walk_blocked(result: Result<u64, Fault>) -> bool {
+    is_blocked(result, mmu::UPPER_HALF)
+        && result.is_err_and(|fault| EXTERNAL_ON_WALK.contains(&fault.status()))
 }
 
 fn map(host: &Host, pa: u64, ipa: u64) -> Result<Batch, Status> {
@@ -193,15 +202,12 @@ fn call_on_guest_page(tally: &mut Tally, host: &Host, core: usize, pa: u64) {
 }
 
 /// Calls with arguments that no call accepts.
-fn call_badly(tally: &mut Tally, host: &Host, core: usize) {
+fn call_badly(tally: &mut Tally, host: &Host, core: usize, own: u64) {
     let ipa = host.churn.empty_ipa(core);
     let uart = machine().uart;
     expect(tally, "VM_MAP of UART", uart, &[Status::NotRam], || {
         map(host, uart, ipa)
     });
-    let Some(own) = pages::take(1, PAGE) else {
-        return;
-    };
     let vm = host.churn.vm;
     let stale = VmHandle::new(vm.slot(), vm.generation() + 1);
     let all = crate::ram::ALL;
@@ -227,6 +233,4 @@ fn call_badly(tally: &mut Tally, host: &Host, core: usize) {
     expect(tally, "VM_MAP past the end", last, &no_address, || {
         call::vm_map(vm, last, ipa, 2, all)
     });
-    // SAFETY: every call was refused: the page is still ours; one that succeeded failed the run.
-    unsafe { pages::give(own, 1) };
 }

@@ -10,9 +10,9 @@ use crate::{
     vm,
 };
 use abi::{Status, VmHandle, VmShape};
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
+use el1::Lock;
 use el1::{PAGE, Range, call, pages, println};
-use spin::mutex::SpinMutex;
 
 /// Pages that each core donates.
 const DONATED: u64 = 4;
@@ -28,8 +28,7 @@ const ROUNDS: u64 = 2;
 pub struct Churn {
     /// Its handle.
     pub vm: VmHandle,
-    /// What was donated to it.
-    pub ram: SpinMutex<Ram>,
+    donated: Lock<Vec<Range>>,
     base: u64,
 }
 
@@ -39,12 +38,16 @@ impl Churn {
         let refused = |status: Status| format!("churn: VM_CREATE: {}", status.name());
         let size = cores as u64 * PER_CORE * PAGE;
         let ipa_bits = vm::ipa_bits().map_err(refused)?;
-        let shape = VmShape { vcpus: 1, ipa_bits };
+        let shape = VmShape {
+            vcpus: 1,
+            ipa_bits,
+            lendable: 0b01,
+        };
         let vm = insist(|| call::vm_create(shape, crate::fdt::GICR, (base, size), (0, 0)))
             .map_err(refused)?;
         Ok(Self {
             vm,
-            ram: SpinMutex::new(Ram::new(vm)),
+            donated: Lock::default(),
             base,
         })
     }
@@ -68,10 +71,13 @@ impl Churn {
 
     fn donate(&self, core: usize) -> Result<(), Status> {
         let ipa = self.first_ipa(core);
+        // No lock is held during a call: its waiters would keep emulated cores from what it needs.
+        let mut ram = Ram::new(self.vm);
         for page in 0..DONATED {
             let pa = memory::take_patterned(1, PAGE).ok_or(Status::NoMemory)?;
-            self.ram.lock().donate(pa, ipa + page * PAGE, 1)?;
+            ram.donate(pa, ipa + page * PAGE, 1)?;
         }
+        self.donated.lock().extend_from_slice(ram.donated());
         Ok(())
     }
 
@@ -95,7 +101,7 @@ impl Churn {
     }
 
     /// Where its pages came from.
-    pub fn donated(&self) -> alloc::vec::Vec<Range> {
-        self.ram.lock().donated().to_vec()
+    pub fn donated(&self) -> Vec<Range> {
+        self.donated.lock().clone()
     }
 }

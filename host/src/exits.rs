@@ -11,6 +11,7 @@ use crate::{
     vm::Guest,
 };
 use abi::{ExitReason, Outcome, Status, VcpuHandle};
+use core::sync::atomic::Ordering;
 use el1::{call, call::Exit, irq, println};
 
 /// What the core does next.
@@ -88,7 +89,9 @@ fn fault_in(host: &Host, guest: &Guest, ipa: u64) {
     let result = guest.ram.lock().fault_in(ipa);
     match result {
         // The vCPU is still queued: a page in transition faults again.
-        Ok(()) | Err(Status::Busy) => {}
+        Err(Status::Busy) => {}
+        // Release: pairs with the Acquire in `run::is_attackable`.
+        Ok(()) => guest.has_faulted.store(true, Ordering::Release),
         Err(_) if guest.has_ended() => {}
         Err(status) => {
             println!(

@@ -14,11 +14,12 @@ use crate::{
     summary::Summary,
     vm::{Content, Guest},
 };
-use abi::{InfoIndex, VcpuHandle};
+use abi::{InfoIndex, Status, VcpuHandle};
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use el1::Lock;
 use el1::{call, console, cpu, gic, irq, machine, pages, println, psci, timer};
-use spin::{Once, mutex::SpinMutex};
+use spin::Once;
 
 /// SGI that the engine may use for kicks.
 const DOORBELL: u64 = 0;
@@ -38,7 +39,7 @@ pub struct Core {
     /// Its number in the engine.
     pub engine_cpu: AtomicU64,
     /// What its attacks came to.
-    pub tally: SpinMutex<Tally>,
+    pub tally: Lock<Tally>,
 }
 
 /// Everything that the cores share.
@@ -280,14 +281,15 @@ impl Host {
         let number = self.cores[guest.vcpus[index].core]
             .engine_cpu
             .load(Ordering::Relaxed);
-        if let Err(status) = insist(|| call::vcpu_enqueue(vcpu, number))
-            && !guest.has_ended()
-        {
-            println!(
+        match insist(|| call::vcpu_enqueue(vcpu, number)) {
+            // Another core was told of it too, and was faster: it is queued, or runs.
+            Ok(()) | Err(Status::BadState) => {}
+            Err(_) if guest.has_ended() => {}
+            Err(status) => println!(
                 "host: guest {} vCPU {index}: VCPU_ENQUEUE: {}",
                 guest.id,
                 status.name()
-            );
+            ),
         }
     }
 

@@ -83,9 +83,10 @@ fn sleep(host: &Host, core: usize, deadline: u64, attacked: bool) {
 
 /// Whether a guest runs and has memory that came on faults.
 fn is_attackable(host: &Host) -> bool {
+    // Acquire: pairs with the Release in `exits::fault_in`.
     host.guests
         .iter()
-        .all(|guest| guest.ram.lock().count > guest.built)
+        .all(|guest| guest.has_faulted.load(Ordering::Acquire))
 }
 
 fn attack(host: &Host, core: usize) {

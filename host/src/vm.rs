@@ -15,9 +15,9 @@ use crate::{
 };
 use abi::{InfoIndex, Status, VcpuHandle, VmHandle, VmShape};
 use alloc::{format, string::String, vec::Vec};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use el1::Lock;
 use el1::{call, println};
-use spin::mutex::SpinMutex;
 
 /// What every guest is made of.
 pub struct Content<'a> {
@@ -54,20 +54,22 @@ pub struct Guest {
     /// Its vCPUs.
     pub vcpus: Vec<Vcpu>,
     /// Its memory.
-    pub ram: SpinMutex<Ram>,
+    pub ram: Lock<Ram>,
     /// Its UART and what it wrote.
-    pub console: SpinMutex<Console>,
+    pub console: Lock<Console>,
     /// Its distributor.
-    pub gicd: SpinMutex<Gicd>,
+    pub gicd: Lock<Gicd>,
     /// What it said.
-    pub report: SpinMutex<Report>,
+    pub report: Lock<Report>,
+    /// Whether memory came on a fault.
+    pub has_faulted: AtomicBool,
     /// Accesses that the host turned into aborts.
     pub aborted: AtomicU64,
     /// Pages donated before it started.
     pub built: u64,
     /// Whether this machine's console is its own.
     is_interactive: bool,
-    exit: SpinMutex<Option<String>>,
+    exit: Lock<Option<String>>,
 }
 
 /// Width of the guests' IPAs: what the engine allows, no more than 40 bits.
@@ -98,6 +100,7 @@ impl Guest {
         let shape = VmShape {
             vcpus: args.vcpus as u16,
             ipa_bits,
+            lendable: 0,
         };
         let vm = insist(|| call::vm_create(shape, fdt::GICR, (base, size), (0, 0)))
             .map_err(refused("VM_CREATE"))?;
@@ -135,13 +138,14 @@ impl Guest {
             vm,
             vcpus,
             built: ram.count,
-            ram: SpinMutex::new(ram),
-            console: SpinMutex::default(),
-            gicd: SpinMutex::new(Gicd::new(args.vcpus)),
-            report: SpinMutex::default(),
+            ram: Lock::new(ram),
+            console: Lock::default(),
+            gicd: Lock::new(Gicd::new(args.vcpus)),
+            report: Lock::default(),
+            has_faulted: AtomicBool::new(false),
             aborted: AtomicU64::new(0),
             is_interactive: args.console == Some(id),
-            exit: SpinMutex::new(None),
+            exit: Lock::new(None),
         })
     }
 

@@ -5,13 +5,18 @@
 /// What the command line says.
 #[derive(Clone, Copy, Debug)]
 pub struct Args {
-    /// Tests whose name contains this run; empty for all.
+    /// Parts of names, separated by commas: a test runs if its name contains one; empty for all.
     pub filter: &'static str,
     /// Start of every random sequence.
     pub seed: u64,
 }
 
 impl Args {
+    /// Whether the test called `name` runs.
+    pub fn selects(&self, name: &str) -> bool {
+        self.filter.split(',').any(|part| name.contains(part))
+    }
+
     /// Reads `line`; a key that is absent or makes no sense takes its default.
     pub fn parse(line: &'static str) -> Self {
         let mut args = Self {

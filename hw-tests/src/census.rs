@@ -34,7 +34,11 @@ pub fn take() -> TestResult<Census> {
     while total.seen < words {
         let part =
             call::page_census(total.seen, limit::CENSUS_PAGES as u64).or_fail("PAGE_CENSUS")?;
-        check!(part.seen > 0, "PAGE_CENSUS stops at {} of {words}", total.seen);
+        check!(
+            part.seen > 0,
+            "PAGE_CENSUS stops at {} of {words}",
+            total.seen
+        );
         total.seen += part.seen;
         total.reserved += part.reserved;
         total.host += part.host;

@@ -28,6 +28,8 @@ mod puppet;
 #[cfg(target_os = "none")]
 mod random;
 #[cfg(target_os = "none")]
+mod refusal;
+#[cfg(target_os = "none")]
 mod registers;
 #[cfg(target_os = "none")]
 mod runner;

@@ -66,7 +66,7 @@ pub fn main() -> ! {
         .iter()
         .copied()
         .flatten()
-        .filter(|test| test.name.contains(args.filter));
+        .filter(|test| args.selects(test.name));
     for test in selected {
         let result = match (&ready, with_engine || test.needs == Needs::Machine) {
             (Err(stop), _) => Err(stop.clone()),

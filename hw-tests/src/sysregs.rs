@@ -3,8 +3,8 @@
 //! Invariants: a [`Snapshot`] reads and changes nothing; [`set_marks`] writes only registers that
 //! this image does not use.
 
-use crate::outcome::{TestResult, check, check_eq};
 use crate::guest::is_canary;
+use crate::outcome::{TestResult, check, check_eq};
 use alloc::vec::Vec;
 use core::arch::asm;
 

@@ -84,6 +84,7 @@ pub fn shape(vcpus: u16) -> TestResult<VmShape> {
     Ok(VmShape {
         vcpus,
         ipa_bits: most.min(40) as u16,
+        lendable: 0b11,
     })
 }
 
@@ -194,12 +195,16 @@ impl TestVm {
         }
     }
 
-    fn reclaim(&mut self) -> TestResult {
-        if self.is_gone {
-            return Ok(());
-        }
-        destroy(self.handle)?;
+    /// Notes that the test has destroyed and reclaimed it itself.
+    pub fn note_gone(&mut self) {
         self.is_gone = true;
+    }
+
+    fn reclaim(&mut self) -> TestResult {
+        if !self.is_gone {
+            destroy(self.handle)?;
+            self.is_gone = true;
+        }
         for page in core::mem::take(&mut self.lent) {
             // SAFETY: the VM is gone, the page came from the allocator and is unused.
             unsafe { pages::give(page, 1) };

@@ -3,11 +3,24 @@
 //! is nothing here.
 //!
 //! Invariants: a test asks one question with two or three threads; [`explore`] tries every
-//! interleaving with up to three preemptions and every value that the memory model lets a load
-//! return, to the end: no limit cuts it short silently. `mutants.txt` names for each test a
-//! protection which, built away by `--cfg mutant="NAME"`, makes it fail.
+//! interleaving with up to three preemptions ([`explore_engine`]: with as many as it says) and every
+//! value that the memory model lets a load return, to the end: no limit cuts it short silently.
+//! `mutants.txt` names for each test a protection which, built away by `--cfg mutant="NAME"`, makes
+//! it fail.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `hardware` | tables as walkers see them, TLBs, contents: plain data |
+//! | `platform` | the engine's platform over it |
+//! | `world` | an engine on that, its calls by register values, accesses of host and guests |
+//! | `oracle` | the invariants, after each execution |
 
 #![cfg(loom)]
+
+pub mod hardware;
+pub mod oracle;
+pub mod platform;
+pub mod world;
 
 use percpu::{CpuId, CpuToken};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -15,10 +28,39 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub use loom::sync::Arc;
 pub use loom::thread::spawn;
 
-/// Runs `model` in every way there is.
+/// Steps that one execution may take: an engine's boot and the calls before the question count too.
+const STEPS: usize = 20_000;
+/// Stack of a core that runs the engine, in words.
+const STACK: usize = 1 << 17;
+
+/// Runs `model` in every way there is with up to three preemptions.
 pub fn explore(model: impl Fn() + Sync + Send + 'static) {
+    search(3, model);
+}
+
+/// Runs `story`, which boots an engine, in every way there is with up to `preemptions`.
+pub fn explore_engine(preemptions: usize, story: impl Fn() + Sync + Send + 'static) {
+    let story = std::sync::Arc::new(story);
+    search(preemptions, move || {
+        let story = story.clone();
+        core(move || story()).join().unwrap();
+    });
+}
+
+/// Starts a core of an engine: a thread with room for the engine's frames.
+pub fn core<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> loom::thread::JoinHandle<T> {
+    loom::thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(run)
+        .expect("a thread")
+}
+
+fn search(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = STEPS;
     // Reaching either would end the search early, and successfully; neither may come from the
     // environment. Too many branches in one execution panic by themselves.
     builder.max_duration = None;

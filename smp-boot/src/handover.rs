@@ -89,7 +89,10 @@ impl<E: Engine> Boot<E> {
 
     /// Every core of the machine, this one first, with the window that it alone writes.
     pub fn cores(&self) -> impl Iterator<Item = (Mpidr, Window)> + '_ {
-        let others = self.records.iter().map(|record| (record.mpidr, record.window));
+        let others = self
+            .records
+            .iter()
+            .map(|record| (record.mpidr, record.window));
         core::iter::once((cores::this_mpidr(), self.window)).chain(others)
     }
 

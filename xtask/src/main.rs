@@ -43,14 +43,7 @@ enum Task {
         filter: String,
     },
     /// Boot the bare-metal tests and count them
-    HwTest {
-        /// Only the tests with this in their name
-        #[arg(default_value = "")]
-        filter: String,
-        /// Only on a machine with so many cores
-        #[arg(long, value_name = "N")]
-        cpus: Option<u32>,
-    },
+    HwTest(hw::Options),
     /// Check the rules that keep the project's shape
     Audit,
     /// Write what follows from engine/abi/interface.toml
@@ -76,7 +69,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
     match task {
         Task::Run(options) => run::run(&paths, &options),
         Task::Test { filter } => test::run(&paths, &filter),
-        Task::HwTest { filter, cpus } => hw::run(&paths, &filter, cpus),
+        Task::HwTest(options) => hw::run(&paths, &options),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {
             interface::generate(&paths.root, check)?;

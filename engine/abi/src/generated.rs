@@ -50,7 +50,8 @@ pub mod call {
     pub const VM_MAP: u64 = 0xC600_0109;
     /// VM_MAP for scattered pages, in list order.
     pub const VM_MAP_LIST: u64 = 0xC600_010A;
-    /// The VM can reach the host's pages too; the host keeps them.
+    /// The VM can reach the host's pages too; the host keeps them. Refused (OUT_OF_RANGE) where the
+    /// VM was promised memory of its own.
     pub const VM_LEND: u64 = 0xC600_010B;
     /// Ends VM_LEND: after it returns no vCPU reaches the pages.
     pub const VM_UNLEND: u64 = 0xC600_010C;
@@ -105,7 +106,8 @@ pub enum Call {
     VmMap = 0x09,
     /// VM_MAP for scattered pages, in list order.
     VmMapList = 0x0a,
-    /// The VM can reach the host's pages too; the host keeps them.
+    /// The VM can reach the host's pages too; the host keeps them. Refused (OUT_OF_RANGE) where the
+    /// VM was promised memory of its own.
     VmLend = 0x0b,
     /// Ends VM_LEND: after it returns no vCPU reaches the pages.
     VmUnlend = 0x0c,
@@ -1053,7 +1055,8 @@ impl EngineReclaimArgs {
 /// Arguments of [`Call::VmCreate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VmCreateArgs {
-    /// VCPUs in bits 15:0, IPA bits in 31:16, flags (must be 0) in 63:32 (VmShape).
+    /// VCPUs in bits 15:0, IPA bits in 31:16; bit 32: pages may be lent into the first RAM range,
+    /// bit 33: into the second; 63:34 must be 0 (VmShape).
     pub shape: u64,
     /// Base of the GICv3 redistributor frames, 128 KiB per vCPU, 64 KiB-aligned (Ipa).
     pub gicr: u64,
@@ -1169,7 +1172,7 @@ pub struct VmLendArgs {
     pub vm: VmHandle,
     /// First page (Pa).
     pub pa: u64,
-    /// Where the VM sees it; need not be in a RAM range (Ipa).
+    /// Where the VM sees it; inside one RAM range that was created lendable (Ipa).
     pub ipa: u64,
     /// 1..=MAP_PAGES (pages).
     pub n: u64,

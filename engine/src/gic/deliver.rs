@@ -257,7 +257,8 @@ impl<const WORDS: usize> Runner<WORDS> {
             if state.is_active() {
                 shared.private.activate(id.bit());
             }
-            let remembered = trigger == Trigger::Edge || self.latched & id.bit() != 0;
+            // Not the register's: its HW form has no room for "tell of its end".
+            let remembered = Private::trigger(id) == Trigger::Edge || self.latched & id.bit() != 0;
             if remembered && state.is_pending() {
                 shared.private.set_pending(id.bit());
             }

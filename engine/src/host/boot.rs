@@ -25,15 +25,19 @@ pub fn map_ram<P: Platform, S: Deref<Target = [AtomicU64]>>(
     host: Stage2,
     run: PageRun,
 ) -> Result<(), MapError> {
-    let bits =
-        LeafBits::new(Memory::Normal, Access::ALL, platform.features().force_write_back);
+    let bits = LeafBits::new(
+        Memory::Normal,
+        Access::ALL,
+        platform.features().force_write_back,
+    );
     let end = run.first.raw() + run.pages;
     let mut page = run.first.raw();
     while page < end {
-        let fits = |level: &u8| {
-            page.is_multiple_of(pages_of(*level)) && pages_of(*level) <= end - page
-        };
-        let level = (TOP_BLOCK_LEVEL..=LAST_LEVEL).find(fits).unwrap_or(LAST_LEVEL);
+        let fits =
+            |level: &u8| page.is_multiple_of(pages_of(*level)) && pages_of(*level) <= end - page;
+        let level = (TOP_BLOCK_LEVEL..=LAST_LEVEL)
+            .find(fits)
+            .unwrap_or(LAST_LEVEL);
         let at = host.take_entry(platform, cpu, pool, Ipa::from_raw(page << 12), level)?;
         platform.store_entry(cpu, at, bits.leaf(Pfn::from_raw(page), level));
         page += pages_of(level);

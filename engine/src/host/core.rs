@@ -55,12 +55,9 @@ impl HostCore {
     /// CPU_ON: wins the core if it is off and says where it starts.
     pub(crate) fn release(&self, entry: u64, context: u64) -> Result<(), PowerState> {
         // Acquire: pairs with the Release of `turn_off`: the core is done with the old entry.
-        let won = self.state.compare_exchange(
-            OFF,
-            RELEASING,
-            Ordering::Acquire,
-            Ordering::Relaxed,
-        );
+        let won = self
+            .state
+            .compare_exchange(OFF, RELEASING, Ordering::Acquire, Ordering::Relaxed);
         match won {
             Ok(_) => {
                 // Relaxed, both: published by the store below.
@@ -82,7 +79,10 @@ impl HostCore {
             .compare_exchange(RELEASED, ON, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
         // Relaxed, both: ordered by the Acquire above.
-        Some((self.entry.load(Ordering::Relaxed), self.context.load(Ordering::Relaxed)))
+        Some((
+            self.entry.load(Ordering::Relaxed),
+            self.context.load(Ordering::Relaxed),
+        ))
     }
 
     /// CPU_OFF, on the core itself.

@@ -23,8 +23,11 @@ use percpu::CpuToken;
 pub struct GuardedFrames {
     /// Physical address of the first RD_base frame.
     pub base: u64,
-    /// Bytes of the whole run.
+    /// Bytes of the whole run, as the firmware describes it.
     pub size: u64,
+    /// Bytes up to the end of its last redistributor (GICR_TYPER.Last): behind it nothing answers,
+    /// and an access that the engine made there would be the engine's own abort.
+    pub present: u64,
     /// Bytes from one RD_base frame to the next: 128 KiB, or 256 KiB with VLPI frames.
     pub stride: u64,
 }
@@ -35,7 +38,9 @@ const FRAME: u64 = 1 << 16;
 impl GuardedFrames {
     /// The offset in an RD_base frame at which `pa` lies, if it does.
     fn offset_of(&self, pa: u64) -> Option<u64> {
-        let offset = pa.checked_sub(self.base).filter(|offset| *offset < self.size)?;
+        let offset = pa
+            .checked_sub(self.base)
+            .filter(|offset| *offset < self.present)?;
         let within = offset.checked_rem(self.stride)?;
         (within < FRAME).then_some(within)
     }
@@ -55,7 +60,10 @@ impl GuardedFrames {
 
     /// Does the run have a page in common with `area`?
     pub(crate) const fn meets(&self, area: PageRun) -> bool {
-        let run = PageRun { first: Pa::from_raw(self.base).pfn(), pages: self.size >> 12 };
+        let run = PageRun {
+            first: Pa::from_raw(self.base).pfn(),
+            pages: self.size >> 12,
+        };
         run.overlaps(area)
     }
 }
@@ -81,7 +89,10 @@ impl<P: Platform> Engine<P> {
             return self.deny_host(cpu, frame, abort, is_fetch, far, 0);
         };
         let page = Pa::from_raw(address.page).pfn();
-        let area = PageRun { first: page, pages: 1 };
+        let area = PageRun {
+            first: page,
+            pages: 1,
+        };
         let outcome = if self.parts.ram.iter().any(|ram| ram.overlaps(area)) {
             self.host_fault(cpu, page)
         } else {
@@ -90,7 +101,11 @@ impl<P: Platform> Engine<P> {
         if outcome == HostFault::Retry {
             return Next::Resume;
         }
-        let plain = if is_fetch || abort.on_walk { None } else { abort.access };
+        let plain = if is_fetch || abort.on_walk {
+            None
+        } else {
+            abort.access
+        };
         if let (Some(access), Some(exact)) = (plain, address.exact()) {
             let mut runs = self.parts.guarded.iter();
             if let Some(offset) = runs.find_map(|run| run.offset_of(exact)) {
@@ -98,7 +113,9 @@ impl<P: Platform> Engine<P> {
                 if abort.is_write {
                     if let Ruling::Pass { mask } = rule_write(offset, u64::from(bytes)) {
                         let value = access.narrow(frame.reg(access.rt)) & mask;
-                        self.parts.platform.device_write(cpu.id(), exact, bytes, value);
+                        self.parts
+                            .platform
+                            .device_write(cpu.id(), exact, bytes, value);
                     }
                 } else {
                     let value = match rule_read(offset, u64::from(bytes)) {
@@ -127,13 +144,17 @@ impl<P: Platform> Engine<P> {
     ) -> Next {
         self.count(cpu, Counter::HostFaultDenied, 1);
         self.trace(cpu, Event::HostDenied, page);
-        let mut external =
-            if is_fetch { ExternalAbort::on_fetch() } else { ExternalAbort::on_data(abort) };
+        let mut external = if is_fetch {
+            ExternalAbort::on_fetch()
+        } else {
+            ExternalAbort::on_data(abort)
+        };
         if let (true, Some(level)) = (abort.on_walk, abort.status.level) {
             external = external.at_walk_level(level.max(0) as u8);
         }
-        let taken =
-            self.interrupted(cpu, frame).take_abort(&external, far, self.pstate_features());
+        let taken = self
+            .interrupted(cpu, frame)
+            .take_abort(&external, far, self.pstate_features());
         self.enter_host_exception(cpu, frame, &taken);
         Next::Resume
     }
@@ -141,7 +162,12 @@ impl<P: Platform> Engine<P> {
     /// The host as an exception finds it.
     pub(super) fn interrupted(&self, cpu: &CpuToken, frame: &Frame) -> Interrupted {
         let (vbar, sctlr) = self.parts.platform.host_vectors(cpu.id());
-        Interrupted { pc: frame.pc, pstate: frame.pstate, vbar, sctlr }
+        Interrupted {
+            pc: frame.pc,
+            pstate: frame.pstate,
+            vbar,
+            sctlr,
+        }
     }
 
     /// Makes the host take an exception.

@@ -4,9 +4,7 @@
 use super::trap::Next;
 use crate::engine::Engine;
 use crate::platform::Platform;
-use crate::trap::psci::{
-    CpuOn, PsciCall, affinity_info, already, check_suspend, features,
-};
+use crate::trap::psci::{CpuOn, PsciCall, affinity_info, already, check_suspend, features};
 use abi::psci;
 use percpu::CpuToken;
 
@@ -22,9 +20,10 @@ impl<P: Platform> Engine<P> {
                 let states = cores.map(|core| (core.mpidr(), core.power()));
                 (affinity_info(target, level, states), Next::Resume)
             }
-            PsciCall::CpuOn(call) => {
-                (self.host_cpu_on(cpu, &call).err().unwrap_or(psci::SUCCESS), Next::Resume)
-            }
+            PsciCall::CpuOn(call) => (
+                self.host_cpu_on(cpu, &call).err().unwrap_or(psci::SUCCESS),
+                Next::Resume,
+            ),
             PsciCall::CpuOff => {
                 if self.has_queued(cpu) {
                     return (psci::DENIED, Next::Resume);
@@ -36,7 +35,11 @@ impl<P: Platform> Engine<P> {
             }
             // Standby returns at once: the host's own WFI does not trap and does it better.
             // Power-down is downgraded to it (DEN0022 5.4.4).
-            PsciCall::CpuSuspend { power_state, entry, context } => {
+            PsciCall::CpuSuspend {
+                power_state,
+                entry,
+                context,
+            } => {
                 let checked = check_suspend(power_state, entry, context, |_| true);
                 (checked.err().unwrap_or(psci::SUCCESS), Next::Resume)
             }
@@ -47,7 +50,11 @@ impl<P: Platform> Engine<P> {
 
     fn host_cpu_on(&self, cpu: &CpuToken, call: &CpuOn) -> Result<(), i64> {
         let find = |affinity: u64| {
-            self.parts.host_cores.iter().enumerate().find(|(_, core)| core.mpidr() == affinity)
+            self.parts
+                .host_cores
+                .iter()
+                .enumerate()
+                .find(|(_, core)| core.mpidr() == affinity)
         };
         // Where the host may not fetch, its first fetch faults: any address is as good as another.
         let (index, core) = call.check(find, |_| true)?;
@@ -68,8 +75,12 @@ impl<P: Platform> Engine<P> {
                 let turns = core.order.len();
                 let mut queued = false;
                 for _ in 0..turns {
-                    let Some(slot) = core.order.pop_front() else { break };
-                    let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else { continue };
+                    let Some(slot) = core.order.pop_front() else {
+                        break;
+                    };
+                    let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else {
+                        continue;
+                    };
                     if vcpu.residency().now().1 == percpu::Residence::Queued(id) {
                         core.order.push_back(slot);
                         queued = true;

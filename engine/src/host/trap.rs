@@ -73,7 +73,9 @@ impl<P: Platform> Engine<P> {
 
     fn host_undefined(&self, cpu: &CpuToken, host: &mut HostFrame) -> Next {
         self.count(cpu, Counter::SysregDenied, 1);
-        let taken = self.interrupted(cpu, &host.0).take_undefined(self.pstate_features());
+        let taken = self
+            .interrupted(cpu, &host.0)
+            .take_undefined(self.pstate_features());
         self.enter_host_exception(cpu, &mut host.0, &taken);
         Next::Resume
     }
@@ -90,7 +92,10 @@ impl<P: Platform> Engine<P> {
                 let mut registers = [0; 18];
                 registers[..4].copy_from_slice(&call);
                 self.parts.platform.smc(cpu.id(), &mut registers);
-                ([registers[0], registers[1], registers[2], registers[3]], Next::Resume)
+                (
+                    [registers[0], registers[1], registers[2], registers[3]],
+                    Next::Resume,
+                )
             }
             SmcClass::Answer(answer) => (status(answer), Next::Resume),
             SmcClass::Refuse => {

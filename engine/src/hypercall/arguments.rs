@@ -14,7 +14,11 @@ pub(super) fn page(raw: u64) -> Result<Pfn, Status> {
 
 /// A number of pages, at least one, at most `most`.
 pub(super) fn pages(raw: u64, most: usize) -> Result<u64, Status> {
-    if raw == 0 || raw > most as u64 { Err(Status::OutOfRange) } else { Ok(raw) }
+    if raw == 0 || raw > most as u64 {
+        Err(Status::OutOfRange)
+    } else {
+        Ok(raw)
+    }
 }
 
 /// A run of `n` physical pages that does not wrap.
@@ -30,8 +34,14 @@ pub(super) fn ipa(raw: u64, n: u64, geometry: Geometry) -> Result<Ipa, Status> {
     if !ipa.is_page_aligned() {
         return Err(Status::Unaligned);
     }
-    let last = ipa.checked_add((n - 1) * PAGE_SIZE).ok_or(Status::OutOfRange)?;
-    if geometry.contains(last) { Ok(ipa) } else { Err(Status::OutOfRange) }
+    let last = ipa
+        .checked_add((n - 1) * PAGE_SIZE)
+        .ok_or(Status::OutOfRange)?;
+    if geometry.contains(last) {
+        Ok(ipa)
+    } else {
+        Err(Status::OutOfRange)
+    }
 }
 
 /// Rights of a mapping: known bits only, readable.

@@ -43,7 +43,10 @@ impl<P: Platform> Engine<P> {
 
     pub(super) fn call_engine_doorbell(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let sgi = EngineDoorbellArgs::from_registers(x).sgi;
-        let sgi = u8::try_from(sgi).ok().filter(|sgi| *sgi < 16).ok_or(Status::OutOfRange)?;
+        let sgi = u8::try_from(sgi)
+            .ok()
+            .filter(|sgi| *sgi < 16)
+            .ok_or(Status::OutOfRange)?;
         self.set_doorbell(sgi);
         Ok(Answer::DONE)
     }
@@ -54,8 +57,15 @@ impl<P: Platform> Engine<P> {
         let (class, count) = match state {
             State::Owned(Owner::Host) => (PageClass::Host, 0),
             State::HostFixed => (PageClass::HostFixed, 0),
-            State::Shared { owner: Owner::Host, count, .. } => (PageClass::Lent, count),
-            State::Shared { borrower: Owner::Host, .. } => (PageClass::SharedByVm, 0),
+            State::Shared {
+                owner: Owner::Host,
+                count,
+                ..
+            } => (PageClass::Lent, count),
+            State::Shared {
+                borrower: Owner::Host,
+                ..
+            } => (PageClass::SharedByVm, 0),
             _ => (PageClass::NotYours, 0),
         };
         Ok(Answer::with(&[class.raw(), u64::from(count)]))
@@ -68,9 +78,17 @@ impl<P: Platform> Engine<P> {
         if seen == 0 {
             return Ok(Answer::with(&[0]));
         }
-        let page = self.parts.pages.base().checked_add(first).ok_or(Status::OutOfRange)?;
-        let census =
-            self.parts.pages.count(page, seen as usize).map_err(|_| Status::OutOfRange)?;
+        let page = self
+            .parts
+            .pages
+            .base()
+            .checked_add(first)
+            .ok_or(Status::OutOfRange)?;
+        let census = self
+            .parts
+            .pages
+            .count(page, seen as usize)
+            .map_err(|_| Status::OutOfRange)?;
         Ok(Answer::with(&[
             seen,
             census.reserved as u64,
@@ -86,8 +104,13 @@ impl<P: Platform> Engine<P> {
 
     pub(super) fn call_trace_read(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let TraceReadArgs { cpu, sequence } = TraceReadArgs::from_registers(x);
-        let ring = usize::try_from(cpu).ok().and_then(|cpu| self.parts.rings.get(cpu));
-        let record = ring.ok_or(Status::OutOfRange)?.read(sequence).ok_or(Status::OutOfRange)?;
+        let ring = usize::try_from(cpu)
+            .ok()
+            .and_then(|cpu| self.parts.rings.get(cpu));
+        let record = ring
+            .ok_or(Status::OutOfRange)?
+            .read(sequence)
+            .ok_or(Status::OutOfRange)?;
         Ok(Answer::with(&[record.sequence, record.event, record.time]))
     }
 

@@ -39,12 +39,14 @@ impl<P: Platform> Engine<P> {
     }
 
     #[inline(never)]
-    pub(super) fn call_vm_map(
-        &self,
-        cpu: &CpuToken,
-        x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
-        let VmMapArgs { vm, pa, ipa: at, n, attrs } = VmMapArgs::from_registers(x);
+    pub(super) fn call_vm_map(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+        let VmMapArgs {
+            vm,
+            pa,
+            ipa: at,
+            n,
+            attrs,
+        } = VmMapArgs::from_registers(x);
         let n = pages(n, limit::MAP_PAGES)?;
         let first = run(pa, n)?;
         let at = ipa(at, n, self.parts.host.geometry())?;
@@ -78,7 +80,11 @@ impl<P: Platform> Engine<P> {
                 return Err(Status::OutOfRange);
             }
             self.check_is_host_ram(page)?;
-            Ok(ListEntry { page, ipa: at, access })
+            Ok(ListEntry {
+                page,
+                ipa: at,
+                access,
+            })
         });
         Ok(self.map_list(cpu, &pinned, entries).into())
     }
@@ -99,29 +105,27 @@ impl<P: Platform> Engine<P> {
     }
 
     #[inline(never)]
-    pub(super) fn call_vm_lend(
-        &self,
-        cpu: &CpuToken,
-        x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
-        let VmLendArgs { vm, pa, ipa: at, n, attrs } = VmLendArgs::from_registers(x);
+    pub(super) fn call_vm_lend(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+        let VmLendArgs {
+            vm,
+            pa,
+            ipa: at,
+            n,
+            attrs,
+        } = VmLendArgs::from_registers(x);
         let n = pages(n, limit::MAP_PAGES)?;
         let first = run(pa, n)?;
         let at = ipa(at, n, self.parts.host.geometry())?;
         let access = access(attrs)?;
         let pinned = self.pin_for_memory(cpu, vm)?;
-        if !pinned.vm.ram_holds(at.page(), n) {
+        if !pinned.vm.is_lendable(at.page(), n) {
             return Err(Status::OutOfRange);
         }
         Ok(self.lend_run(cpu, &pinned, first, at, n, access).into())
     }
 
     #[inline(never)]
-    pub(super) fn call_vm_unlend(
-        &self,
-        cpu: &CpuToken,
-        x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
+    pub(super) fn call_vm_unlend(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let VmUnlendArgs { vm, ipa: at, n } = VmUnlendArgs::from_registers(x);
         let n = pages(n, limit::MAP_PAGES)?;
         let at: Ipa = ipa(at, n, self.parts.host.geometry())?;

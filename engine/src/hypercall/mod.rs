@@ -28,7 +28,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Done, with nothing to tell.
-    const DONE: Self = Self { status: Status::Success, results: [0; RESULT_REGISTERS] };
+    const DONE: Self = Self {
+        status: Status::Success,
+        results: [0; RESULT_REGISTERS],
+    };
 
     /// Done, with these results.
     fn with(values: &[u64]) -> Self {
@@ -36,13 +39,19 @@ impl Answer {
         for (register, value) in results.iter_mut().zip(values) {
             *register = *value;
         }
-        Self { status: Status::Success, results }
+        Self {
+            status: Status::Success,
+            results,
+        }
     }
 }
 
 impl From<Status> for Answer {
     fn from(status: Status) -> Self {
-        Self { status, ..Self::DONE }
+        Self {
+            status,
+            ..Self::DONE
+        }
     }
 }
 
@@ -64,14 +73,20 @@ impl<P: Platform> Engine<P> {
     pub fn hypercall(&self, cpu: &mut CpuToken, imm: u16, x: &mut [u64; 18]) {
         // DEN0028 2.9: other immediates are reserved; x0 is 32 bits of function identifier.
         let function = x[0] & 0xffff_ffff;
-        let call = if imm == 0 { Call::from_function_id(function) } else { None };
+        let call = if imm == 0 {
+            Call::from_function_id(function)
+        } else {
+            None
+        };
         let Some(call) = call else {
             self.standard_call(imm, function, x);
             return;
         };
         let mut arguments = [0; ARGUMENT_REGISTERS];
         arguments.copy_from_slice(&x[1..=ARGUMENT_REGISTERS]);
-        let answer = self.dispatch(cpu, call, &arguments).unwrap_or_else(Answer::from);
+        let answer = self
+            .dispatch(cpu, call, &arguments)
+            .unwrap_or_else(Answer::from);
         x[0] = answer.status.raw() as u64;
         x[1..].copy_from_slice(&answer.results);
         if let Some(counters) = self.counters(cpu.id()) {
@@ -94,12 +109,7 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    fn dispatch(
-        &self,
-        cpu: &mut CpuToken,
-        call: Call,
-        x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
+    fn dispatch(&self, cpu: &mut CpuToken, call: Call, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         match call {
             Call::EngineInfo => self.call_engine_info(cpu, x),
             Call::EngineDoorbell => self.call_engine_doorbell(x),

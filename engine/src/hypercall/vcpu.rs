@@ -32,7 +32,11 @@ impl<P: Platform> Engine<P> {
     /// Finds a vCPU and pins its VM; the handle is checked again under the pin.
     fn find_vcpu(&self, cpu: &CpuToken, handle: VcpuHandle) -> Result<FoundVcpu<'_>, Status> {
         let number = handle.slot();
-        let slot = self.parts.vcpus.get(usize::from(number)).ok_or(Status::BadHandle)?;
+        let slot = self
+            .parts
+            .vcpus
+            .get(usize::from(number))
+            .ok_or(Status::BadHandle)?;
         let generation = handle.generation();
         let check = || match slot.residency().now_of(generation) {
             Residence::Free => Err(Status::BadHandle),
@@ -41,7 +45,12 @@ impl<P: Platform> Engine<P> {
         check()?;
         let pinned = self.pin_vm(cpu, slot.vm())?;
         check()?;
-        Ok(FoundVcpu { number, slot, generation, pinned })
+        Ok(FoundVcpu {
+            number,
+            slot,
+            generation,
+            pinned,
+        })
     }
 
     #[inline(never)]
@@ -50,7 +59,12 @@ impl<P: Platform> Engine<P> {
         cpu: &CpuToken,
         x: &[u64; ARGUMENT_REGISTERS],
     ) -> Outcome {
-        let VcpuCreateArgs { vm, mpidr, entry, arg } = VcpuCreateArgs::from_registers(x);
+        let VcpuCreateArgs {
+            vm,
+            mpidr,
+            entry,
+            arg,
+        } = VcpuCreateArgs::from_registers(x);
         if mpidr & !AFFINITY != 0 || entry & 0b11 != 0 {
             return Err(Status::OutOfRange);
         }
@@ -122,9 +136,12 @@ impl<P: Platform> Engine<P> {
         match residency.now_of(found.generation) {
             Residence::Parked | Residence::Queued(_) => {
                 // Held still, so that what it waits for can be looked at.
-                let mut ticket =
-                    residency.hold(found.generation, cpu.id()).map_err(|_| Status::Busy)?;
-                let waits = found.slot.with(&mut ticket, |state| state.pending.is_an_answer());
+                let mut ticket = residency
+                    .hold(found.generation, cpu.id())
+                    .map_err(|_| Status::Busy)?;
+                let waits = found
+                    .slot
+                    .with(&mut ticket, |state| state.pending.bars_queues());
                 if waits != Some(false) {
                     self.put_back(cpu, found.number, ticket);
                     return Err(Status::BadState);
@@ -132,7 +149,9 @@ impl<P: Platform> Engine<P> {
                 ticket.requeue(target);
             }
             Residence::OnPending => {
-                residency.enqueue(found.generation, target).map_err(|_| Status::Busy)?;
+                residency
+                    .enqueue(found.generation, target)
+                    .map_err(|_| Status::Busy)?;
             }
             Residence::Running(_) => return Err(Status::Busy),
             Residence::Off | Residence::Starting(_) => return Err(Status::BadState),
@@ -185,8 +204,11 @@ impl<P: Platform> Engine<P> {
         if found.pinned.phase != Phase::Running {
             return Err(Status::BadState);
         }
-        let mut ticket =
-            found.slot.residency().hold(found.generation, cpu.id()).map_err(|seen| match seen {
+        let mut ticket = found
+            .slot
+            .residency()
+            .hold(found.generation, cpu.id())
+            .map_err(|seen| match seen {
                 Residence::Running(_) | Residence::Queued(_) | Residence::Parked => Status::Busy,
                 Residence::Free => Status::BadHandle,
                 _ => Status::BadState,
@@ -243,7 +265,10 @@ fn complete(
     };
     match (state.pending, outcome) {
         (Pending::MmioRead { access, .. }, HostOutcome::Complete) => {
-            state.context.frame.set_reg(access.rt, access.extend(values[0]));
+            state
+                .context
+                .frame
+                .set_reg(access.rt, access.extend(values[0]));
             state.context.frame.skip_instruction();
         }
         (Pending::MmioRead { far, .. }, HostOutcome::Abort) => abort(state, false, far),
@@ -254,7 +279,9 @@ fn complete(
         (Pending::Call, HostOutcome::Complete) => {
             state.context.frame.x[..4].copy_from_slice(&values);
         }
-        (Pending::Call | Pending::RamFault | Pending::Nothing, _) => return Err(Status::BadState),
+        (Pending::Call | Pending::RamFault | Pending::End | Pending::Nothing, _) => {
+            return Err(Status::BadState);
+        }
     }
     state.pending = Pending::Nothing;
     Ok(())

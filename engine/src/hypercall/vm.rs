@@ -23,20 +23,24 @@ const ROOT_TRIES: usize = 32;
 
 impl<P: Platform> Engine<P> {
     pub(crate) fn trace_phase(&self, cpu: &CpuToken, slot: VmSlot, phase: Phase) {
-        self.trace(cpu, Event::Phase, u64::from(slot.raw()) << 32 | phase as u64);
+        self.trace(
+            cpu,
+            Event::Phase,
+            u64::from(slot.raw()) << 32 | phase as u64,
+        );
     }
 
     #[inline(never)]
-    pub(super) fn call_vm_create(
-        &self,
-        cpu: &CpuToken,
-        x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
+    pub(super) fn call_vm_create(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let arguments = VmCreateArgs::from_registers(x);
         let plan = self.check_plan(&arguments)?;
         for (index, vm) in self.parts.vms.iter().enumerate() {
-            let Some(slot) = u16::try_from(index).ok().and_then(VmSlot::new) else { break };
-            let Some(generation) = vm.begin() else { continue };
+            let Some(slot) = u16::try_from(index).ok().and_then(VmSlot::new) else {
+                break;
+            };
+            let Some(generation) = vm.begin() else {
+                continue;
+            };
             let Some(root) = self.take_root(cpu) else {
                 let _ = vm.life.advance(generation, Phase::Creating, Phase::Free);
                 return Err(Status::NoMemory);
@@ -44,8 +48,12 @@ impl<P: Platform> Engine<P> {
             let counter = self.parts.platform.counter(cpu.id());
             vm.fill(&Plan { root, ..plan }, counter);
             // Walkers of any core may use the root once a vCPU runs; its zeroes come first.
-            self.parts.platform.barrier(cpu.id(), crate::platform::Barrier::DsbIshst);
-            let _ = vm.life.advance(generation, Phase::Creating, Phase::Building);
+            self.parts
+                .platform
+                .barrier(cpu.id(), crate::platform::Barrier::DsbIshst);
+            let _ = vm
+                .life
+                .advance(generation, Phase::Creating, Phase::Building);
             self.trace_phase(cpu, slot, Phase::Building);
             return Ok(Answer::with(&[VmHandle::new(slot.raw(), generation).raw()]));
         }
@@ -63,7 +71,7 @@ impl<P: Platform> Engine<P> {
         {
             return Err(Status::OutOfRange);
         }
-        let range = |base: u64, size: u64| {
+        let range = |base: u64, size: u64, is_lendable: bool| {
             if !base.is_multiple_of(PAGE_SIZE) || !size.is_multiple_of(PAGE_SIZE) {
                 return Err(Status::Unaligned);
             }
@@ -71,19 +79,23 @@ impl<P: Platform> Engine<P> {
                 Some(end) if end <= 1 << shape.ipa_bits => {}
                 _ => return Err(Status::OutOfRange),
             }
-            Ok(RamRange { first: base / PAGE_SIZE, pages: size / PAGE_SIZE })
+            Ok(RamRange {
+                first: base / PAGE_SIZE,
+                pages: size / PAGE_SIZE,
+                is_lendable,
+            })
         };
-        let ram0 = range(arguments.ram0, arguments.ram0_size)?;
-        let ram1 = range(arguments.ram1, arguments.ram1_size)?;
+        let ram0 = range(arguments.ram0, arguments.ram0_size, shape.lendable & 1 != 0)?;
+        let ram1 = range(arguments.ram1, arguments.ram1_size, shape.lendable & 2 != 0)?;
         if !arguments.gicr.is_multiple_of(GICR_ALIGNMENT) {
             return Err(Status::Unaligned);
         }
-        let gicr = range(arguments.gicr, shape.vcpus as u64 * REDISTRIBUTOR_PAGES * PAGE_SIZE)?;
-        if ram0.pages == 0
-            || ram0.overlaps(ram1)
-            || gicr.overlaps(ram0)
-            || gicr.overlaps(ram1)
-        {
+        let gicr = range(
+            arguments.gicr,
+            shape.vcpus as u64 * REDISTRIBUTOR_PAGES * PAGE_SIZE,
+            false,
+        )?;
+        if ram0.pages == 0 || ram0.overlaps(ram1) || gicr.overlaps(ram0) || gicr.overlaps(ram1) {
             return Err(Status::OutOfRange);
         }
         // In ascending order, as VM_RECLAIM's cursor goes.
@@ -92,7 +104,12 @@ impl<P: Platform> Engine<P> {
         } else {
             [ram0, ram1]
         };
-        Ok(Plan { root: Pfn::from_raw(0), ram, gicr: gicr.first, vcpu_limit: shape.vcpus })
+        Ok(Plan {
+            root: Pfn::from_raw(0),
+            ram,
+            gicr: gicr.first,
+            vcpu_limit: shape.vcpus,
+        })
     }
 
     /// Takes the zeroed page or pages of a stage-2 root: contiguous and aligned to their number.
@@ -102,7 +119,9 @@ impl<P: Platform> Engine<P> {
         let mut passed = heapless::Vec::<Pfn, ROOT_TRIES>::new();
         let mut root = None;
         while root.is_none() && !passed.is_full() {
-            let Some(page) = pool.take(cpu.id().index()) else { break };
+            let Some(page) = pool.take(cpu.id().index()) else {
+                break;
+            };
             let base = Pfn::from_raw(page.raw() & !(pages - 1));
             let others = (0..pages).map(|index| Pfn::from_raw(base.raw() + index));
             let mut taken = heapless::Vec::<Pfn, 16>::new();
@@ -127,16 +146,14 @@ impl<P: Platform> Engine<P> {
         }
         let root = root?;
         for index in 0..pages {
-            self.parts.platform.clear_table(cpu.id(), Pfn::from_raw(root.raw() + index));
+            self.parts
+                .platform
+                .clear_table(cpu.id(), Pfn::from_raw(root.raw() + index));
         }
         Some(root)
     }
 
-    pub(super) fn call_vm_start(
-        &self,
-        cpu: &CpuToken,
-        x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
+    pub(super) fn call_vm_start(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let pinned = self.pin_vm(cpu, VmStartArgs::from_registers(x).vm)?;
         let life = &pinned.vm.life;
         match life.advance(pinned.generation, Phase::Building, Phase::Sealing) {
@@ -157,11 +174,7 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    pub(super) fn call_vm_destroy(
-        &self,
-        cpu: &CpuToken,
-        x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
+    pub(super) fn call_vm_destroy(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let pinned = self.pin_vm(cpu, VmDestroyArgs::from_registers(x).vm)?;
         match pinned.vm.life.condemn(pinned.generation) {
             Ok(()) => self.trace_phase(cpu, pinned.slot, Phase::Dying),
@@ -172,18 +185,20 @@ impl<P: Platform> Engine<P> {
         if inside != 0 {
             self.kick_pinned(cpu, pinned.slot);
         }
-        Ok(Answer::with(&[inside as u64, one.map_or(0, |cpu| u64::from(cpu.raw()))]))
+        Ok(Answer::with(&[
+            inside as u64,
+            one.map_or(0, |cpu| u64::from(cpu.raw())),
+        ]))
     }
 
     #[inline(never)]
-    pub(super) fn call_vm_reclaim(
-        &self,
-        cpu: &CpuToken,
-        x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
+    pub(super) fn call_vm_reclaim(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let VmReclaimArgs { vm, max } = VmReclaimArgs::from_registers(x);
         let max = pages(max, limit::RECLAIM_PAGES)?;
         let reclaimed = self.reclaim_vm(cpu, vm, max)?;
-        Ok(Answer::with(&[reclaimed.pages, u64::from(reclaimed.finished)]))
+        Ok(Answer::with(&[
+            reclaimed.pages,
+            u64::from(reclaimed.finished),
+        ]))
     }
 }

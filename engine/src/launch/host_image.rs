@@ -72,9 +72,9 @@ fn place_from<E: Engine>(
     let file = |name| archive::find(bytes, name).map_err(HostError::Archive);
     let (_, image) = file("host")?.ok_or(HostError::NoHost)?;
     let command_line = match file("host.cmdline")? {
-        Some((_, text)) if text.len() <= COMMAND_LINE => {
-            core::str::from_utf8(text).map_err(|_| HostError::BadCommandLine)?.trim_end()
-        }
+        Some((_, text)) if text.len() <= COMMAND_LINE => core::str::from_utf8(text)
+            .map_err(|_| HostError::BadCommandLine)?
+            .trim_end(),
         Some(_) => return Err(HostError::BadCommandLine),
         None => "",
     };
@@ -84,7 +84,10 @@ fn place_from<E: Engine>(
     };
     let (offset, size) = image_extent(image)?;
     let mut taken = heapless::Vec::<PaRange, 160>::new();
-    let all = engine.iter().chain(&machine.reserved).chain([&machine.dtb, &initrd]);
+    let all = engine
+        .iter()
+        .chain(&machine.reserved)
+        .chain([&machine.dtb, &initrd]);
     for range in all {
         let _ = taken.push(range.pages_around());
     }
@@ -92,15 +95,20 @@ fn place_from<E: Engine>(
     boot.map(place, Attr::Data)?;
     let tree_at = place.end() - TREE_BYTES;
     // SAFETY: just mapped, free by `carve`, and not overlapping `bytes`, which is in `taken`.
-    let (code, tree) = unsafe {
-        bytes_of_mut(place).split_at_mut((tree_at - place.start()) as usize)
-    };
+    let (code, tree) =
+        unsafe { bytes_of_mut(place).split_at_mut((tree_at - place.start()) as usize) };
     code.fill(0);
     code[offset as usize..][..image.len()].copy_from_slice(image);
     // SAFETY: mapped by boot until `place` unmaps it.
     let original = unsafe { bytes_of(machine.dtb) };
-    tree.get_mut(..original.len()).ok_or(HostError::Tree)?.copy_from_slice(original);
-    let wishes = HostTree { bootargs: command_line, initrd: ramdisk, engine };
+    tree.get_mut(..original.len())
+        .ok_or(HostError::Tree)?
+        .copy_from_slice(original);
+    let wishes = HostTree {
+        bootargs: command_line,
+        initrd: ramdisk,
+        engine,
+    };
     edit_for_host(tree, &wishes).map_err(|_| HostError::Tree)?;
     clean(place);
     boot.unmap(place);
@@ -110,7 +118,9 @@ fn place_from<E: Engine>(
 /// Offset and memory size that an Image's header asks for.
 fn image_extent(image: &[u8]) -> Result<(u64, u64), HostError> {
     let word = |at: usize| {
-        let bytes = image.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        let bytes = image
+            .get(at..at + 8)
+            .and_then(|bytes| bytes.try_into().ok());
         bytes.map(u64::from_le_bytes).ok_or(HostError::NotAnImage)
     };
     if word(MAGIC_AT)? as u32 != MAGIC {

@@ -26,7 +26,7 @@ use engine::vcpu::slot::VcpuSlot;
 use engine::vm::{HOST_VMID, Vm};
 use engine::{arch, vcpu};
 use host_image::HostError;
-use ownership::{PageTable, Pa};
+use ownership::{Pa, PageTable};
 use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
 use smp_boot::{Boot, BootError, MachineInfo, PaRange};
 use storage::{make, make_one};
@@ -145,8 +145,10 @@ fn take_root<E: smp_boot::Engine>(
     geometry: Geometry,
 ) -> Result<ownership::Pfn, BootError> {
     let pages = u64::from(geometry.root_pages);
-    let taken =
-        boot.heap.take_raw(2 * pages as usize - 1).ok_or(BootError::OutOfBootMemory)?;
+    let taken = boot
+        .heap
+        .take_raw(2 * pages as usize - 1)
+        .ok_or(BootError::OutOfBootMemory)?;
     let first = (taken.start() / PAGE).next_multiple_of(pages);
     Ok(ownership::Pfn::from_raw(first))
 }
@@ -165,14 +167,28 @@ fn make_platform<E: smp_boot::Engine>(
     let heap = &mut boot.heap;
     let cores = make(heap, cores.len(), |index| {
         let (mpidr, window) = cores[index];
-        MetalCpu::new(mpidr.bits(), redistributor_of(machine, mpidr.bits()), window)
+        MetalCpu::new(
+            mpidr.bits(),
+            redistributor_of(machine, mpidr.bits()),
+            window,
+        )
     })?;
     let tables = make(heap, SPARE_TABLES, |_| smp_boot::stage1::Table::new())?;
     let taken = make(heap, SPARE_TABLES, |_| AtomicBool::new(false))?;
-    let regime = HostRegime { vtcr: geometry.vtcr(features.pa_bits), vttbr: host.vttbr() };
+    let regime = HostRegime {
+        vtcr: geometry.vtcr(features.pa_bits),
+        vttbr: host.vttbr(),
+    };
     let distributor = machine.gic.distributor.start();
     let spares = SpareTables::new(tables, taken);
-    Ok(Metal::new(cores, features, regime, distributor, boot.stage1, spares))
+    Ok(Metal::new(
+        cores,
+        features,
+        regime,
+        distributor,
+        boot.stage1,
+        spares,
+    ))
 }
 
 /// The pool: `pool_pages` pages of the region, and no donated ones yet.
@@ -185,7 +201,9 @@ fn make_pool<E: smp_boot::Engine>(
     let zero = |_| AtomicU64::new(0);
     let n = pool_pages(boot.machine);
     let heap = &mut boot.heap;
-    let own = heap.take_raw(n as usize).ok_or(BootError::OutOfBootMemory)?;
+    let own = heap
+        .take_raw(n as usize)
+        .ok_or(BootError::OutOfBootMemory)?;
     let (bits, summary) = Set::words_for(n as usize);
     let first = Pa::from_raw(own.start()).pfn();
     let own = PageSet::new(first, make(heap, bits, zero)?, make(heap, summary, zero)?);
@@ -198,10 +216,13 @@ fn make_pool<E: smp_boot::Engine>(
     Ok(pool)
 }
 
-/// RD_base of the redistributor of the core with these affinity fields, by its GICR_TYPER
-/// (IHI0069 12.11: affinity in bits 63:32, Last in bit 4, VLPIS in bit 1); 0 if there is none.
+/// GICR_TYPER (IHI0069 12.11: affinity in bits 63:32, Last in bit 4, VLPIS in bit 1).
+const TYPER: u64 = 8;
+/// GICR_TYPER.Last.
+const TYPER_LAST: u64 = 1 << 4;
+
+/// RD_base of the redistributor of the core with these affinity fields; 0 if there is none.
 fn redistributor_of(machine: &MachineInfo, mpidr: u64) -> u64 {
-    const TYPER: u64 = 8;
     let affinity = mpidr >> 8 & 0xff00_0000 | mpidr & 0xff_ffff;
     for region in &machine.gic.redistributors {
         let mut frame = region.range.start();
@@ -211,7 +232,7 @@ fn redistributor_of(machine: &MachineInfo, mpidr: u64) -> u64 {
             if typer >> 32 == affinity {
                 return frame;
             }
-            if typer & 1 << 4 != 0 {
+            if typer & TYPER_LAST != 0 {
                 break;
             }
             frame += stride_of(region.stride, typer);
@@ -221,7 +242,11 @@ fn redistributor_of(machine: &MachineInfo, mpidr: u64) -> u64 {
 }
 
 fn stride_of(stride: Option<u64>, typer: u64) -> u64 {
-    stride.unwrap_or(if typer & 1 << 1 != 0 { 4 << 16 } else { 2 << 16 })
+    stride.unwrap_or(if typer & 1 << 1 != 0 {
+        4 << 16
+    } else {
+        2 << 16
+    })
 }
 
 fn guarded_frames(machine: &MachineInfo) -> heapless::Vec<GuardedFrames, 64> {
@@ -229,22 +254,42 @@ fn guarded_frames(machine: &MachineInfo) -> heapless::Vec<GuardedFrames, 64> {
     regions
         .map(|region| {
             // SAFETY: as in `redistributor_of`.
-            let typer = unsafe {
-                ((region.range.start() + 8) as usize as *const u64).read_volatile()
-            };
+            let typer =
+                unsafe { ((region.range.start() + TYPER) as usize as *const u64).read_volatile() };
+            let stride = stride_of(region.stride, typer);
             GuardedFrames {
                 base: region.range.start(),
                 size: region.range.size(),
-                stride: stride_of(region.stride, typer),
+                present: present(region.range, stride),
+                stride,
             }
         })
         .collect()
 }
 
+/// Bytes of a run of redistributors up to the end of its last one.
+fn present(run: PaRange, stride: u64) -> u64 {
+    let mut frame = run.start();
+    while frame < run.end() {
+        // SAFETY: as in `redistributor_of`: before the last one there is a frame at each stride.
+        let typer = unsafe { ((frame + TYPER) as usize as *const u64).read_volatile() };
+        frame += stride;
+        if typer & TYPER_LAST != 0 {
+            break;
+        }
+    }
+    frame.min(run.end()) - run.start()
+}
+
 /// What outside RAM is not the host's to map: every frame of a redistributor but SGI_base, and the
 /// ITSs.
 fn holes(machine: &MachineInfo) -> heapless::Vec<engine::engine::PageRun, 96> {
-    machine.gic.its.iter().map(|its| run_within(its.pages_around())).collect()
+    machine
+        .gic
+        .its
+        .iter()
+        .map(|its| run_within(its.pages_around()))
+        .collect()
 }
 
 fn run_within(range: PaRange) -> engine::engine::PageRun {

@@ -6,7 +6,7 @@
 
 use core::ops::Deref;
 use engine::engine::PageRun;
-use ownership::{Owner, PageTable, Pa, Pfn, State};
+use ownership::{Owner, Pa, PageTable, Pfn, State};
 use smp_boot::{BootError, MachineInfo, PaRange};
 use sync::AtomicU64;
 
@@ -38,18 +38,28 @@ pub fn settle<S: Deref<Target = [AtomicU64]>>(
 /// The run of pages from `start` to `end`.
 pub fn run_of(start: u64, end: u64) -> PageRun {
     let first: Pfn = Pa::from_raw(start).pfn();
-    PageRun { first, pages: (end - start) / 4096 }
+    PageRun {
+        first,
+        pages: (end - start) / 4096,
+    }
 }
 
 /// The longest piece from `at` on that has one state.
 fn piece(at: u64, end: u64, machine: &MachineInfo, engine: &[PaRange]) -> (u64, State) {
-    let engines = engine.iter().map(|range| (*range, State::Owned(Owner::Engine)));
-    let fixed = machine.reserved.iter().map(|range| (*range, State::HostFixed));
+    let engines = engine
+        .iter()
+        .map(|range| (*range, State::Owned(Owner::Engine)));
+    let fixed = machine
+        .reserved
+        .iter()
+        .map(|range| (*range, State::HostFixed));
     let mut stop = end;
     for (range, state) in engines.chain(fixed) {
         let range = range.pages_around();
         if range.start() <= at && at < range.end() {
-            return (range.end().min(end), state);
+            // Not past `stop`: where the firmware reserved what the engine lies in, that is the
+            // engine's all the same.
+            return (range.end().min(stop), state);
         }
         if at < range.start() {
             stop = stop.min(range.start());

@@ -1,6 +1,6 @@
 //! Objects in the engine's memory, made once at boot and kept for ever.
 
-use smp_boot::{BootHeap, BootError};
+use smp_boot::{BootError, BootHeap};
 
 /// Makes `n` objects side by side.
 pub fn make<T>(
@@ -9,8 +9,12 @@ pub fn make<T>(
     mut object: impl FnMut(usize) -> T,
 ) -> Result<&'static [T], BootError> {
     const { assert!(align_of::<T>() <= 4096) };
-    let bytes = n.checked_mul(size_of::<T>()).ok_or(BootError::OutOfBootMemory)?;
-    let pages = heap.take_raw(bytes.div_ceil(4096)).ok_or(BootError::OutOfBootMemory)?;
+    let bytes = n
+        .checked_mul(size_of::<T>())
+        .ok_or(BootError::OutOfBootMemory)?;
+    let pages = heap
+        .take_raw(bytes.div_ceil(4096))
+        .ok_or(BootError::OutOfBootMemory)?;
     let first = pages.start() as usize as *mut T;
     for index in 0..n {
         // SAFETY: within the pages just taken, which are mapped, page-aligned and nobody else's.
@@ -24,5 +28,7 @@ pub fn make<T>(
 pub fn make_one<T>(heap: &mut BootHeap, object: T) -> Result<&'static T, BootError> {
     let mut object = Some(object);
     let made = make(heap, 1, |_| object.take())?;
-    made.first().and_then(Option::as_ref).ok_or(BootError::OutOfBootMemory)
+    made.first()
+        .and_then(Option::as_ref)
+        .ok_or(BootError::OutOfBootMemory)
 }

@@ -110,7 +110,10 @@ impl<P: Platform> Engine<P> {
         BlockOutcome::Done(n)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of a protocol, all its parts named")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of a protocol, all its parts named"
+    )]
     fn map_as_pages<'t>(
         &'t self,
         cpu: &CpuToken,
@@ -123,8 +126,7 @@ impl<P: Platform> Engine<P> {
     ) -> Batch {
         let platform = &self.parts.platform;
         let n = claim.len() as u64;
-        let (taken, stopped) =
-            stage2.take_pages(platform, cpu.id(), &self.parts.pool, ipa, n);
+        let (taken, stopped) = stage2.take_pages(platform, cpu.id(), &self.parts.pool, ipa, n);
         reason = stopped.map_or(reason, status_of);
         if taken == 0 {
             return Batch::refused(reason);
@@ -132,7 +134,12 @@ impl<P: Platform> Engine<P> {
         // Pages past the ones that have an entry go back unchanged.
         drop(claim.split_off(taken as usize));
         let first = claim.pfn();
-        let flushed = match self.unmap_from_host(cpu, first, taken) {
+        // A block that was wanted whole may have lost some of its pages since.
+        let ready = match self.prepare_host(cpu, first, taken) {
+            (_, Some(error)) => Err(error),
+            _ => self.unmap_from_host(cpu, first, taken),
+        };
+        let flushed = match ready {
             Ok(flushed) => flushed,
             Err(error) => {
                 stage2.for_pages(platform, cpu.id(), ipa, taken, |at, _| {
@@ -153,7 +160,10 @@ impl<P: Platform> Engine<P> {
         platform.barrier(cpu.id(), Barrier::DsbIshst);
         settled(claim.donate_to_vm(target.slot, &flushed));
         self.count(cpu, Counter::PagesDonated, taken);
-        Batch { done: taken, reason }
+        Batch {
+            done: taken,
+            reason,
+        }
     }
 
     /// Gives scattered host pages to the VM: one flush for all of them.
@@ -222,9 +232,12 @@ impl<P: Platform> Engine<P> {
         let claim = self
             .parts
             .pages
-            .claim(Granule::page(entry.page), Op::VmMap, cpu.id().raw(), |state| {
-                state == State::Owned(Owner::Host)
-            })
+            .claim(
+                Granule::page(entry.page),
+                Op::VmMap,
+                cpu.id().raw(),
+                |state| state == State::Owned(Owner::Host),
+            )
             .map_err(status_of_refusal)?;
         stage2
             .take_entry(

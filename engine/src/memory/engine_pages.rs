@@ -19,13 +19,21 @@ impl<P: Platform> Engine<P> {
         for done in 0..n {
             let page = match first.raw().checked_add(done) {
                 Some(page) => Pfn::from_raw(page),
-                None => return Batch { done, reason: Status::OutOfRange },
+                None => {
+                    return Batch {
+                        done,
+                        reason: Status::OutOfRange,
+                    };
+                }
             };
             if let Err(reason) = self.donate_page_to_engine(cpu, page) {
                 return Batch { done, reason };
             }
         }
-        Batch { done: n, reason: Status::Success }
+        Batch {
+            done: n,
+            reason: Status::Success,
+        }
     }
 
     fn donate_page_to_engine(&self, cpu: &CpuToken, page: Pfn) -> Result<(), Status> {
@@ -35,9 +43,12 @@ impl<P: Platform> Engine<P> {
         let claim = self
             .parts
             .pages
-            .claim(Granule::page(page), Op::EngineDonate, cpu.id().raw(), |state| {
-                state == State::Owned(Owner::Host)
-            })
+            .claim(
+                Granule::page(page),
+                Op::EngineDonate,
+                cpu.id().raw(),
+                |state| state == State::Owned(Owner::Host),
+            )
             .map_err(status_of_refusal)?;
         let flushed = self.unmap_from_host(cpu, page, 1).map_err(status_of)?;
         // Where this fails the claim rolls back, and the host's next touch maps the page again.
@@ -57,7 +68,9 @@ impl<P: Platform> Engine<P> {
     ) -> Vec<Pfn, { abi::limit::ENGINE_RECLAIM_PAGES }> {
         let mut home = Vec::new();
         for _ in 0..max {
-            let Some(page) = self.parts.pool.take_donated(cpu.id().index()) else { break };
+            let Some(page) = self.parts.pool.take_donated(cpu.id().index()) else {
+                break;
+            };
             if !self.return_engine_page(cpu, page) {
                 self.parts.pool.put(page);
                 break;
@@ -71,10 +84,12 @@ impl<P: Platform> Engine<P> {
 
     /// Moves one page that was taken from the pool to the host. On `false` nothing changed.
     fn return_engine_page(&self, cpu: &CpuToken, page: Pfn) -> bool {
-        let claim =
-            self.parts.pages.claim(Granule::page(page), Op::EngineReclaim, cpu.id().raw(), |state| {
-                state == State::Owned(Owner::Engine)
-            });
+        let claim = self.parts.pages.claim(
+            Granule::page(page),
+            Op::EngineReclaim,
+            cpu.id().raw(),
+            |state| state == State::Owned(Owner::Engine),
+        );
         let Ok(claim) = claim else { return false };
         // The host has no table here if the page was never its own: make sure that it can be
         // mapped, before anything changes.

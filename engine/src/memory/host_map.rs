@@ -32,7 +32,9 @@ pub enum HostFault {
 impl<P: Platform> Engine<P> {
     fn find_host(&self, cpu: &CpuToken, page: Pfn, depth: u8) -> Result<Found, MapError> {
         let ipa = Ipa::from_raw(page.pa().raw());
-        self.parts.host.walk(&self.parts.platform, cpu.id(), ipa, depth)
+        self.parts
+            .host
+            .walk(&self.parts.platform, cpu.id(), ipa, depth)
     }
 
     pub(crate) fn count_flush(&self, cpu: &CpuToken, kind: FlushKind) {
@@ -110,9 +112,18 @@ impl<P: Platform> Engine<P> {
         n: u64,
     ) -> Result<Flushed, MapError> {
         let found = self.find_host(cpu, first, LAST_LEVEL)?;
+        if matches!(found.entry, Entry::Reserved | Entry::Splitting) {
+            // The block was left whole, and another core splits it now, for a page that it will not
+            // get: its table is about to name these pages, and must not be overlooked.
+            return Err(MapError::Busy);
+        }
         if let (Entry::Leaf { .. }, true) = (found.entry, found.level < LAST_LEVEL) {
             let whole = found.level == BLOCK_LEVEL && n == pages_of(BLOCK_LEVEL);
-            let fill = if whole { Fill::Nothing } else { return Err(MapError::Busy) };
+            let fill = if whole {
+                Fill::Nothing
+            } else {
+                return Err(MapError::Busy);
+            };
             return self.split_host(cpu, first, &found, fill);
         }
         let mut runs = Runs::default();
@@ -123,7 +134,9 @@ impl<P: Platform> Engine<P> {
     /// Unmaps `n` claimed pages, noting which had been mapped; the caller flushes.
     pub(crate) fn collect_unmapped(&self, cpu: &CpuToken, first: Pfn, n: u64, runs: &mut Runs) {
         for page in first.raw()..first.raw() + n {
-            let Ok(found) = self.find_host(cpu, Pfn::from_raw(page), LAST_LEVEL) else { continue };
+            let Ok(found) = self.find_host(cpu, Pfn::from_raw(page), LAST_LEVEL) else {
+                continue;
+            };
             if let (Entry::Leaf { .. }, LAST_LEVEL) = (found.entry, found.level) {
                 #[cfg(not(mutant = "host-keep-leaf"))]
                 self.parts.platform.store_entry(cpu.id(), found.at, 0);
@@ -198,7 +211,10 @@ impl<P: Platform> Engine<P> {
         let bits = LeafBits::new(Memory::Device, Access::DATA, force_write_back);
         for level in 1..=LAST_LEVEL {
             let pages = pages_of(level);
-            let area = PageRun { first: Pfn::from_raw(page.raw() & !(pages - 1)), pages };
+            let area = PageRun {
+                first: Pfn::from_raw(page.raw() & !(pages - 1)),
+                pages,
+            };
             let mut taken = self.parts.ram.iter().chain(&self.parts.holes);
             let mut guarded = self.parts.guarded.iter();
             let is_guarded = guarded.any(|run| {
@@ -210,7 +226,11 @@ impl<P: Platform> Engine<P> {
             let platform = &self.parts.platform;
             let ipa = Ipa::from_raw(area.first.pa().raw());
             let pool = &self.parts.pool;
-            return match self.parts.host.take_entry(platform, cpu.id(), pool, ipa, level) {
+            return match self
+                .parts
+                .host
+                .take_entry(platform, cpu.id(), pool, ipa, level)
+            {
                 Ok(at) => {
                     platform.store_entry(cpu.id(), at, bits.leaf(area.first, level));
                     platform.barrier(cpu.id(), Barrier::DsbIshst);
@@ -231,8 +251,14 @@ impl<P: Platform> Engine<P> {
         let platform = &self.parts.platform;
         let ipa = Ipa::from_raw(page.pa().raw());
         let at =
-            self.parts.host.take_entry(platform, cpu.id(), &self.parts.pool, ipa, LAST_LEVEL)?;
-        platform.store_entry(cpu.id(), at, self.ram_bits(Access::ALL).leaf(page, LAST_LEVEL));
+            self.parts
+                .host
+                .take_entry(platform, cpu.id(), &self.parts.pool, ipa, LAST_LEVEL)?;
+        platform.store_entry(
+            cpu.id(),
+            at,
+            self.ram_bits(Access::ALL).leaf(page, LAST_LEVEL),
+        );
         platform.barrier(cpu.id(), Barrier::DsbIshst);
         Ok(())
     }
@@ -242,9 +268,9 @@ impl<P: Platform> Engine<P> {
 pub fn may_host_reach(state: State) -> bool {
     match state {
         State::HostFixed | State::Owned(Owner::Host) => true,
-        State::Shared { owner, borrower, .. } => {
-            owner == Owner::Host || borrower == Owner::Host
-        }
+        State::Shared {
+            owner, borrower, ..
+        } => owner == Owner::Host || borrower == Owner::Host,
         _ => false,
     }
 }

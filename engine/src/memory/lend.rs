@@ -10,8 +10,8 @@ use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
 use crate::platform::{Barrier, Platform};
-use crate::stage2::{Stage2, ipa_after};
 use crate::stage2::descriptor::{Access, LAST_LEVEL};
+use crate::stage2::{Stage2, ipa_after};
 use crate::vm::PinnedVm;
 use abi::Status;
 use heapless::Vec;
@@ -37,13 +37,19 @@ impl<P: Platform> Engine<P> {
             let page = first.raw().checked_add(done).map(Pfn::from_raw);
             let at = ipa_after(ipa, done);
             let (Some(page), Some(at)) = (page, at) else {
-                return Batch { done, reason: Status::OutOfRange };
+                return Batch {
+                    done,
+                    reason: Status::OutOfRange,
+                };
             };
             if let Err(reason) = self.lend_page(cpu, stage2, target.slot, page, at, access) {
                 return Batch { done, reason };
             }
         }
-        Batch { done: n, reason: Status::Success }
+        Batch {
+            done: n,
+            reason: Status::Success,
+        }
     }
 
     fn lend_page(
@@ -59,15 +65,20 @@ impl<P: Platform> Engine<P> {
         let claim = self
             .parts
             .pages
-            .claim(Granule::page(page), Op::Lend, cpu.id().raw(), |state| match state {
-                State::Owned(Owner::Host) => true,
-                State::Shared { owner, borrower, count } => {
-                    owner == Owner::Host
-                        && borrower == Owner::Vm(slot)
-                        && count < u16::MAX
-                }
-                _ => false,
-            })
+            .claim(
+                Granule::page(page),
+                Op::Lend,
+                cpu.id().raw(),
+                |state| match state {
+                    State::Owned(Owner::Host) => true,
+                    State::Shared {
+                        owner,
+                        borrower,
+                        count,
+                    } => owner == Owner::Host && borrower == Owner::Vm(slot) && count < u16::MAX,
+                    _ => false,
+                },
+            )
             .map_err(status_of_refusal)?;
         let at = stage2
             .take_entry(platform, cpu.id(), &self.parts.pool, ipa, LAST_LEVEL)
@@ -91,15 +102,24 @@ impl<P: Platform> Engine<P> {
         while done < n {
             let slice = SLICE.min(n - done);
             let Some(from) = ipa_after(ipa, done) else {
-                return Batch { done, reason: Status::OutOfRange };
+                return Batch {
+                    done,
+                    reason: Status::OutOfRange,
+                };
             };
             let batch = self.unlend_slice(cpu, target, from, slice);
             done += batch.done;
             if batch.reason != Status::Success {
-                return Batch { done, reason: batch.reason };
+                return Batch {
+                    done,
+                    reason: batch.reason,
+                };
             }
         }
-        Batch { done, reason: Status::Success }
+        Batch {
+            done,
+            reason: Status::Success,
+        }
     }
 
     fn unlend_slice(&self, cpu: &CpuToken, target: &PinnedVm<'_>, ipa: Ipa, n: u64) -> Batch {
@@ -109,14 +129,19 @@ impl<P: Platform> Engine<P> {
         let mut runs = Runs::default();
         let mut reason = Status::Success;
         for index in 0..n {
-            let Some(ipa) = ipa_after(ipa, index) else { break };
+            let Some(ipa) = ipa_after(ipa, index) else {
+                break;
+            };
             let lent_here = |state| {
                 matches!(state, State::Shared { owner: Owner::Host, borrower, .. }
                     if borrower == Owner::Vm(target.slot))
             };
             match self.claim_leaf(cpu, stage2, ipa, Op::Unlend, lent_here) {
                 Ok((claim, found)) => {
+                    #[cfg(not(mutant = "unlend-keep-leaf"))]
                     platform.store_entry(cpu.id(), found.at, 0);
+                    #[cfg(mutant = "unlend-keep-leaf")]
+                    let _ = found;
                     runs.add(ipa.raw() >> 12);
                     if held.push(claim).is_err() {
                         break;
@@ -167,12 +192,14 @@ impl<P: Platform> Engine<P> {
             return Err(LeafRefusal::Busy);
         }
         let page = found.page(ipa).ok_or(LeafRefusal::NotMapped)?;
-        let claim = self.parts.pages.claim(Granule::page(page), op, cpu.id().raw(), accept).map_err(
-            |refused| match refused {
+        let claim = self
+            .parts
+            .pages
+            .claim(Granule::page(page), op, cpu.id().raw(), accept)
+            .map_err(|refused| match refused {
                 Refused::Busy => LeafRefusal::Busy,
                 Refused::Was(_) | Refused::OutOfRange => LeafRefusal::WrongState,
-            },
-        )?;
+            })?;
         #[cfg(not(mutant = "leaf-no-recheck"))]
         if read()? != found {
             return Err(LeafRefusal::Busy);

@@ -36,7 +36,11 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
 
     /// An empty set over the pages from `base` on; all words zero.
     pub fn new(base: Pfn, bits: S, summary: S) -> Self {
-        Self { base, bits, summary }
+        Self {
+            base,
+            bits,
+            summary,
+        }
     }
 
     /// Is the page in the set's range?
@@ -48,10 +52,16 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
     /// Adds a page. `false`, and nothing happens, if the page is outside the set's range or was
     /// free already.
     pub fn put(&self, page: Pfn) -> bool {
-        let Some(index) = page.raw().checked_sub(self.base.raw()) else { return false };
-        let Ok(index) = usize::try_from(index) else { return false };
+        let Some(index) = page.raw().checked_sub(self.base.raw()) else {
+            return false;
+        };
+        let Ok(index) = usize::try_from(index) else {
+            return false;
+        };
         let (word, bit) = (index / 64, 1u64 << (index % 64));
-        let Some(slot) = self.bits.get(word) else { return false };
+        let Some(slot) = self.bits.get(word) else {
+            return false;
+        };
         // Release: pairs with the Acquire of `take`; the page's last use happened before.
         let before = slot.fetch_or(bit, Ordering::Release);
         self.mark(word);
@@ -92,7 +102,10 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         self.summary[at].fetch_and(!bit, Ordering::Relaxed);
         sync::fence(Ordering::SeqCst);
         // Relaxed: emptiness only; ordered against `put` by the fence above and the one in `mark`.
-        if words.clone().any(|word| self.bits[word].load(Ordering::Relaxed) != 0) {
+        if words
+            .clone()
+            .any(|word| self.bits[word].load(Ordering::Relaxed) != 0)
+        {
             // Relaxed: a hint again.
             self.summary[at].fetch_or(bit, Ordering::Relaxed);
         }
@@ -117,9 +130,15 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
 
     /// Takes this very page if it is free.
     pub fn take_exact(&self, page: Pfn) -> bool {
-        let Some(index) = page.raw().checked_sub(self.base.raw()) else { return false };
-        let Ok(index) = usize::try_from(index) else { return false };
-        let Some(slot) = self.bits.get(index / 64) else { return false };
+        let Some(index) = page.raw().checked_sub(self.base.raw()) else {
+            return false;
+        };
+        let Ok(index) = usize::try_from(index) else {
+            return false;
+        };
+        let Some(slot) = self.bits.get(index / 64) else {
+            return false;
+        };
         let bit = 1u64 << (index % 64);
         // Acquire: pairs with the Release of `put`.
         slot.fetch_and(!bit, Ordering::Acquire) & bit != 0
@@ -156,7 +175,6 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
             self.summary[at].fetch_or(bit, Ordering::Relaxed);
         }
     }
-
 }
 
 #[cfg(all(test, not(loom)))]

@@ -25,7 +25,11 @@ impl<S: Deref<Target = [AtomicU64]>> PagePool<S> {
 
     /// Adds a page; `false`, and nothing happens, if it is nowhere in RAM or was free already.
     pub fn put(&self, page: Pfn) -> bool {
-        if self.own.contains(page) { self.own.put(page) } else { self.donated.put(page) }
+        if self.own.contains(page) {
+            self.own.put(page)
+        } else {
+            self.donated.put(page)
+        }
     }
 
     /// Takes a free page; `hint` differs by core.

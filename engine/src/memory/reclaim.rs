@@ -10,8 +10,8 @@
 //! that was busy (the host touching a shared page) is not forgotten: the stage runs again; every
 //! page the VM owned is scrubbed before its word says `Owned(Host)`.
 
-use super::settled;
 use super::runs::Runs;
+use super::settled;
 use super::tlb::{flush_vm, flushed_before_reclaiming};
 use crate::engine::Engine;
 use crate::platform::Platform;
@@ -68,21 +68,37 @@ impl<P: Platform> Engine<P> {
         if seen.stage == Stage::Rest {
             return Ok(Reclaimed::default());
         }
-        if !vm.cursor.replace(seen, Progress { workers: seen.workers + 1, ..seen }) {
+        if !vm.cursor.replace(
+            seen,
+            Progress {
+                workers: seen.workers + 1,
+                ..seen
+            },
+        ) {
             return Err(Status::Busy);
         }
         let regime = vm.regime(slot, self.parts.host.geometry());
         // SAFETY: the phase read was `Reclaiming`, or `flush_dying` moved it there; `now` is an
         // Acquire load that came after.
         let flushed = unsafe { flushed_before_reclaiming(regime) };
-        let work = AtWork { vm, slot, generation, flushed };
+        let work = AtWork {
+            vm,
+            slot,
+            generation,
+            flushed,
+        };
         let mut total = Reclaimed::default();
         for _ in 0..UNITS_PER_CALL {
             match self.work_once(cpu, &work, max) {
                 Step::Pages(pages) => total.pages += pages,
                 Step::Nothing => {}
                 Step::Crowded => break,
-                Step::Finished => return Ok(Reclaimed { finished: true, ..total }),
+                Step::Finished => {
+                    return Ok(Reclaimed {
+                        finished: true,
+                        ..total
+                    });
+                }
             }
             if total.pages > 0 {
                 break;
@@ -104,7 +120,9 @@ impl<P: Platform> Engine<P> {
         if self.pinned_elsewhere(cpu, slot).0 != 0 {
             return Err(Status::Busy);
         }
-        vm.life.advance(generation, Phase::Dying, Phase::Flushing).map_err(|_| Status::Busy)?;
+        vm.life
+            .advance(generation, Phase::Dying, Phase::Flushing)
+            .map_err(|_| Status::Busy)?;
         let regime = vm.regime(slot, self.parts.host.geometry());
         #[cfg(not(mutant = "reclaim-no-flush"))]
         {
@@ -115,7 +133,9 @@ impl<P: Platform> Engine<P> {
         let _ = (regime, flush_vm::<P>);
         self.forget_code(cpu);
         vm.cursor.begin(generation, vm.plan().ram[0].first);
-        vm.life.advance(generation, Phase::Flushing, Phase::Reclaiming).map_err(|_| Status::Busy)
+        vm.life
+            .advance(generation, Phase::Flushing, Phase::Reclaiming)
+            .map_err(|_| Status::Busy)
     }
 
     /// Takes one unit and does it, or moves the stage on.
@@ -127,7 +147,13 @@ impl<P: Platform> Engine<P> {
                 let Some(unit) = self.next_unit(cpu, work, seen.next, LAST_LEVEL, max) else {
                     return self.end_stage(cpu, work, seen);
                 };
-                if !work.vm.cursor.replace(seen, Progress { next: unit.end, ..seen }) {
+                if !work.vm.cursor.replace(
+                    seen,
+                    Progress {
+                        next: unit.end,
+                        ..seen
+                    },
+                ) {
                     return Step::Nothing;
                 }
                 Step::Pages(self.bring_home(cpu, work, unit))
@@ -145,7 +171,13 @@ impl<P: Platform> Engine<P> {
                 let Some(unit) = self.next_unit(cpu, work, seen.next, parent, most) else {
                     return self.end_stage(cpu, work, seen);
                 };
-                if !work.vm.cursor.replace(seen, Progress { next: unit.end, ..seen }) {
+                if !work.vm.cursor.replace(
+                    seen,
+                    Progress {
+                        next: unit.end,
+                        ..seen
+                    },
+                ) {
                     return Step::Nothing;
                 }
                 self.free_tables(cpu, work, unit, parent);
@@ -173,14 +205,22 @@ impl<P: Platform> Engine<P> {
         let (first, end) = range;
         let stage2 = work.vm.stage2(work.slot, self.parts.host.geometry());
         let ipa = Ipa::from_raw(first << 12);
-        let found = stage2.walk(&self.parts.platform, cpu.id(), ipa, level).ok()?;
-        let skip = match found.entry {
-            // Nothing below: jump over all of it at once.
-            Entry::Empty => pages_of(found.level),
-            _ => most.max(span),
+        let found = stage2
+            .walk(&self.parts.platform, cpu.id(), ipa, level)
+            .ok()?;
+        // Nothing below: jump over all of it at once. A single empty entry is no jump.
+        let empty = found.entry == Entry::Empty && found.level < level;
+        let skip = if empty {
+            pages_of(found.level)
+        } else {
+            most.max(span)
         };
         let until = (first & !(skip_mask(skip))) + skip;
-        Some(Unit { first, end: until.min(end), empty: found.entry == Entry::Empty })
+        Some(Unit {
+            first,
+            end: until.min(end),
+            empty,
+        })
     }
 
     /// Brings a unit's pages home; how many came.
@@ -197,12 +237,16 @@ impl<P: Platform> Engine<P> {
             }) {
                 Ok((claim, found)) => {
                     let page = claim.pfn();
-                    if let State::Shared { owner: Owner::Host, .. } = claim.from() {
+                    if let State::Shared {
+                        owner: Owner::Host, ..
+                    } = claim.from()
+                    {
                         // Leaf and count go together, so that a second look finds neither.
                         self.parts.platform.store_entry(cpu.id(), found.at, 0);
                         settled(claim.return_lent(&work.flushed));
                         continue;
                     }
+                    #[cfg(not(mutant = "reclaim-keep-shared"))]
                     if let State::Shared { .. } = claim.from() {
                         let mut runs = Runs::default();
                         self.collect_unmapped(cpu, page, 1, &mut runs);
@@ -229,13 +273,17 @@ impl<P: Platform> Engine<P> {
         let stage2 = work.vm.stage2(work.slot, self.parts.host.geometry());
         let mut page = unit.first;
         while page < unit.end {
-            let Ok(found) = stage2.walk(platform, cpu.id(), Ipa::from_raw(page << 12), parent) else {
+            let Ok(found) = stage2.walk(platform, cpu.id(), Ipa::from_raw(page << 12), parent)
+            else {
                 return;
             };
             let span = pages_of(found.level);
             if let (true, Entry::Table(table)) = (found.level == parent, found.entry) {
                 // Two ranges may meet in one entry: whoever empties it frees the table.
-                if platform.swap_entry(cpu.id(), found.at, found.raw, 0).is_ok() {
+                if platform
+                    .swap_entry(cpu.id(), found.at, found.raw, 0)
+                    .is_ok()
+                {
                     self.parts.pool.put(table);
                 }
             }
@@ -253,9 +301,19 @@ impl<P: Platform> Engine<P> {
             Stage::Pages if work.vm.take_leftover() => Stage::Pages,
             stage => stage.next(),
         };
+        if stage == Stage::Rest && !self.free_vcpus(work) {
+            return Step::Crowded;
+        }
         // Tables are found from the whole entries around a range: begin at the very bottom.
         let next = if stage == Stage::Pages { first } else { 0 };
-        if !work.vm.cursor.replace(seen, Progress { stage, next, ..seen }) {
+        if !work.vm.cursor.replace(
+            seen,
+            Progress {
+                stage,
+                next,
+                ..seen
+            },
+        ) {
             if seen.stage == Stage::Pages {
                 // Whether or not something was left over: look again.
                 work.vm.note_leftover();
@@ -269,20 +327,27 @@ impl<P: Platform> Engine<P> {
         Step::Finished
     }
 
-    /// Frees vCPU slots, root and slot. Only by the core that moved the cursor to `Rest`.
+    /// Frees the VM's vCPU slots; `false` if one is held by a core that looks through its queue, or
+    /// by a VCPU_DEQUEUE: those that were freed stay so, and the next call tries the others again.
+    fn free_vcpus(&self, work: &AtWork<'_>) -> bool {
+        let vm = VmHandle::new(work.slot.raw(), work.generation);
+        let slots = work.vm.vcpus();
+        let vcpus = slots.filter_map(|slot| self.parts.vcpus.get(usize::from(slot)));
+        vcpus.fold(true, |all, vcpu| vcpu.free_of(vm) && all)
+    }
+
+    /// Frees root and slot. Only by the core that moved the cursor to `Rest`.
     fn free_rest(&self, cpu: &CpuToken, work: &AtWork<'_>) {
-        for slot in work.vm.vcpus() {
-            if let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) {
-                vcpu.free();
-            }
-        }
         let root = work.vm.plan().root;
         for page in 0..u64::from(self.parts.host.geometry().root_pages) {
             self.parts.pool.put(Pfn::from_raw(root.raw() + page));
         }
         self.trace_phase(cpu, work.slot, Phase::Free);
         // The generation and phase are this core's alone now: nobody else moves `Reclaiming` on.
-        let _ = work.vm.life.advance(work.generation, Phase::Reclaiming, Phase::Free);
+        let _ = work
+            .vm
+            .life
+            .advance(work.generation, Phase::Reclaiming, Phase::Free);
     }
 }
 
@@ -316,7 +381,9 @@ fn is_of(state: State, slot: VmSlot) -> bool {
     let vm = Owner::Vm(slot);
     match state {
         State::Owned(owner) => owner == vm,
-        State::Shared { owner, borrower, .. } => owner == vm || borrower == vm,
+        State::Shared {
+            owner, borrower, ..
+        } => owner == vm || borrower == vm,
         _ => false,
     }
 }

@@ -21,13 +21,20 @@ pub struct Runs {
 impl Runs {
     /// Adds one page; joins it to the last run where it continues that.
     pub fn add(&mut self, ipa_page: u64) {
-        if let Some(last) = self.runs.last_mut() {
-            if last.first.checked_add(last.pages) == Some(ipa_page) {
-                last.pages += 1;
-                return;
-            }
+        if let Some(last) = self.runs.last_mut()
+            && last.first.checked_add(last.pages) == Some(ipa_page)
+        {
+            last.pages += 1;
+            return;
         }
-        if self.runs.push(IpaRun { first: ipa_page, pages: 1 }).is_err() {
+        if self
+            .runs
+            .push(IpaRun {
+                first: ipa_page,
+                pages: 1,
+            })
+            .is_err()
+        {
             self.everything = true;
         }
     }

@@ -18,7 +18,10 @@ pub fn scrub<P: Platform>(
     #[cfg(not(mutant = "scrub-skip"))]
     let zeroed = platform.zero_page(cpu, page);
     #[cfg(mutant = "scrub-skip")]
-    let zeroed = Zeroed { was_nonzero: true, reads_zero: true };
+    let zeroed = Zeroed {
+        was_nonzero: true,
+        reads_zero: true,
+    };
     // SAFETY: `zero_page` zeroed this page, cleaned it and completed both with a DSB; the page was
     // unreachable for others, as `flushed` says, from before the first store on.
     (unsafe { Scrubbed::mint(page, flushed) }, zeroed)

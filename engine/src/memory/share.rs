@@ -5,8 +5,8 @@
 //! when it touches it. Unsharing takes it out of the host's stage-2 and flushes before the word says
 //! that it is the guest's alone. Relinquishing unmaps, flushes, scrubs, and only then commits.
 
-use super::settled;
 use super::lend::LeafRefusal;
+use super::settled;
 use super::{runs::Runs, status_of};
 use crate::engine::Engine;
 use crate::platform::Platform;
@@ -103,6 +103,7 @@ impl<P: Platform> Engine<P> {
         match self.claim_leaf(cpu, stage2, ipa, Op::Relinquish, mine) {
             Ok((claim, found)) if found.level == LAST_LEVEL => {
                 let page = claim.pfn();
+                #[cfg(not(mutant = "relinquish-keep-leaf"))]
                 platform.store_entry(cpu.id(), found.at, 0);
                 let mut runs = Runs::default();
                 runs.add(ipa.raw() >> 12);
@@ -134,8 +135,9 @@ impl<P: Platform> Engine<P> {
         let platform = &self.parts.platform;
         let stage2 = caller.vm.stage2(caller.slot, self.parts.host.geometry());
         for _ in 0..LAST_LEVEL {
-            let found =
-                stage2.walk(platform, cpu.id(), ipa, LAST_LEVEL).map_err(status_of)?;
+            let found = stage2
+                .walk(platform, cpu.id(), ipa, LAST_LEVEL)
+                .map_err(status_of)?;
             if found.level == LAST_LEVEL || found.page(ipa).is_none() {
                 return Ok(());
             }

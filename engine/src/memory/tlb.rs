@@ -25,7 +25,9 @@ pub struct Regime {
 impl Regime {
     /// The regime of `vmid` with its root table at `root`.
     pub const fn new(vmid: u16, root: ownership::Pfn) -> Self {
-        Self { vttbr: (vmid as u64) << 48 | root.raw() << 12 }
+        Self {
+            vttbr: (vmid as u64) << 48 | root.raw() << 12,
+        }
     }
 
     /// VTTBR_EL2.
@@ -68,7 +70,9 @@ pub fn flush_runs<P: Platform>(
     regime: Regime,
     runs: &[IpaRun],
 ) -> (Flushed, FlushKind) {
-    let singles: u64 = runs.iter().fold(0, |sum, run| sum.saturating_add(run.pages));
+    let singles: u64 = runs
+        .iter()
+        .fold(0, |sum, run| sum.saturating_add(run.pages));
     let range = platform.features().tlb_range;
     let operations = if range { runs.len() as u64 } else { singles };
     if operations >= WHOLE_VM_FROM {
@@ -78,7 +82,13 @@ pub fn flush_runs<P: Platform>(
         #[cfg(not(mutant = "tlb-no-ipas2"))]
         for run in runs {
             if range && run.pages > 1 {
-                platform.tlbi(cpu, Tlbi::Ripas2e1is { ipa_page: run.first, pages: run.pages });
+                platform.tlbi(
+                    cpu,
+                    Tlbi::Ripas2e1is {
+                        ipa_page: run.first,
+                        pages: run.pages,
+                    },
+                );
             } else {
                 for page in run.first..run.first.saturating_add(run.pages) {
                     platform.tlbi(cpu, Tlbi::Ipas2e1is { ipa_page: page });
@@ -91,7 +101,10 @@ pub fn flush_runs<P: Platform>(
         platform.tlbi(cpu, Tlbi::Vmalle1is);
     });
     // SAFETY: `within` ended with the DSB ISH that completes the invalidations above on all cores.
-    (unsafe { Flushed::mint(Coverage::Vmid(regime.vmid())) }, FlushKind::Pages)
+    (
+        unsafe { Flushed::mint(Coverage::Vmid(regime.vmid())) },
+        FlushKind::Pages,
+    )
 }
 
 /// Invalidates everything any core may have cached for `regime`.

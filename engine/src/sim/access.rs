@@ -47,7 +47,9 @@ pub fn may_reach(who: Owner, state: State) -> bool {
     match state {
         State::HostFixed => who == Owner::Host,
         State::Owned(owner) => owner == who,
-        State::Shared { owner, borrower, .. } => owner == who || borrower == who,
+        State::Shared {
+            owner, borrower, ..
+        } => owner == who || borrower == who,
         State::Claimed { from, .. } => may_reach(who, from.state()),
         _ => false,
     }
@@ -72,6 +74,23 @@ impl Sim {
         Some(Word::from_raw(self.words.get(index)?.load(sync::Ordering::Acquire)).state())
     }
 
+    /// What all words say, in order.
+    pub fn states(&self) -> Vec<State> {
+        let mut last = (Word::from_raw(0), State::Reserved);
+        let mut state_of = |raw: u64| {
+            // Neighbours mostly say the same.
+            if raw != last.0.raw() {
+                last = (Word::from_raw(raw), Word::from_raw(raw).state());
+            }
+            last.1
+        };
+        // Acquire: as in `state`.
+        self.words
+            .iter()
+            .map(|word| state_of(word.load(sync::Ordering::Acquire)))
+            .collect()
+    }
+
     /// May the party of `vmid` reach `page` by the page words? Where there is no memory the host may.
     pub fn is_allowed(&self, vmid: u16, page: u64) -> bool {
         match self.state(page) {
@@ -82,7 +101,11 @@ impl Sim {
 
     /// The mark that the party of a VMID writes with now.
     pub(super) fn writer(inner: &Inner, vmid: u16) -> u64 {
-        if vmid == HOST_VMID { HOST } else { inner.lives.get(&vmid).map_or(0, |life| life + 2) }
+        if vmid == HOST_VMID {
+            HOST
+        } else {
+            inner.lives.get(&vmid).map_or(0, |life| life + 2)
+        }
     }
 
     /// The party that writes with a mark now.
@@ -96,8 +119,15 @@ impl Sim {
 
     /// Is `value`, found in a page in `state`, something that `who` must not know?
     pub(super) fn is_leak(inner: &Inner, who: Owner, state: State, value: u64) -> bool {
-        let Some(origin) = content::origin(value) else { return false };
-        !may_find(who, state, origin, Self::party_of_writer(inner, origin.writer))
+        let Some(origin) = content::origin(value) else {
+            return false;
+        };
+        !may_find(
+            who,
+            state,
+            origin,
+            Self::party_of_writer(inner, origin.writer),
+        )
     }
 
     /// One access of a core under its current VMID; the value loaded.
@@ -156,7 +186,11 @@ impl Sim {
             Want::Store | Want::StoreRaw(_) => write,
             Want::Fetch => execute,
         };
-        let old = inner.tlb.leftovers(cpu).iter().map(|entry| entry.translation);
+        let old = inner
+            .tlb
+            .leftovers(cpu)
+            .iter()
+            .map(|entry| entry.translation);
         let unseen = inner.walkers.unseen().copied();
         let mut pages: Vec<u64> = old
             .chain(unseen)
@@ -165,18 +199,43 @@ impl Sim {
             .collect();
         let mut fault = None;
         match inner.walkers.walk(&self.ram, vmid, ipa_page) {
-            Ok((Descriptor::Leaf { read, write, execute, .. }, level, page)) => {
+            Ok((
+                Descriptor::Leaf {
+                    read,
+                    write,
+                    execute,
+                    ..
+                },
+                level,
+                page,
+            )) => {
                 if read && allows(write, execute) {
                     pages.push(page);
                 } else {
-                    fault = Some(Fault { level, permission: true });
+                    fault = Some(Fault {
+                        level,
+                        permission: true,
+                    });
                 }
             }
-            Ok((_, level, _)) => fault = Some(Fault { level, permission: false }),
-            Err(miss) => fault = Some(Fault { level: miss.level, permission: false }),
+            Ok((_, level, _)) => {
+                fault = Some(Fault {
+                    level,
+                    permission: false,
+                })
+            }
+            Err(miss) => {
+                fault = Some(Fault {
+                    level: miss.level,
+                    permission: false,
+                })
+            }
         }
         if pages.is_empty() {
-            return Err(fault.unwrap_or(Fault { level: 0, permission: false }));
+            return Err(fault.unwrap_or(Fault {
+                level: 0,
+                permission: false,
+            }));
         }
         let choice = inner.random() as usize % pages.len();
         Ok(pages[choice])

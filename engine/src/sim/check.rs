@@ -34,7 +34,12 @@ pub fn may_change_when_refused(call: Call, status: Status) -> bool {
 #[track_caller]
 pub fn assert_all(machine: &Machine, context: &dyn Fn() -> String) {
     let broken = all(machine);
-    assert!(broken.is_empty(), "after {}:\n  {}", context(), broken.join("\n  "));
+    assert!(
+        broken.is_empty(),
+        "after {}:\n  {}",
+        context(),
+        broken.join("\n  ")
+    );
 }
 
 /// One set of tables.
@@ -45,16 +50,49 @@ struct Tables {
     live: bool,
 }
 
+/// What all page words say.
+struct Words {
+    base: u64,
+    states: Vec<State>,
+}
+
+impl Words {
+    fn all(&self) -> impl Iterator<Item = (u64, State)> {
+        (self.base..).zip(self.states.iter().copied())
+    }
+
+    fn state(&self, page: u64) -> Option<State> {
+        self.states
+            .get(usize::try_from(page.checked_sub(self.base)?).ok()?)
+            .copied()
+    }
+
+    /// The first page of a translation that its VM may not reach.
+    fn first_forbidden(&self, translation: &Translation) -> Option<u64> {
+        let who = party(translation.vmid);
+        let pages = translation.page..translation.page + translation.pages;
+        pages.into_iter().find(|page| match self.state(*page) {
+            Some(state) => !may_reach(who, state),
+            None => who != Owner::Host,
+        })
+    }
+}
+
 /// What is broken.
 pub fn all(machine: &Machine) -> Vec<String> {
-    let mut broken = machine.sim().violations();
+    let sim = machine.sim();
+    let mut broken = sim.violations();
+    let words = Words {
+        base: sim.ram.base(),
+        states: sim.states(),
+    };
     let tables = tables_of_all(machine);
-    check_words(machine, &mut broken);
-    check_leaves(machine, &tables, &mut broken);
-    check_lent(machine, &tables, &mut broken);
-    check_tlbs(machine.sim(), &tables, &mut broken);
-    check_pool(machine, &tables, &mut broken);
-    check_contents(machine.sim(), &mut broken);
+    check_words(machine, &words, &mut broken);
+    check_leaves(&words, &tables, &mut broken);
+    check_lent(&words, &tables, &mut broken);
+    check_tlbs(sim, &words, &tables, &mut broken);
+    check_pool(machine, &words, &tables, &mut broken);
+    check_contents(sim, &words, &mut broken);
     if machine.is_quiet() {
         check_vcpus_and_pins(machine, &mut broken);
     }
@@ -71,7 +109,9 @@ fn tables_of_all(machine: &Machine) -> Vec<Tables> {
     };
     let mut all = std::vec![walk(HOST_VMID, host.root(), true)];
     for (index, vm) in engine.vms().iter().enumerate() {
-        let Some(slot) = u16::try_from(index).ok().and_then(VmSlot::new) else { continue };
+        let Some(slot) = u16::try_from(index).ok().and_then(VmSlot::new) else {
+            continue;
+        };
         match vm.life.now().1 {
             Phase::Free => {}
             Phase::Reclaiming => all.push(walk(slot.vmid(), vm.plan().root, false)),
@@ -81,81 +121,88 @@ fn tables_of_all(machine: &Machine) -> Vec<Tables> {
     all
 }
 
-fn check_words(machine: &Machine, broken: &mut Vec<String>) {
-    let sim = machine.sim();
-    for page in sim.ram.base()..sim.ram.base() + sim.ram.len() as u64 {
-        match sim.state(page) {
-            Some(state @ State::Claimed { .. }) if machine.is_quiet() => {
+fn check_words(machine: &Machine, words: &Words, broken: &mut Vec<String>) {
+    let quiet = machine.is_quiet();
+    for (page, state) in words.all() {
+        match state {
+            State::Claimed { .. } if quiet => {
                 broken.push(format!("I1: page {page:#x} is left {state:?}"));
             }
-            Some(State::Shared { owner: Owner::Engine, .. } | State::Split | State::Merged) => {
-                broken.push(format!("I1: page {page:#x} is {:?}", sim.state(page)));
+            State::Shared {
+                owner: Owner::Engine,
+                ..
+            }
+            | State::Split
+            | State::Merged => {
+                broken.push(format!("I1: page {page:#x} is {state:?}"));
             }
             _ => {}
         }
     }
 }
 
-fn check_leaves(machine: &Machine, all: &[Tables], broken: &mut Vec<String>) {
-    let sim = machine.sim();
+fn check_leaves(words: &Words, all: &[Tables], broken: &mut Vec<String>) {
     for tables in all.iter().filter(|tables| tables.live) {
         for leaf in &tables.below.leaves {
-            if let Some(page) = first_forbidden(sim, leaf) {
-                let state = sim.state(page);
-                broken.push(format!("I2/I3: {leaf:?} leads to {page:#x}, which is {state:?}"));
+            if let Some(page) = words.first_forbidden(leaf) {
+                let state = words.state(page);
+                broken.push(format!(
+                    "I2/I3: {leaf:?} leads to {page:#x}, which is {state:?}"
+                ));
             }
         }
     }
-}
-
-/// The first page of a translation that its VM may not reach.
-fn first_forbidden(sim: &Sim, translation: &Translation) -> Option<u64> {
-    let pages = translation.page..translation.page + translation.pages;
-    pages.into_iter().find(|page| !sim.is_allowed(translation.vmid, *page))
 }
 
 /// A lent page is mapped in its borrower as often as its word says.
-fn check_lent(machine: &Machine, all: &[Tables], broken: &mut Vec<String>) {
-    let sim = machine.sim();
+fn check_lent(words: &Words, all: &[Tables], broken: &mut Vec<String>) {
     let mut mapped: BTreeMap<(u64, u16), u16> = BTreeMap::new();
     for tables in all.iter().filter(|tables| tables.vmid != HOST_VMID) {
-        for leaf in &tables.below.leaves {
-            for page in leaf.page..leaf.page + leaf.pages {
-                *mapped.entry((page, tables.vmid)).or_default() += 1;
-            }
+        // Loans are pages.
+        for leaf in tables.below.leaves.iter().filter(|leaf| leaf.pages == 1) {
+            *mapped.entry((leaf.page, tables.vmid)).or_default() += 1;
         }
     }
-    for page in sim.ram.base()..sim.ram.base() + sim.ram.len() as u64 {
-        let Some(State::Shared { owner: Owner::Host, borrower: Owner::Vm(slot), count }) =
-            sim.state(page)
+    for (page, state) in words.all() {
+        let State::Shared {
+            owner: Owner::Host,
+            borrower: Owner::Vm(slot),
+            count,
+        } = state
         else {
             continue;
         };
         let found = mapped.get(&(page, slot.vmid())).copied().unwrap_or(0);
         if found != count {
-            broken.push(format!("I1: page {page:#x} is lent {count} times, mapped {found} times"));
+            broken.push(format!(
+                "I1: page {page:#x} is lent {count} times, mapped {found} times"
+            ));
         }
     }
 }
 
-fn check_tlbs(sim: &Sim, all: &[Tables], broken: &mut Vec<String>) {
+fn check_tlbs(sim: &Sim, words: &Words, all: &[Tables], broken: &mut Vec<String>) {
     let inner = sim.inner();
     for (core, entry) in inner.tlb.all_leftovers() {
-        if let Some(page) = first_forbidden(sim, &entry.translation) {
-            let state = sim.state(page);
+        if let Some(page) = words.first_forbidden(&entry.translation) {
+            let state = words.state(page);
             broken.push(format!(
                 "I5: core {core} reaches page {page:#x}, which is {state:?}, by {entry:?}"
             ));
         }
     }
     for entry in inner.tlb.in_flight() {
-        if let Some(page) = first_forbidden(sim, &entry.translation) {
-            broken.push(format!("I5: a store may land in page {page:#x} late, by {entry:?}"));
+        if let Some(page) = words.first_forbidden(&entry.translation) {
+            broken.push(format!(
+                "I5: a store may land in page {page:#x} late, by {entry:?}"
+            ));
         }
     }
     for entry in inner.walkers.unseen() {
-        if let Some(page) = first_forbidden(sim, entry) {
-            broken.push(format!("I5: walkers still find page {page:#x} by {entry:?}"));
+        if let Some(page) = words.first_forbidden(entry) {
+            broken.push(format!(
+                "I5: walkers still find page {page:#x} by {entry:?}"
+            ));
         }
     }
     for tables in all {
@@ -166,60 +213,67 @@ fn check_tlbs(sim: &Sim, all: &[Tables], broken: &mut Vec<String>) {
                 && inner.walkers.place(*table).is_none()
         });
         if let Some((table, place)) = lost {
-            broken.push(format!("model: table {table:#x} at {place:?} is unknown to walkers"));
+            broken.push(format!(
+                "model: table {table:#x} at {place:?} is unknown to walkers"
+            ));
         }
     }
 }
 
 /// I6: the engine's pages are its image, its pool and the tables, each once.
-fn check_pool(machine: &Machine, all: &[Tables], broken: &mut Vec<String>) {
-    let (engine, sim) = (machine.engine(), machine.sim());
+fn check_pool(machine: &Machine, words: &Words, all: &[Tables], broken: &mut Vec<String>) {
+    let (engine, sim, quiet) = (machine.engine(), machine.sim(), machine.is_quiet());
     let mut tables = BTreeSet::new();
     for (table, place) in all.iter().flat_map(|tables| &tables.below.tables) {
         if !tables.insert(*table) {
-            broken.push(format!("I3: table {table:#x} stands twice, once at {place:?}"));
+            broken.push(format!(
+                "I3: table {table:#x} stands twice, once at {place:?}"
+            ));
         }
-        if sim.state(*table) != Some(State::Owned(Owner::Engine)) {
-            let state = sim.state(*table);
+        if words.state(*table) != Some(State::Owned(Owner::Engine)) {
+            let state = words.state(*table);
             broken.push(format!("I3: table {table:#x} at {place:?} is {state:?}"));
         }
         let page = Pfn::from_raw(*table);
         if engine.parts.pool.take_exact(page) {
             engine.parts.pool.put(page);
-            broken.push(format!("I3: table {table:#x} at {place:?} is free in the pool"));
+            broken.push(format!(
+                "I3: table {table:#x} at {place:?} is free in the pool"
+            ));
         }
     }
     let free = engine.parts.pool.free_up_to(u64::MAX);
-    let mut owned = 0;
+    let owned: BTreeSet<u64> = words
+        .all()
+        .filter(|(_, state)| *state == State::Owned(Owner::Engine))
+        .map(|(page, _)| page)
+        .collect();
     let inner = sim.inner();
-    for page in sim.ram.base()..sim.ram.base() + sim.ram.len() as u64 {
-        let is_engine_s = sim.state(page) == Some(State::Owned(Owner::Engine));
-        owned += u64::from(is_engine_s);
-        if is_engine_s != inner.el2.contains(&page) && machine.is_quiet() {
-            let state = sim.state(page);
-            broken.push(format!("I3: page {page:#x} is {state:?}; EL2 has it: {}", !is_engine_s));
-        }
+    if quiet && owned != inner.el2 {
+        let differ = owned.symmetric_difference(&inner.el2).collect::<Vec<_>>();
+        broken.push(format!(
+            "I3: EL2 reaches other pages than the engine's: {differ:x?}"
+        ));
     }
     let known = IMAGE_PAGES + free + tables.len() as u64;
-    if known != owned && machine.is_quiet() {
+    if quiet && known != owned.len() as u64 {
         broken.push(format!(
-            "I6: the engine has {owned} pages, of which {free} are free and {} tables",
+            "I6: the engine has {} pages, of which {free} are free and {} tables",
+            owned.len(),
             tables.len()
         ));
     }
 }
 
-fn check_contents(sim: &Sim, broken: &mut Vec<String>) {
+fn check_contents(sim: &Sim, words: &Words, broken: &mut Vec<String>) {
     let inner = sim.inner();
-    for page in sim.ram.base()..sim.ram.base() + sim.ram.len() as u64 {
-        let Some(state) = sim.state(page) else { continue };
+    for (page, state) in words.all().filter(|(page, _)| sim.ram.is_touched(*page)) {
         let reader = match state {
-            State::Owned(Owner::Engine) | State::Reserved | State::Poisoned => continue,
-            State::Claimed { .. } => continue,
+            State::Owned(Owner::Engine) => continue,
             State::Owned(owner) => owner,
             State::HostFixed => Owner::Host,
             State::Shared { borrower, .. } => borrower,
-            State::Split | State::Merged => continue,
+            _ => continue,
         };
         for word in PROBED {
             let value = sim.ram.load(page, word);
@@ -244,9 +298,4 @@ fn check_vcpus_and_pins(machine: &Machine, broken: &mut Vec<String>) {
             broken.push(format!("the pin of VM slot {slot} is left on {cpu:?}"));
         }
     }
-}
-
-/// May the party of a VMID reach a page in this state? For tests that look for themselves.
-pub fn allowed(vmid: u16, state: State) -> bool {
-    may_reach(party(vmid), state)
 }

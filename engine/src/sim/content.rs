@@ -33,7 +33,10 @@ pub const fn origin(value: u64) -> Option<Origin> {
     if value >> 60 != MARK >> 60 {
         return None;
     }
-    Some(Origin { writer: value >> WRITER_SHIFT & WRITER, secret: value & SECRET != 0 })
+    Some(Origin {
+        writer: value >> WRITER_SHIFT & WRITER,
+        secret: value & SECRET != 0,
+    })
 }
 
 /// The words of a page that guests and the host write, and the checker looks at: both ends and two

@@ -3,7 +3,8 @@
 //! Invariants: an operation that traps is tried again when the vCPU is entered at the same address,
 //! over when it is entered behind it, and has ended in an exception when it is entered anywhere
 //! else; the syndrome registers are those that hardware would give (Arm ARM D19.2.37, D19.2.60). A
-//! script that is used up waits for an interrupt. A vCPU runs on one core at a time.
+//! guest whose script is used up computes until its turn ends, or waits for an interrupt if its turn
+//! never ends. A vCPU runs on one core at a time.
 
 use super::access::{Fault, Want};
 use super::platform::{Inner, Sim};
@@ -41,6 +42,8 @@ pub enum GuestOp {
     SError,
     /// Says what all registers hold.
     Look,
+    /// Says which list registers are in use.
+    LookAtInterrupts,
     /// Something that another core does meanwhile.
     Elsewhere(Box<dyn FnOnce() + Send>),
 }
@@ -64,6 +67,8 @@ pub enum Seen {
     Started(u64),
     /// General registers.
     Registers(Box<[u64; 31]>),
+    /// List registers that are not empty.
+    Interrupts(Vec<u64>),
     /// Nothing to say.
     Done,
 }
@@ -91,16 +96,28 @@ pub(super) fn abort_registers(
     described: bool,
     fault: Fault,
 ) -> (u64, u64, u64) {
-    let status = if fault.permission { 0b00_1100 } else { 0b00_0100 } | u64::from(fault.level);
+    let status = if fault.permission {
+        0b00_1100
+    } else {
+        0b00_0100
+    } | u64::from(fault.level);
     // ISV, SAS = 64 bits, SRT, SF.
-    let access = if described { 1 << 24 | 0b11 << 22 | (RT as u64) << 16 | 1 << 15 } else { 0 };
+    let access = if described {
+        1 << 24 | 0b11 << 22 | (RT as u64) << 16 | 1 << 15
+    } else {
+        0
+    };
     let esr = match want {
         Want::Fetch => esr(0x20, status),
         Want::Load => esr(0x24, access | status),
         Want::Store | Want::StoreRaw(_) => esr(0x24, access | 1 << 6 | status),
     };
     // After a permission fault HPFAR_EL2 is UNKNOWN.
-    let page = if fault.permission { 0x5a5a5 } else { address >> 12 };
+    let page = if fault.permission {
+        0x5a5a5
+    } else {
+        address >> 12
+    };
     (esr, address, page << 4)
 }
 
@@ -113,13 +130,13 @@ enum Step {
 
 impl Sim {
     /// Gives the vCPU `affinity` of `vmid` more to do.
-    pub fn extend_script(
-        &self,
-        vmid: u16,
-        affinity: u64,
-        ops: impl IntoIterator<Item = GuestOp>,
-    ) {
-        self.inner().scripts.entry((vmid, affinity)).or_default().ops.extend(ops);
+    pub fn extend_script(&self, vmid: u16, affinity: u64, ops: impl IntoIterator<Item = GuestOp>) {
+        self.inner()
+            .scripts
+            .entry((vmid, affinity))
+            .or_default()
+            .ops
+            .extend(ops);
     }
 
     /// What the vCPU saw since it was last asked.
@@ -148,7 +165,7 @@ impl Sim {
             if let Some(exit) = self.must_stop(cpu, until) {
                 break exit;
             }
-            match self.step(cpu, context, key) {
+            match self.step(cpu, context, key, until) {
                 Step::Next(seen) => {
                     let mut inner = self.inner();
                     let script = inner.scripts.entry(key).or_default();
@@ -168,7 +185,10 @@ impl Sim {
         let mut inner = self.inner();
         self.enter(&mut inner, cpu.index(), vttbr);
         if let Some(other) = inner.running.insert(key, cpu.index()) {
-            inner.violation(format!("vCPU {key:?} runs on cores {other} and {}", cpu.index()));
+            inner.violation(format!(
+                "vCPU {key:?} runs on cores {other} and {}",
+                cpu.index()
+            ));
         }
         let core = &mut inner.cores[cpu.index()];
         let before = core.cached_for.insert(key.0, key.1);
@@ -187,7 +207,7 @@ impl Sim {
         (late || core.interrupt || core.doorbell).then_some(GuestExit::Interrupt)
     }
 
-    fn step(&self, cpu: CpuId, context: &mut Context, key: (u16, u64)) -> Step {
+    fn step(&self, cpu: CpuId, context: &mut Context, key: (u16, u64), until: u64) -> Step {
         let mut inner = self.inner();
         let script = inner.scripts.entry(key).or_default();
         if let Some(at) = script.trapped_at.take()
@@ -197,9 +217,21 @@ impl Sim {
         }
         let pc = context.frame.pc;
         let Some(op) = script.ops.front() else {
-            return Step::Exit(GuestExit::Sync { esr: esr(0x01, 0), far: 0, hpfar: 0 });
+            if until == u64::MAX {
+                return Step::Exit(GuestExit::Sync {
+                    esr: esr(0x01, 0),
+                    far: 0,
+                    hpfar: 0,
+                });
+            }
+            self.advance_to(until);
+            return Step::Exit(GuestExit::Interrupt);
         };
-        let sync = |esr| GuestExit::Sync { esr, far: 0, hpfar: 0 };
+        let sync = |esr| GuestExit::Sync {
+            esr,
+            far: 0,
+            hpfar: 0,
+        };
         let trap = |inner: &mut Inner, exit| {
             inner.scripts.entry(key).or_default().trapped_at = Some(pc);
             Step::Exit(exit)
@@ -226,6 +258,10 @@ impl Sim {
             GuestOp::Interrupt => {
                 inner.cores[cpu.index()].interrupt = true;
                 Step::Next(Seen::Done)
+            }
+            GuestOp::LookAtInterrupts => {
+                let lists = context.gic.ich.lr.iter().copied();
+                Step::Next(Seen::Interrupts(lists.filter(|list| *list != 0).collect()))
             }
             GuestOp::Look => Step::Next(Seen::Registers(Box::new(context.frame.x))),
             GuestOp::Elsewhere(_) => {

@@ -136,7 +136,13 @@ impl Machine {
         let pages = config.ram_pages as usize;
         let words: Arc<[AtomicU64]> = store(pages, |_| AtomicU64::new(0));
         let ram = Ram::new(base, pages);
-        let sim = Sim::new(ram, words.clone(), config.features, config.cpus, config.seed);
+        let sim = Sim::new(
+            ram,
+            words.clone(),
+            config.features,
+            config.cpus,
+            config.seed,
+        );
         let geometry = sim.geometry();
         let page = |offset: u64| Pfn::from_raw(RAM_BASE + offset);
 
@@ -145,7 +151,9 @@ impl Machine {
         let fixed = RESERVED_PAGES + engine_pages;
         let host = fixed + FIXED_PAGES;
         let mut set = |first: u64, count: u64, to: State| {
-            table.boot_set(page(first), count as usize, to).expect("boot states");
+            table
+                .boot_set(page(first), count as usize, to)
+                .expect("boot states");
         };
         set(RESERVED_PAGES, engine_pages, State::Owned(Owner::Engine));
         set(fixed, FIXED_PAGES, State::HostFixed);
@@ -169,12 +177,18 @@ impl Machine {
         }
         let stage2 = Stage2::new(root, HOST_VMID, geometry);
         let boot = CpuId::new(0).expect("core 0");
-        let run = PageRun { first: page(fixed), pages: config.ram_pages - fixed };
+        let run = PageRun {
+            first: page(fixed),
+            pages: config.ram_pages - fixed,
+        };
         map_ram(&sim, boot, &pool, stage2, run).expect("the host's tables");
         sim.start_host(stage2.regime().vttbr());
 
         let mut all_ram = heapless::Vec::new();
-        let _ = all_ram.push(PageRun { first: base, pages: config.ram_pages });
+        let _ = all_ram.push(PageRun {
+            first: base,
+            pages: config.ram_pages,
+        });
         let host_core = |index: usize| {
             let core = HostCore::new(index as u64);
             core.set_on();
@@ -236,10 +250,18 @@ impl Machine {
         RESERVED_PAGES + IMAGE_PAGES + self.config.pool_pages + FIXED_PAGES
     }
 
-    /// Is a core in a call right now?
+    /// Is this core in no call?
+    pub fn is_free(&self, cpu: usize) -> bool {
+        // Relaxed: one thread.
+        !self.inside[cpu].load(Ordering::Relaxed)
+    }
+
+    /// Is no core in a call right now?
     pub fn is_quiet(&self) -> bool {
         // Relaxed: one thread.
-        self.inside.iter().all(|inside| !inside.load(Ordering::Relaxed))
+        self.inside
+            .iter()
+            .all(|inside| !inside.load(Ordering::Relaxed))
     }
 
     fn on_core<R>(&self, cpu: usize, act: impl FnOnce(&mut CpuToken) -> R) -> R {
@@ -306,7 +328,8 @@ impl Machine {
         let mut frame = HostFrame(Frame::new(HOST_PC, 0));
         frame.0.x[..4].copy_from_slice(&x);
         let next = self.on_core(cpu, |token| {
-            self.engine.host_trap(token, &mut frame, 0x17 << 26 | 1 << 25, 0, 0)
+            self.engine
+                .host_trap(token, &mut frame, 0x17 << 26 | 1 << 25, 0, 0)
         });
         let x = frame.0.x;
         ([x[0], x[1], x[2], x[3]], next)
@@ -319,7 +342,9 @@ impl Machine {
     #[track_caller]
     pub fn host_access(&self, cpu: usize, address: u64, want: Want) -> Result<u64, HostAbort> {
         let value = self.host_access_unchecked(cpu, address, want);
-        check::assert_all(self, &|| std::format!("host {want:?} at {address:#x} on core {cpu}"));
+        check::assert_all(self, &|| {
+            std::format!("host {want:?} at {address:#x} on core {cpu}")
+        });
         value
     }
 
@@ -344,7 +369,10 @@ impl Machine {
             if let Some(taken) = self.sim().inner().cores[cpu].exception.take() {
                 assert_eq!(frame.0.pc & !0x7ff, HOST_VECTORS);
                 assert_eq!((taken.elr, taken.far), (HOST_PC, address));
-                return Err(HostAbort { esr: taken.esr, far: taken.far });
+                return Err(HostAbort {
+                    esr: taken.esr,
+                    far: taken.far,
+                });
             }
             assert!(matches!(frame.0.pc, HOST_PC) || frame.0.pc == HOST_PC + 4);
             if frame.0.pc != HOST_PC {

@@ -121,7 +121,9 @@ impl Sim {
     }
 
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.inner
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Stage-2 geometry.
@@ -156,6 +158,12 @@ impl Sim {
     pub fn advance(&self, ticks: u64) {
         // Relaxed: time is nobody's publication.
         self.counter.fetch_add(ticks, Ordering::Relaxed);
+    }
+
+    /// Lets time pass until then.
+    pub fn advance_to(&self, until: u64) {
+        // Relaxed: time is nobody's publication.
+        self.counter.fetch_max(until, Ordering::Relaxed);
     }
 
     /// Lets all stores in flight land now, as the erratum allows: in each page that an old
@@ -198,7 +206,10 @@ impl Sim {
 
     fn check_el2(&self, inner: &mut Inner, table: Pfn) {
         if !inner.el2.contains(&table.raw()) {
-            inner.violation(format!("EL2 used {:#x} as a table without having it", table.raw()));
+            inner.violation(format!(
+                "EL2 used {:#x} as a table without having it",
+                table.raw()
+            ));
         }
     }
 
@@ -207,22 +218,32 @@ impl Sim {
         if old == new {
             return;
         }
-        let Some(place) = inner.walkers.place(at.table.raw()) else { return };
+        let Some(place) = inner.walkers.place(at.table.raw()) else {
+            return;
+        };
         let Inner { tlb, walkers, .. } = inner;
         let is_live = |vmid| tlb.any_may_hold(vmid);
         let after = walkers.store(&self.ram, cpu.index(), at, old, new, is_live);
         let was = Descriptor::read(old, place.level);
         if was.is_valid() && Descriptor::read(new, place.level).is_valid() {
-            inner.violation(format!("a valid entry was replaced by another: {at:?} at {place:?}"));
+            inner.violation(format!(
+                "a valid entry was replaced by another: {at:?} at {place:?}"
+            ));
         }
         for leaf in &after.leaves {
             let beside = inner
                 .tlb
                 .all_leftovers()
-                .find(|(_, entry)| entry.translation.overlaps(leaf.vmid, leaf.ipa_page, leaf.pages))
+                .find(|(_, entry)| {
+                    entry
+                        .translation
+                        .overlaps(leaf.vmid, leaf.ipa_page, leaf.pages)
+                })
                 .map(|(core, entry)| (core, *entry));
             if let Some((core, entry)) = beside {
-                inner.violation(format!("{leaf:?} was written while core {core} keeps {entry:?}"));
+                inner.violation(format!(
+                    "{leaf:?} was written while core {core} keeps {entry:?}"
+                ));
             }
             self.check_new_leaf(inner, leaf.vmid, leaf.page, leaf.pages);
         }
@@ -231,7 +252,11 @@ impl Sim {
     /// A page that changes hands must be out of its former owner's reach before the next one's leaf
     /// is there.
     fn check_new_leaf(&self, inner: &mut Inner, vmid: u16, page: u64, pages: u64) {
-        let Some(State::Claimed { op: Op::VmMap | Op::HostFault, from, .. }) = self.state(page)
+        let Some(State::Claimed {
+            op: Op::VmMap | Op::HostFault,
+            from,
+            ..
+        }) = self.state(page)
         else {
             return;
         };
@@ -250,14 +275,19 @@ impl Sim {
 
     /// Who but `vmid` can reach a page, through the host's tables or any old translation?
     fn reached_by_other(&self, inner: &Inner, vmid: u16, page: u64) -> Option<String> {
-        if let Some((core, entry)) = inner.tlb.all_leftovers().find(|(_, entry)| {
-            entry.translation.vmid != vmid && entry.translation.reaches(page)
-        }) {
+        if let Some((core, entry)) = inner
+            .tlb
+            .all_leftovers()
+            .find(|(_, entry)| entry.translation.vmid != vmid && entry.translation.reaches(page))
+        {
             return Some(format!("core {core} through {entry:?}"));
         }
-        if let Some(entry) = inner.tlb.in_flight().iter().find(|entry| {
-            entry.translation.vmid != vmid && entry.translation.reaches(page)
-        }) {
+        if let Some(entry) = inner
+            .tlb
+            .in_flight()
+            .iter()
+            .find(|entry| entry.translation.vmid != vmid && entry.translation.reaches(page))
+        {
             return Some(format!("a store in flight through {entry:?}"));
         }
         let mut unseen = inner.walkers.unseen();
@@ -296,7 +326,8 @@ impl Platform for Sim {
     fn swap_entry(&self, cpu: CpuId, at: EntryAt, old: u64, new: u64) -> Result<(), u64> {
         let mut inner = self.inner();
         self.check_el2(&mut inner, at.table);
-        self.ram.swap(at.table.raw(), usize::from(at.index), old, new)?;
+        self.ram
+            .swap(at.table.raw(), usize::from(at.index), old, new)?;
         self.entry_changed(&mut inner, cpu, at, old, new);
         Ok(())
     }
@@ -315,7 +346,10 @@ impl Platform for Sim {
         let place = inner.walkers.place(table.raw());
         let live = place.is_none_or(|place| inner.tlb.any_may_hold(place.vmid));
         if live && inner.walkers.may_walk(table.raw()) {
-            inner.violation(format!("table {:#x} was cleared under a walker", table.raw()));
+            inner.violation(format!(
+                "table {:#x} was cleared under a walker",
+                table.raw()
+            ));
         }
         inner.walkers.forget(table.raw());
         self.ram.clear(table.raw());
@@ -351,7 +385,10 @@ impl Platform for Sim {
         let vmid = self.learn(&mut inner, vttbr);
         let borrowed = inner.tlb.borrow(cpu.index(), vmid);
         let saved = std::mem::replace(&mut inner.cores[cpu.index()].vttbr, vttbr);
-        SavedRegime { vttbr: saved, borrowed }
+        SavedRegime {
+            vttbr: saved,
+            borrowed,
+        }
     }
 
     fn return_regime(&self, cpu: CpuId, saved: SavedRegime) {
@@ -363,10 +400,16 @@ impl Platform for Sim {
     fn zero_page(&self, _cpu: CpuId, page: Pfn) -> Zeroed {
         let mut inner = self.inner();
         if let Some(who) = self.reached_by_other(&inner, u16::MAX, page.raw()) {
-            inner.violation(format!("page {:#x} was scrubbed while reached by {who}", page.raw()));
+            inner.violation(format!(
+                "page {:#x} was scrubbed while reached by {who}",
+                page.raw()
+            ));
         }
         let was_nonzero = self.ram.clear(page.raw());
-        Zeroed { was_nonzero, reads_zero: self.ram.is_zero(page.raw()) }
+        Zeroed {
+            was_nonzero,
+            reads_zero: self.ram.is_zero(page.raw()),
+        }
     }
 
     fn clean_page(&self, _cpu: CpuId, _page: Pfn) {}
@@ -416,7 +459,9 @@ impl Platform for Sim {
 
     fn forget_last_vcpu(&self, cpu: CpuId, vttbr: u64) {
         let mut inner = self.inner();
-        inner.cores[cpu.index()].cached_for.remove(&((vttbr >> 48) as u16));
+        inner.cores[cpu.index()]
+            .cached_for
+            .remove(&((vttbr >> 48) as u16));
     }
 
     fn host_vectors(&self, _cpu: CpuId) -> (u64, u64) {

@@ -22,7 +22,10 @@ pub struct Ram {
 impl Ram {
     /// Memory of `pages` pages from `base` on, all zero.
     pub fn new(base: Pfn, pages: usize) -> Self {
-        Self { base: base.raw(), pages: (0..pages).map(|_| OnceLock::new()).collect() }
+        Self {
+            base: base.raw(),
+            pages: (0..pages).map(|_| OnceLock::new()).collect(),
+        }
     }
 
     /// First page.
@@ -46,12 +49,25 @@ impl Ram {
     }
 
     fn page(&self, page: u64) -> Option<&Page> {
-        self.pages.get(usize::try_from(page.checked_sub(self.base)?).ok()?)
+        self.pages
+            .get(usize::try_from(page.checked_sub(self.base)?).ok()?)
     }
 
     fn touched(&self, page: u64) -> &[AtomicU64; WORDS] {
-        let page = self.page(page).expect("the simulated machine was asked for a page it has not");
+        let page = self
+            .page(page)
+            .expect("the simulated machine was asked for a page it has not");
         page.get_or_init(|| Box::new(::core::array::from_fn(|_| AtomicU64::new(0))))
+    }
+
+    /// Has anybody ever written the page?
+    pub fn is_touched(&self, page: u64) -> bool {
+        self.page(page).is_some_and(|page| page.get().is_some())
+    }
+
+    /// All pages.
+    pub fn all(&self) -> std::ops::Range<u64> {
+        self.base..self.base + self.pages.len() as u64
     }
 
     /// Reads a word.
@@ -71,14 +87,19 @@ impl Ram {
     pub fn swap(&self, page: u64, word: usize, old: u64, new: u64) -> Result<(), u64> {
         let cell = &self.touched(page)[word];
         // AcqRel: pairs with itself, `load` and `store`.
-        cell.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).map(drop)
+        cell.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
     }
 
     /// Zeroes a page; had it held anything else?
     pub fn clear(&self, page: u64) -> bool {
-        let Some(words) = self.page(page).and_then(|page| page.get()) else { return false };
+        let Some(words) = self.page(page).and_then(|page| page.get()) else {
+            return false;
+        };
         // AcqRel: as in `swap`.
-        words.iter().fold(false, |seen, word| seen | (word.swap(0, Ordering::AcqRel) != 0))
+        words.iter().fold(false, |seen, word| {
+            seen | (word.swap(0, Ordering::AcqRel) != 0)
+        })
     }
 
     /// Does every word of the page read as zero?

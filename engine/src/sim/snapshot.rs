@@ -9,7 +9,7 @@ use super::tlb::Translation;
 use super::walker::all_below;
 use crate::vm::HOST_VMID;
 use crate::vm::life::Phase;
-use ownership::{Pfn, State, VmSlot};
+use ownership::{Owner, Pfn, State, VmSlot};
 use percpu::Residence;
 use std::string::String;
 use std::vec::Vec;
@@ -21,7 +21,7 @@ pub struct Snapshot {
     reach: Vec<Vec<Translation>>,
     vms: Vec<(u64, Phase)>,
     vcpus: Vec<(u64, Residence)>,
-    contents: Vec<u64>,
+    contents: Vec<(u64, u64)>,
 }
 
 /// Leaves joined to the longest runs, so that a split block looks as it did.
@@ -42,23 +42,38 @@ fn joined(mut leaves: Vec<Translation>) -> Vec<Translation> {
     runs
 }
 
+/// The generation of a free slot is nobody's to see.
+fn life_of((generation, phase): (u64, Phase)) -> (u64, Phase) {
+    (if phase == Phase::Free { 0 } else { generation }, phase)
+}
+
+/// As for VMs.
+fn place_of((generation, place): (u64, Residence)) -> (u64, Residence) {
+    (
+        if place == Residence::Free {
+            0
+        } else {
+            generation
+        },
+        place,
+    )
+}
+
 impl Snapshot {
     /// The state now.
     pub fn take(machine: &Machine) -> Self {
         let engine = machine.engine();
         let sim = machine.sim();
-        let base = sim.ram.base();
-        let all = base..base + sim.ram.len() as u64;
-        let states = all
-            .clone()
-            .filter_map(|page| engine.pages().state(Pfn::from_raw(page)))
-            .collect::<Vec<_>>();
+        let states = sim.states();
         // What the engine has is for nobody to see.
-        let engine_s = |state: &State| *state == State::Owned(ownership::Owner::Engine);
-        let contents = all
+        let contents = sim
+            .ram
+            .all()
             .zip(&states)
-            .filter(|(_, state)| !engine_s(state))
-            .flat_map(|(page, _)| PROBED.map(|word| sim.ram.load(page, word)))
+            .filter(|(_, state)| **state != State::Owned(Owner::Engine))
+            .filter(|(page, _)| sim.ram.is_touched(*page))
+            .flat_map(|(page, _)| PROBED.map(|word| (page, sim.ram.load(page, word))))
+            .filter(|(_, value)| *value != 0)
             .collect();
         let host = engine.host_stage2();
         let mut roots = std::vec![(HOST_VMID, host.root())];
@@ -75,8 +90,16 @@ impl Snapshot {
         Self {
             states,
             reach: roots.into_iter().map(below).collect(),
-            vms: engine.vms().iter().map(|vm| vm.life.now()).collect(),
-            vcpus: engine.vcpus().iter().map(|vcpu| vcpu.residency().now()).collect(),
+            vms: engine
+                .vms()
+                .iter()
+                .map(|vm| life_of(vm.life.now()))
+                .collect(),
+            vcpus: engine
+                .vcpus()
+                .iter()
+                .map(|vcpu| place_of(vcpu.residency().now()))
+                .collect(),
             contents,
         }
     }

@@ -47,7 +47,8 @@ impl Translation {
 
     /// Does it lead to this physical page?
     pub fn reaches(&self, page: u64) -> bool {
-        page.checked_sub(self.page).is_some_and(|offset| offset < self.pages)
+        page.checked_sub(self.page)
+            .is_some_and(|offset| offset < self.pages)
     }
 
     /// Have the two an IPA page in common?
@@ -118,7 +119,10 @@ pub struct Tlb {
 impl Tlb {
     /// Empty TLBs; all cores are under VMID 0. `repeat`: the cores have the erratum.
     pub fn new(cores: usize, repeat: bool) -> Self {
-        let core = || Core { visited: BTreeSet::from([0]), ..Core::default() };
+        let core = || Core {
+            visited: BTreeSet::from([0]),
+            ..Core::default()
+        };
         Self {
             cores: (0..cores).map(|_| core()).collect(),
             repeat,
@@ -167,7 +171,11 @@ impl Tlb {
             for kind in [Kind::Stage2, Kind::Combined] {
                 let id = self.next_id;
                 self.next_id += 1;
-                self.cores[core].leftovers.push(Leftover { translation, kind, id });
+                self.cores[core].leftovers.push(Leftover {
+                    translation,
+                    kind,
+                    id,
+                });
             }
         }
     }
@@ -195,12 +203,17 @@ impl Tlb {
 
     /// A core issues an invalidation.
     pub fn issue(&mut self, core: usize, op: Tlbi) {
-        let vmid = self.cores[core].borrowed.unwrap_or(self.cores[core].current);
+        let vmid = self.cores[core]
+            .borrowed
+            .unwrap_or(self.cores[core].current);
         let local = op == Tlbi::Vmalle1;
         let mut drops = BTreeSet::new();
         for (number, other) in self.cores.iter().enumerate() {
             if !local || number == core {
-                let covered = other.leftovers.iter().filter(|entry| other.drops(op, vmid, entry));
+                let covered = other
+                    .leftovers
+                    .iter()
+                    .filter(|entry| other.drops(op, vmid, entry));
                 drops.extend(covered.map(|entry| entry.id));
             }
         }
@@ -212,7 +225,11 @@ impl Tlb {
             Tlbi::Alle1is => Forgets::Everything,
             _ => Forgets::Nothing,
         };
-        self.cores[core].pending.push(Pending { drops, forgets, local });
+        self.cores[core].pending.push(Pending {
+            drops,
+            forgets,
+            local,
+        });
     }
 
     /// A core's `DSB ISH` completes what it has issued; `DSB NSH` (`local`) only what is local.
@@ -222,13 +239,22 @@ impl Tlb {
             .partition(|pending| pending.local || !local);
         self.cores[core].pending = later;
         for pending in done {
-            self.in_flight.retain(|entry| !pending.drops.contains(&entry.id));
-            let Self { cores, in_flight, repeat, next_id } = self;
+            self.in_flight
+                .retain(|entry| !pending.drops.contains(&entry.id));
+            let Self {
+                cores,
+                in_flight,
+                repeat,
+                next_id,
+            } = self;
             for core in cores {
                 core.leftovers.retain(|entry| {
                     let drop = pending.drops.contains(&entry.id);
                     if drop && *repeat && entry.translation.write {
-                        in_flight.push(Leftover { id: *next_id, ..*entry });
+                        in_flight.push(Leftover {
+                            id: *next_id,
+                            ..*entry
+                        });
                         *next_id += 1;
                     }
                     !drop
@@ -272,8 +298,14 @@ impl Core {
 mod tests {
     use super::*;
 
-    const PAGE: Translation =
-        Translation { vmid: 3, ipa_page: 7, pages: 1, page: 99, write: true, execute: true };
+    const PAGE: Translation = Translation {
+        vmid: 3,
+        ipa_page: 7,
+        pages: 1,
+        page: 99,
+        write: true,
+        execute: true,
+    };
 
     fn with_leftover(repeat: bool) -> Tlb {
         let mut tlb = Tlb::new(2, repeat);
@@ -296,7 +328,11 @@ mod tests {
         tlb.issue(0, Tlbi::Ipas2e1is { ipa_page: 7 });
         assert_eq!(tlb.leftovers(1).len(), 2, "not complete before the DSB");
         tlb.complete(0, true);
-        assert_eq!(tlb.leftovers(1).len(), 2, "a DSB NSH completes nothing elsewhere");
+        assert_eq!(
+            tlb.leftovers(1).len(),
+            2,
+            "a DSB NSH completes nothing elsewhere"
+        );
         tlb.complete(0, false);
         assert_eq!(tlb.leftovers(1).len(), 1);
         tlb.issue(0, Tlbi::Vmalle1is);
@@ -320,7 +356,11 @@ mod tests {
         tlb.issue(0, Tlbi::Ipas2e1is { ipa_page: 7 });
         tlb.issue(0, Tlbi::Vmalle1is);
         tlb.complete(0, false);
-        assert_eq!(tlb.leftovers(1).len(), 1, "a DSB must stand between the two");
+        assert_eq!(
+            tlb.leftovers(1).len(),
+            1,
+            "a DSB must stand between the two"
+        );
     }
 
     #[test]
@@ -348,7 +388,10 @@ mod tests {
     fn what_is_left_over_after_the_issue_survives() {
         let mut tlb = with_leftover(false);
         tlb.issue(0, Tlbi::Vmalls12e1is);
-        tlb.retire(Translation { ipa_page: 8, ..PAGE });
+        tlb.retire(Translation {
+            ipa_page: 8,
+            ..PAGE
+        });
         tlb.complete(0, false);
         assert_eq!(tlb.leftovers(1).len(), 2);
     }

@@ -93,7 +93,12 @@ impl Below {
     fn add(&mut self, ram: &Ram, vmid: u16, raw: u64, level: u8, ipa_page: u64) {
         match Descriptor::read(raw, level) {
             Descriptor::Invalid => {}
-            Descriptor::Leaf { page, write, execute, .. } => self.leaves.push(Translation {
+            Descriptor::Leaf {
+                page,
+                write,
+                execute,
+                ..
+            } => self.leaves.push(Translation {
                 vmid,
                 ipa_page,
                 pages: span(level),
@@ -102,7 +107,11 @@ impl Below {
                 execute,
             }),
             Descriptor::Table(table) => {
-                let place = Place { vmid, level: level + 1, ipa_page };
+                let place = Place {
+                    vmid,
+                    level: level + 1,
+                    ipa_page,
+                };
                 self.add_table(ram, table, place);
             }
         }
@@ -129,7 +138,11 @@ pub fn all_below(ram: &Ram, geometry: Geometry, vmid: u16, root: u64) -> Below {
     let mut below = Below::default();
     for index in 0..u64::from(geometry.root_pages) {
         let level = geometry.start_level;
-        let place = Place { vmid, level, ipa_page: index * 512 * span(level) };
+        let place = Place {
+            vmid,
+            level,
+            ipa_page: index * 512 * span(level),
+        };
         below.add_table(ram, root + index, place);
     }
     below
@@ -153,7 +166,12 @@ pub struct Walkers {
 impl Walkers {
     /// No tables yet.
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, places: BTreeMap::new(), roots: BTreeMap::new(), unseen: Vec::new() }
+        Self {
+            geometry,
+            places: BTreeMap::new(),
+            roots: BTreeMap::new(),
+            unseen: Vec::new(),
+        }
     }
 
     /// The root that a VMID was last seen with.
@@ -173,7 +191,8 @@ impl Walkers {
             return false;
         }
         self.places.retain(|_, place| place.vmid != vmid);
-        self.places.extend(all_below(ram, self.geometry, vmid, root).tables);
+        self.places
+            .extend(all_below(ram, self.geometry, vmid, root).tables);
         true
     }
 
@@ -187,7 +206,9 @@ impl Walkers {
         new: u64,
         live: impl FnOnce(u16) -> bool,
     ) -> Below {
-        let Some(place) = self.place(at.table.raw()) else { return Below::default() };
+        let Some(place) = self.place(at.table.raw()) else {
+            return Below::default();
+        };
         let ipa_page = place.ipa_page + u64::from(at.index) * span(place.level);
         let mut before = Below::default();
         if live(place.vmid) {
@@ -207,14 +228,23 @@ impl Walkers {
         }
         self.places.extend(after.tables.iter().copied());
         let tables = before.tables.iter().map(|(table, _)| *table).collect();
-        self.unseen.push(Unseen { cpu, at, old, reached: before.leaves, tables });
+        self.unseen.push(Unseen {
+            cpu,
+            at,
+            old,
+            reached: before.leaves,
+            tables,
+        });
         after
     }
 
     /// Is a table page one that walkers may be in?
     pub fn may_walk(&self, table: u64) -> bool {
         self.places.contains_key(&table)
-            || self.unseen.iter().any(|store| store.tables.contains(&table))
+            || self
+                .unseen
+                .iter()
+                .any(|store| store.tables.contains(&table))
     }
 
     /// A table page is filled with zeroes: it stands nowhere any more.
@@ -232,7 +262,11 @@ impl Walkers {
             if store.cpu == cpu {
                 entries.push(store.at);
             }
-            if entries.contains(&store.at) { seen.push(store) } else { later.push(store) }
+            if entries.contains(&store.at) {
+                seen.push(store)
+            } else {
+                later.push(store)
+            }
         }
         later.reverse();
         self.unseen = later;
@@ -269,9 +303,11 @@ impl Walkers {
     }
 
     fn value(&self, ram: &Ram, table: u64, index: usize) -> u64 {
-        let at = |store: &&Unseen| {
-            store.at.table.raw() == table && usize::from(store.at.index) == index
-        };
-        self.unseen.iter().find(at).map_or_else(|| ram.load(table, index), |store| store.old)
+        let at =
+            |store: &&Unseen| store.at.table.raw() == table && usize::from(store.at.index) == index;
+        self.unseen
+            .iter()
+            .find(at)
+            .map_or_else(|| ram.load(table, index), |store| store.old)
     }
 }

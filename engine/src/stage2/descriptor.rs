@@ -71,9 +71,15 @@ pub struct Access {
 
 impl Access {
     /// Loads, stores and fetches.
-    pub const ALL: Self = Self { write: true, execute: true };
+    pub const ALL: Self = Self {
+        write: true,
+        execute: true,
+    };
     /// Loads and stores.
-    pub const DATA: Self = Self { write: true, execute: false };
+    pub const DATA: Self = Self {
+        write: true,
+        execute: false,
+    };
 }
 
 /// The attribute bits of a leaf: all but its address. Never valid on their own.
@@ -101,7 +107,11 @@ impl LeafBits {
 
     /// The leaf at `level` for the area that starts at `base`.
     pub const fn leaf(self, base: Pfn, level: u8) -> u64 {
-        let page = if level == LAST_LEVEL { TABLE_OR_PAGE } else { 0 };
+        let page = if level == LAST_LEVEL {
+            TABLE_OR_PAGE
+        } else {
+            0
+        };
         (base.raw() << PAGE_SHIFT) & ADDRESS | page | self.0
     }
 
@@ -163,9 +173,10 @@ impl Entry {
         }
         let bit1 = raw & TABLE_OR_PAGE != 0;
         match (level, bit1) {
-            (LAST_LEVEL, true) | (1 | 2, false) => {
-                Self::Leaf { base: target, bits: LeafBits(raw & ATTRIBUTES) }
-            }
+            (LAST_LEVEL, true) | (1 | 2, false) => Self::Leaf {
+                base: target,
+                bits: LeafBits(raw & ATTRIBUTES),
+            },
             (0..=2, true) => Self::Table(target),
             _ => Self::Reserved,
         }

@@ -54,7 +54,10 @@ impl Stage2 {
         let mut taken = 0;
         let mut last: Option<EntryAt> = None;
         while taken < n {
-            let next = last.filter(|at| at.index < 511).map(|at| EntryAt { index: at.index + 1, ..at });
+            let next = last.filter(|at| at.index < 511).map(|at| EntryAt {
+                index: at.index + 1,
+                ..at
+            });
             let outcome = match next {
                 // The same table goes on: tables stay for the VM's life.
                 Some(at) => match platform.swap_entry(cpu, at, 0, RESERVED) {
@@ -92,11 +95,16 @@ impl Stage2 {
     ) {
         let mut last: Option<EntryAt> = None;
         for index in 0..n {
-            let next = last.filter(|at| at.index < 511).map(|at| EntryAt { index: at.index + 1, ..at });
+            let next = last.filter(|at| at.index < 511).map(|at| EntryAt {
+                index: at.index + 1,
+                ..at
+            });
             let at = match next {
                 Some(at) => at,
                 None => {
-                    let Some(ipa) = ipa_after(ipa, index) else { return };
+                    let Some(ipa) = ipa_after(ipa, index) else {
+                        return;
+                    };
                     match self.walk(platform, cpu, ipa, LAST_LEVEL) {
                         Ok(found) if found.level == LAST_LEVEL => found.at,
                         _ => return,
@@ -121,10 +129,14 @@ impl Stage2 {
         at: EntryAt,
     ) -> Result<(), MapError> {
         let table = pool.take(cpu.index()).ok_or(MapError::NoMemory)?;
+        #[cfg(not(mutant = "grow-no-clear"))]
         platform.clear_table(cpu, table);
         // A walker must see the zeroes before it can see the entry.
         platform.barrier(cpu, crate::platform::Barrier::DsbIshst);
-        if platform.swap_entry(cpu, at, 0, table_descriptor(table)).is_err() {
+        if platform
+            .swap_entry(cpu, at, 0, table_descriptor(table))
+            .is_err()
+        {
             pool.put(table);
         }
         Ok(())

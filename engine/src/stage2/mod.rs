@@ -53,10 +53,22 @@ impl Geometry {
     pub const fn for_pa_bits(pa_bits: u8) -> Self {
         let ipa_bits = if pa_bits > 48 { 48 } else { pa_bits };
         if ipa_bits >= 44 {
-            return Self { ipa_bits, start_level: 0, root_pages: 1 };
+            return Self {
+                ipa_bits,
+                start_level: 0,
+                root_pages: 1,
+            };
         }
-        let root_pages = if ipa_bits > 39 { 1 << (ipa_bits - 39) } else { 1 };
-        Self { ipa_bits, start_level: 1, root_pages }
+        let root_pages = if ipa_bits > 39 {
+            1 << (ipa_bits - 39)
+        } else {
+            1
+        };
+        Self {
+            ipa_bits,
+            start_level: 1,
+            root_pages,
+        }
     }
 
     /// VTCR_EL2 (Arm ARM D19.2.164): 4 KiB granule, write-back inner-shareable walks, no hardware
@@ -99,7 +111,11 @@ pub struct Stage2 {
 impl Stage2 {
     /// The table of `vmid` whose root is at `root`.
     pub const fn new(root: Pfn, vmid: u16, geometry: Geometry) -> Self {
-        Self { root, vmid, geometry }
+        Self {
+            root,
+            vmid,
+            geometry,
+        }
     }
 
     /// What VTTBR_EL2 holds while the VM runs.

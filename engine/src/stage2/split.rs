@@ -30,7 +30,6 @@ pub enum Fill {
 impl Stage2 {
     /// Replaces the block that `found` is by a table one level down, for the area around `ipa`.
     /// `Busy` if the entry is no longer what was found.
-    #[expect(clippy::too_many_arguments, reason = "one step of a protocol, all its parts named")]
     pub fn split_block<P: Platform, S: Deref<Target = [AtomicU64]>>(
         self,
         platform: &P,
@@ -40,7 +39,9 @@ impl Stage2 {
         found: &Found,
         fill: Fill,
     ) -> Result<(Flushed, FlushKind), MapError> {
-        let Entry::Leaf { base, bits } = found.entry else { return Err(MapError::Busy) };
+        let Entry::Leaf { base, bits } = found.entry else {
+            return Err(MapError::Busy);
+        };
         if found.level >= LAST_LEVEL {
             return Err(MapError::Occupied);
         }
@@ -49,7 +50,10 @@ impl Stage2 {
         if fill == Fill::Children {
             fill_with_children(platform, cpu, table, base, bits, found.level + 1);
         }
-        if platform.swap_entry(cpu, found.at, found.raw, splitting_descriptor(base)).is_err() {
+        if platform
+            .swap_entry(cpu, found.at, found.raw, splitting_descriptor(base))
+            .is_err()
+        {
             pool.put(table);
             return Err(MapError::Busy);
         }
@@ -80,7 +84,10 @@ fn fill_with_children<P: Platform>(
 ) {
     for index in 0..ENTRIES {
         let child = Pfn::from_raw(base.raw() + index * pages_of(level));
-        let at = EntryAt { table, index: index as u16 };
+        let at = EntryAt {
+            table,
+            index: index as u16,
+        };
         platform.store_entry(cpu, at, bits.leaf(child, level));
     }
 }

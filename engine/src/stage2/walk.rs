@@ -26,7 +26,9 @@ pub struct Found {
 impl Found {
     /// The page that a leaf found for `ipa` names, if a leaf was found.
     pub fn page(&self, ipa: Ipa) -> Option<Pfn> {
-        let Entry::Leaf { base, .. } = self.entry else { return None };
+        let Entry::Leaf { base, .. } = self.entry else {
+            return None;
+        };
         let within = (ipa.raw() >> PAGE_SHIFT) & (super::descriptor::pages_of(self.level) - 1);
         Some(Pfn::from_raw(base.raw() + within))
     }
@@ -40,9 +42,15 @@ impl Stage2 {
         if level == self.geometry().start_level {
             // A concatenated root: the index's upper bits choose the page.
             let page = Pfn::from_raw(table.raw() + index / 512);
-            return EntryAt { table: page, index: (index % 512) as u16 };
+            return EntryAt {
+                table: page,
+                index: (index % 512) as u16,
+            };
         }
-        EntryAt { table, index: (index % 512) as u16 }
+        EntryAt {
+            table,
+            index: (index % 512) as u16,
+        }
     }
 
     /// Follows tables towards `ipa` down to `depth` at most; the first entry that is not a table, or
@@ -68,7 +76,14 @@ impl Stage2 {
                     table = next;
                     level += 1;
                 }
-                _ => return Ok(Found { at, level, entry, raw }),
+                _ => {
+                    return Ok(Found {
+                        at,
+                        level,
+                        entry,
+                        raw,
+                    });
+                }
             }
         }
     }

@@ -5,7 +5,7 @@
 //! completely becomes an MMIO exit; everything else becomes an external abort in the guest. A fault
 //! on an entry in transition, or on one that has become valid, is simply tried again.
 
-use super::exit::Verdict;
+use super::exit::{Verdict, after_waking};
 use super::run::{Leave, RunExit};
 use super::slot::{Pending, VcpuSlot, VcpuState};
 use crate::engine::Engine;
@@ -53,12 +53,17 @@ impl<P: Platform> Engine<P> {
         if pinned.vm.ram_holds(page, 1) {
             return self.ram_fault(cpu, slot, vcpu, state, pinned, page);
         }
-        let plain = if is_fetch || abort.on_walk { None } else { abort.access };
+        let plain = if is_fetch || abort.on_walk {
+            None
+        } else {
+            abort.access
+        };
         let (Some(access), Some(exact)) = (plain, address.exact()) else {
             return self.abort_guest(cpu, state, abort, is_fetch, far);
         };
         if let Some((index, offset)) = pinned.vm.redistributor_at(Ipa::from_raw(exact)) {
-            return self.redistributor(cpu, slot, vcpu, state, pinned, index, offset, abort, access);
+            return self
+                .redistributor(cpu, slot, vcpu, state, pinned, index, offset, abort, access);
         }
         self.count(cpu, Counter::GuestTraps, 0);
         let bytes = u64::from(access.bytes);
@@ -114,8 +119,7 @@ impl<P: Platform> Engine<P> {
     ) -> Verdict {
         let target = pinned.vm.vcpus().nth(index);
         let count = pinned.vm.vcpus().count();
-        let target =
-            target.and_then(|slot| Some((slot, self.parts.vcpus.get(usize::from(slot))?)));
+        let target = target.and_then(|slot| Some((slot, self.parts.vcpus.get(usize::from(slot))?)));
         let bytes = u64::from(access.bytes);
         let mut verdict = Verdict::Resume;
         if let Some((owner_slot, owner)) = target {
@@ -129,12 +133,9 @@ impl<P: Platform> Engine<P> {
                 let value = access.narrow(state.context.frame.reg(access.rt));
                 let effect = frames.write(offset, bytes, value);
                 // This vCPU's own lists are filled anew before it goes on.
-                if effect == Effect::LookAgain && owner_slot != slot && self.wake(cpu, owner) {
-                    let ready = [owner.handle(owner_slot).raw(), 0, 0];
-                    verdict = Verdict::Host(
-                        RunExit::of(ExitReason::VcpuReady, vcpu.handle(slot), ready),
-                        Leave::Queued,
-                    );
+                if effect == Effect::LookAgain && owner_slot != slot {
+                    let woken = self.wake(cpu, owner, owner.handle(owner_slot));
+                    verdict = after_waking(woken, vcpu.handle(slot));
                 }
             } else {
                 let value = access.extend(frames.read(offset, bytes));
@@ -156,8 +157,11 @@ impl<P: Platform> Engine<P> {
         is_fetch: bool,
         far: u64,
     ) -> Verdict {
-        let mut external =
-            if is_fetch { ExternalAbort::on_fetch() } else { ExternalAbort::on_data(abort) };
+        let mut external = if is_fetch {
+            ExternalAbort::on_fetch()
+        } else {
+            ExternalAbort::on_data(abort)
+        };
         if let (true, Some(level)) = (abort.on_walk, abort.status.level) {
             external = external.at_walk_level(level.max(0) as u8);
         }

@@ -42,7 +42,10 @@ impl<P: Platform> Engine<P> {
                 let mut registers = [0; 18];
                 registers[..4].copy_from_slice(&call);
                 self.parts.platform.smc(cpu.id(), &mut registers);
-                answer_with(state, [registers[0], registers[1], registers[2], registers[3]])
+                answer_with(
+                    state,
+                    [registers[0], registers[1], registers[2], registers[3]],
+                )
             }
             GuestCall::Share { ipa } => {
                 let outcome = self.guest_share(cpu, pinned, Ipa::from_raw(ipa));
@@ -54,14 +57,24 @@ impl<P: Platform> Engine<P> {
             }
             GuestCall::Relinquish { ipa } => {
                 let outcome = self.guest_relinquish(cpu, pinned, Ipa::from_raw(ipa));
-                answer_page_call(slot, vcpu, state, ipa, outcome, ExitReason::PageRelinquished)
+                answer_page_call(
+                    slot,
+                    vcpu,
+                    state,
+                    ipa,
+                    outcome,
+                    ExitReason::PageRelinquished,
+                )
             }
             GuestCall::Forward => {
                 let mut details = [0; 7];
                 details.copy_from_slice(&state.context.frame.x[..7]);
                 state.pending = Pending::Call;
-                let exit =
-                    RunExit { reason: ExitReason::Call, vcpu: vcpu.handle(slot), details };
+                let exit = RunExit {
+                    reason: ExitReason::Call,
+                    vcpu: vcpu.handle(slot),
+                    details,
+                };
                 Verdict::Host(exit, Leave::Parked)
             }
         }
@@ -80,9 +93,7 @@ impl<P: Platform> Engine<P> {
         let handle = vcpu.handle(slot);
         match call {
             PsciCall::Version => status(state, psci::VERSION_1_1 as i64),
-            PsciCall::Features { function } => {
-                status(state, crate::trap::psci::features(function))
-            }
+            PsciCall::Features { function } => status(state, crate::trap::psci::features(function)),
             PsciCall::MigrateInfoType => status(state, psci::MIGRATION_NOT_REQUIRED),
             PsciCall::AffinityInfo { target, level } => {
                 let states = pinned.vm.vcpus().filter_map(|slot| {
@@ -105,7 +116,11 @@ impl<P: Platform> Engine<P> {
                 let exit = RunExit::of(ExitReason::VcpuOff, handle, [0; 3]);
                 Verdict::Host(exit, Leave::Off)
             }
-            PsciCall::CpuSuspend { power_state, entry, context } => {
+            PsciCall::CpuSuspend {
+                power_state,
+                entry,
+                context,
+            } => {
                 match check_suspend(power_state, entry, context, is_ram) {
                     // Power-down is downgraded to standby (DEN0022 5.4.4).
                     Ok(_) => {
@@ -155,8 +170,13 @@ impl<P: Platform> Engine<P> {
         let machine = &self.parts.machine;
         let mpidr = target.mpidr();
         target.with(&mut ticket, |state| {
-            state.context =
-                Context::new(call.entry, call.context, vmpidr(mpidr), machine, counter_offset);
+            state.context = Context::new(
+                call.entry,
+                call.context,
+                vmpidr(mpidr),
+                machine,
+                counter_offset,
+            );
             state.pending = Pending::Nothing;
             state.waiting = false;
         });
@@ -202,11 +222,12 @@ fn answer_page_call(
         GuestPageCall::Done(page) => {
             let _ = answer_with(state, [smccc::SUCCESS as u64, 0, 0, 0]);
             let details = [ipa, page.pa().raw(), 0];
-            Verdict::Host(RunExit::of(reason, vcpu.handle(slot), details), Leave::Queued)
+            Verdict::Host(
+                RunExit::of(reason, vcpu.handle(slot), details),
+                Leave::Queued,
+            )
         }
-        GuestPageCall::Refused => {
-            answer_with(state, [smccc::INVALID_PARAMETER as u64, 0, 0, 0])
-        }
+        GuestPageCall::Refused => answer_with(state, [smccc::INVALID_PARAMETER as u64, 0, 0, 0]),
         GuestPageCall::NoMemory => answer_with(state, [smccc::NOT_SUPPORTED as u64, 0, 0, 0]),
         GuestPageCall::Again => {
             // Back to the HVC: the guest repeats its call without knowing.

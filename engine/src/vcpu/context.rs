@@ -4,8 +4,8 @@
 //! `repr(C)` because the world switch in `arch` reads it from assembly by offsets taken with
 //! `offset_of!`. Nothing here is ever shown to the host but what `exit` selects.
 
-use crate::trap::sysreg::IdRegisters;
 use crate::gic::{Runner, spi::SPI_WORDS};
+use crate::trap::sysreg::IdRegisters;
 
 /// x0–x30, the program counter and PSTATE of whoever was interrupted.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,11 @@ impl Frame {
     pub const fn new(pc: u64, x0: u64) -> Self {
         let mut x = [0; 31];
         x[0] = x0;
-        Self { x, pc, pstate: PSTATE_EL1H_MASKED }
+        Self {
+            x,
+            pc,
+            pstate: PSTATE_EL1H_MASKED,
+        }
     }
 
     /// Register `index` as an instruction sees it: 31 is XZR.
@@ -58,7 +62,10 @@ impl Frame {
 /// The EL1 and EL0 system registers that a guest owns and the hardware holds one copy of.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(16))]
-#[expect(missing_docs, reason = "each field is the Arm ARM register of its name")]
+#[expect(
+    missing_docs,
+    reason = "each field is the Arm ARM register of its name"
+)]
 pub struct El1Regs {
     pub sctlr: u64,
     pub cpacr: u64,
@@ -160,7 +167,11 @@ pub struct FpRegs {
 impl FpRegs {
     /// All zero, as after PSCI CPU_ON.
     pub const fn new() -> Self {
-        Self { v: [0; 64], fpcr: 0, fpsr: 0 }
+        Self {
+            v: [0; 64],
+            fpcr: 0,
+            fpsr: 0,
+        }
     }
 }
 
@@ -209,8 +220,15 @@ impl Context {
     pub fn new(entry: u64, x0: u64, vmpidr: u64, machine: &GuestMachine, counter: u64) -> Self {
         Self {
             frame: Frame::new(entry, x0),
-            el1: El1Regs { sctlr: SCTLR_EL1_RESET, ..El1Regs::default() },
-            timer: VirtualTimer { ctl: 0, cval: 0, offset: counter },
+            el1: El1Regs {
+                sctlr: SCTLR_EL1_RESET,
+                ..El1Regs::default()
+            },
+            timer: VirtualTimer {
+                ctl: 0,
+                cval: 0,
+                offset: counter,
+            },
             vmpidr,
             vpidr: machine.midr,
             gic: Runner::new(machine.ich_vtr),

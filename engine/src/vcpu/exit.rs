@@ -4,8 +4,9 @@
 //! told is built here and in `abort` and `calls` from the few values the exit is about, never from
 //! the register frame as a whole.
 
+use super::interrupts::Woken;
 use super::run::{Leave, RunExit};
-use super::slot::{VcpuSlot, VcpuState};
+use super::slot::{Pending, VcpuSlot, VcpuState};
 use crate::engine::Engine;
 use crate::gic::Filled;
 use crate::gic::sgi::Scope;
@@ -15,7 +16,7 @@ use crate::trap::syndrome::{SysregAccess, Trap};
 use crate::trap::sysreg::{SgiGroup, SysregId, SysregOutcome, guest_read, guest_write};
 use crate::vcpu::context::GuestExit;
 use crate::vm::PinnedVm;
-use abi::{Counter, ExitReason, FaultKind};
+use abi::{Counter, ExitReason, FaultKind, VcpuHandle};
 use percpu::CpuToken;
 
 /// What follows an exit.
@@ -23,12 +24,33 @@ use percpu::CpuToken;
 pub(crate) enum Verdict {
     /// The vCPU goes on.
     Resume,
-    /// A physical interrupt ended the run.
+    /// A physical interrupt ended the run, or another vCPU of this core shall have its turn.
     Interrupted,
     /// The vCPU waits for an interrupt.
     Waiting,
     /// The host is needed; how the vCPU leaves the core.
     Host(RunExit, Leave),
+}
+
+/// Does the vCPU end with this exit (DEN0022 5.10, 5.11: the calls do not return)?
+const fn is_end(reason: ExitReason) -> bool {
+    matches!(
+        reason,
+        ExitReason::Fault | ExitReason::SystemOff | ExitReason::SystemReset
+    )
+}
+
+/// How the vCPU that woke others goes on.
+pub(crate) fn after_waking(woken: Woken, waker: VcpuHandle) -> Verdict {
+    match woken {
+        Woken::ByItsCore => Verdict::Resume,
+        // It would have to wait for the end of this turn, which may be far.
+        Woken::Here => Verdict::Interrupted,
+        Woken::ByHost(target) => Verdict::Host(
+            RunExit::of(ExitReason::VcpuReady, waker, [target.raw(), 0, 0]),
+            Leave::Queued,
+        ),
+    }
 }
 
 /// Written by a guest that ends interrupts in two steps; traps while list registers overflow.
@@ -58,6 +80,11 @@ impl<P: Platform> Engine<P> {
                 self.judge_trap(cpu, slot, vcpu, state, pinned, esr, far, hpfar)
             }
         };
+        if let Verdict::Host(exit, _) = verdict
+            && is_end(exit.reason)
+        {
+            state.pending = Pending::End;
+        }
         self.with_notices(vcpu, slot, state, verdict, filled)
     }
 
@@ -180,18 +207,8 @@ impl<P: Platform> Engine<P> {
                     SgiGroup::One => Scope::BothGroups,
                     SgiGroup::Zero => Scope::GroupZero,
                 };
-                let ready = self.send_guest_sgi(cpu, vcpu, pinned, value, scope);
-                return match ready {
-                    Some(target) => Verdict::Host(
-                        RunExit::of(
-                            ExitReason::VcpuReady,
-                            vcpu.handle(slot),
-                            [target.raw(), 0, 0],
-                        ),
-                        Leave::Queued,
-                    ),
-                    None => Verdict::Resume,
-                };
+                let woken = self.send_guest_sgi(cpu, vcpu, pinned, value, scope);
+                return after_waking(woken, vcpu.handle(slot));
             }
             SysregOutcome::Undefined => {
                 self.count(cpu, Counter::SysregDenied, 1);

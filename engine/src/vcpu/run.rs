@@ -34,13 +34,21 @@ pub struct RunExit {
 impl RunExit {
     /// An exit of no vCPU.
     pub(crate) const fn of_core(reason: ExitReason, detail: u64) -> Self {
-        Self { reason, vcpu: VcpuHandle::NONE, details: [detail, 0, 0, 0, 0, 0, 0] }
+        Self {
+            reason,
+            vcpu: VcpuHandle::NONE,
+            details: [detail, 0, 0, 0, 0, 0, 0],
+        }
     }
 
     /// An exit of a vCPU with up to three details.
     pub(crate) const fn of(reason: ExitReason, vcpu: VcpuHandle, details: [u64; 3]) -> Self {
         let [a, b, c] = details;
-        Self { reason, vcpu, details: [a, b, c, 0, 0, 0, 0] }
+        Self {
+            reason,
+            vcpu,
+            details: [a, b, c, 0, 0, 0, 0],
+        }
     }
 }
 
@@ -67,7 +75,11 @@ impl<P: Platform> Engine<P> {
     pub(crate) fn cpu_run(&self, cpu: &mut CpuToken, budget: u64) -> RunExit {
         let platform = &self.parts.platform;
         let start = platform.counter(cpu.id());
-        let end = if budget == 0 { u64::MAX } else { start.saturating_add(budget) };
+        let end = if budget == 0 {
+            u64::MAX
+        } else {
+            start.saturating_add(budget)
+        };
         loop {
             self.take_in(cpu);
             if platform.host_interrupt_pending(cpu.id(), self.doorbell()) {
@@ -115,17 +127,27 @@ impl<P: Platform> Engine<P> {
     /// The next vCPU that can run, and the earliest deadline of those that wait for their timer.
     fn pick(&self, cpu: &mut CpuToken) -> (Option<Picked<'_>>, u64) {
         let now = self.parts.platform.counter(cpu.id());
-        let turns = self.parts.cores.get(cpu, |core| core.order.len()).unwrap_or(0);
+        let turns = self
+            .parts
+            .cores
+            .get(cpu, |core| core.order.len())
+            .unwrap_or(0);
         let mut deadline = u64::MAX;
         let mut found = None;
         for _ in 0..turns {
             let next = self.parts.cores.get(cpu, |core| core.order.pop_front());
             let Some(slot) = next.flatten() else { break };
-            let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else { continue };
+            let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else {
+                continue;
+            };
             // A stale entry: the vCPU went elsewhere, or away.
-            let Ok(mut ticket) = vcpu.residency().take(cpu.id()) else { continue };
+            let Ok(mut ticket) = vcpu.residency().take(cpu.id()) else {
+                continue;
+            };
             let can_run = vcpu
-                .with(&mut ticket, |state| self.can_run(vcpu, state, now, &mut deadline))
+                .with(&mut ticket, |state| {
+                    self.can_run(vcpu, state, now, &mut deadline)
+                })
                 .unwrap_or(false);
             if can_run && found.is_none() {
                 // It goes back to the end of the order when its turn is over.
@@ -158,7 +180,9 @@ impl<P: Platform> Engine<P> {
             state.waiting = false;
             return true;
         }
-        if let Some(at) = state.context.timer.deadline() {
+        // A line that is high already and wakes nobody is nothing to wait for: the guest has masked
+        // the interrupt, and as a deadline it would end every turn of this core's at once.
+        if let Some(at) = state.context.timer.deadline().filter(|at| *at > now) {
             *deadline = (*deadline).min(at);
         }
         false
@@ -166,7 +190,11 @@ impl<P: Platform> Engine<P> {
 
     /// One turn of a vCPU: until its slice or the budget is used, it waits, or the host is needed.
     fn play(&self, cpu: &mut CpuToken, picked: Picked<'_>, until: u64) -> Option<RunExit> {
-        let Picked { slot, vcpu, mut ticket } = picked;
+        let Picked {
+            slot,
+            vcpu,
+            mut ticket,
+        } = picked;
         let platform = &self.parts.platform;
         let Ok(pinned) = self.pin_vm(cpu, vcpu.vm()) else {
             ticket.park();
@@ -198,15 +226,21 @@ impl<P: Platform> Engine<P> {
     ) -> (Option<RunExit>, Leave) {
         let platform = &self.parts.platform;
         let handle = vcpu.handle(slot);
-        let vttbr = pinned.vm.regime(pinned.slot, self.parts.host.geometry()).vttbr();
-        let changed =
-            self.parts.cores.get(cpu, |core| core.last_vcpu.replace(pinned.slot, slot));
+        let vttbr = pinned
+            .vm
+            .regime(pinned.slot, self.parts.host.geometry())
+            .vttbr();
+        let changed = self
+            .parts
+            .cores
+            .get(cpu, |core| core.last_vcpu.replace(pinned.slot, slot));
         if changed != Some(false) {
             #[cfg(not(mutant = "run-keep-last-vcpu"))]
             platform.forget_last_vcpu(cpu.id(), vttbr);
         }
         loop {
             // Re-read at every entry: a VM that is dying is entered no more.
+            #[cfg(not(mutant = "run-ignore-phase"))]
             if pinned.vm.life.now() != (pinned.generation, Phase::Running) {
                 return (None, Leave::Parked);
             }
@@ -219,7 +253,9 @@ impl<P: Platform> Engine<P> {
                 state.context.gic.drain(&vcpu.interrupts);
                 self.judge(cpu, slot, vcpu, state, pinned, exit, filled)
             });
-            let Some(verdict) = verdict else { return (None, Leave::Parked) };
+            let Some(verdict) = verdict else {
+                return (None, Leave::Parked);
+            };
             match verdict {
                 Verdict::Resume => {
                     self.count(cpu, Counter::GuestTraps, 1);

@@ -8,7 +8,7 @@
 use super::context::Context;
 use crate::gic::{Shared, spi::SPI_WORDS};
 use abi::{VcpuHandle, VmHandle};
-use percpu::{Residency, Resident, RunTicket};
+use percpu::{Residence, Residency, Resident, RunTicket};
 use sync::{AtomicU64, Ordering};
 
 /// What a vCPU waits for before its next instruction.
@@ -33,6 +33,8 @@ pub enum Pending {
     Call,
     /// A page at the IPA it faulted on.
     RamFault,
+    /// The end of its VM: it faulted, or asked for the VM's end, and does not go on.
+    End,
 }
 
 /// What belongs to whoever holds the vCPU's run ticket.
@@ -46,9 +48,9 @@ pub struct VcpuState {
 }
 
 impl Pending {
-    /// Does the vCPU wait for VCPU_RESPOND?
-    pub fn is_an_answer(self) -> bool {
-        matches!(self, Self::MmioRead { .. } | Self::Call)
+    /// Must the vCPU stay off the queues, until VCPU_RESPOND or for good?
+    pub fn bars_queues(self) -> bool {
+        matches!(self, Self::MmioRead { .. } | Self::Call | Self::End)
     }
 }
 
@@ -92,7 +94,9 @@ impl VcpuSlot {
         ticket: &mut RunTicket<'_>,
         f: impl FnOnce(&mut VcpuState) -> R,
     ) -> Option<R> {
-        self.resident.with(ticket, |content| content.as_mut().map(f)).flatten()
+        self.resident
+            .with(ticket, |content| content.as_mut().map(f))
+            .flatten()
     }
 
     /// The VM it belongs to.
@@ -112,10 +116,14 @@ impl VcpuSlot {
         VcpuHandle::new(slot, self.residency().now().0)
     }
 
-    /// Frees the slot of a VM that is gone: nobody holds it, since nobody has the VM pinned.
-    pub(crate) fn free(&self) {
-        let (generation, _) = self.residency().now();
-        let freed = self.residency().free(generation);
-        debug_assert!(freed.is_ok());
+    /// Frees the slot if `vm`, which nobody has pinned, still has its vCPU there. `false` while a
+    /// core holds the vCPU: a run queue looks at its vCPUs without a pin.
+    pub(crate) fn free_of(&self, vm: VmHandle) -> bool {
+        let (generation, residence) = self.residency().now();
+        match residence {
+            // Free, or another VM's by now: without a pin none of this one's is set up or started.
+            Residence::Free | Residence::Starting(_) => true,
+            _ => self.vm() != vm || self.residency().free(generation).is_ok(),
+        }
     }
 }

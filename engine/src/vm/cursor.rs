@@ -111,8 +111,12 @@ impl Cursor {
     /// Starts anew for a generation. Only by the core that flushed the VM, before the phase
     /// `Reclaiming` is published.
     pub(crate) fn begin(&self, generation: u64, first: u64) {
-        let start =
-            Progress { tag: tag_of(generation), stage: Stage::Pages, workers: 0, next: first };
+        let start = Progress {
+            tag: tag_of(generation),
+            stage: Stage::Pages,
+            workers: 0,
+            next: first,
+        };
         // Release: pairs with the Acquire of `now`.
         self.0.store(start.pack(), Ordering::Release);
     }
@@ -138,10 +142,21 @@ mod tests {
 
     #[test]
     fn packs_without_loss() {
-        for stage in [Stage::Idle, Stage::Pages, Stage::Tables3, Stage::Tables1, Stage::Rest] {
+        for stage in [
+            Stage::Idle,
+            Stage::Pages,
+            Stage::Tables3,
+            Stage::Tables1,
+            Stage::Rest,
+        ] {
             for workers in [0, 1, 513, 2047] {
                 for next in [0, 1, 1 << 36, (1 << 37) - 1] {
-                    let progress = Progress { tag: tag_of(0xabc_def), stage, workers, next };
+                    let progress = Progress {
+                        tag: tag_of(0xabc_def),
+                        stage,
+                        workers,
+                        next,
+                    };
                     assert_eq!(Progress::unpack(progress.pack()), progress);
                 }
             }
@@ -153,8 +168,22 @@ mod tests {
         let cursor = Cursor::default();
         cursor.begin(7, 100);
         let seen = cursor.now();
-        assert!(cursor.replace(seen, Progress { next: 164, workers: 1, ..seen }));
-        assert!(!cursor.replace(seen, Progress { next: 164, workers: 1, ..seen }));
+        assert!(cursor.replace(
+            seen,
+            Progress {
+                next: 164,
+                workers: 1,
+                ..seen
+            }
+        ));
+        assert!(!cursor.replace(
+            seen,
+            Progress {
+                next: 164,
+                workers: 1,
+                ..seen
+            }
+        ));
         cursor.leave();
         assert_eq!(cursor.now().workers, 0);
         assert_eq!(cursor.now().next, 164);

@@ -93,7 +93,10 @@ impl Life {
     /// (`Free` if even the generation is). AcqRel: pairs with itself and with [`Life::now`].
     pub(crate) fn advance(&self, generation: u64, from: Phase, to: Phase) -> Result<(), Phase> {
         let (old, new) = (pack(generation, from), pack(generation, to));
-        match self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire) {
+        match self
+            .0
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+        {
             Ok(_) => Ok(()),
             Err(seen) if seen >> 8 == generation => Err(Phase::from_raw(seen)),
             Err(_) => Err(Phase::Free),
@@ -124,16 +127,24 @@ mod tests {
         let life = Life::default();
         let first = life.begin().unwrap();
         assert!(life.begin().is_none());
-        life.advance(first, Phase::Creating, Phase::Building).unwrap();
-        assert_eq!(life.advance(first, Phase::Sealing, Phase::Running), Err(Phase::Building));
+        life.advance(first, Phase::Creating, Phase::Building)
+            .unwrap();
+        assert_eq!(
+            life.advance(first, Phase::Sealing, Phase::Running),
+            Err(Phase::Building)
+        );
         life.condemn(first).unwrap();
         assert_eq!(life.condemn(first), Err(Phase::Dying));
         life.advance(first, Phase::Dying, Phase::Flushing).unwrap();
-        life.advance(first, Phase::Flushing, Phase::Reclaiming).unwrap();
+        life.advance(first, Phase::Flushing, Phase::Reclaiming)
+            .unwrap();
         life.advance(first, Phase::Reclaiming, Phase::Free).unwrap();
         let second = life.begin().unwrap();
         assert_ne!(first, second);
-        assert_eq!(life.advance(first, Phase::Creating, Phase::Building), Err(Phase::Free));
+        assert_eq!(
+            life.advance(first, Phase::Creating, Phase::Building),
+            Err(Phase::Free)
+        );
         assert_eq!(life.now(), (second, Phase::Creating));
     }
 }

@@ -34,7 +34,11 @@ impl<P: Platform> Engine<P> {
     /// The VM in `slot`, whatever its phase, if the handle is right.
     pub(crate) fn find_vm(&self, handle: VmHandle) -> Result<(&Vm, VmSlot, Phase), Status> {
         let slot = VmSlot::new(handle.slot()).ok_or(Status::BadHandle)?;
-        let vm = self.parts.vms.get(usize::from(handle.slot())).ok_or(Status::BadHandle)?;
+        let vm = self
+            .parts
+            .vms
+            .get(usize::from(handle.slot()))
+            .ok_or(Status::BadHandle)?;
         let (generation, phase) = vm.life.now();
         if generation != handle.generation() || matches!(phase, Phase::Free | Phase::Creating) {
             return Err(Status::BadHandle);
@@ -43,31 +47,31 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Pins the VM of `handle` for the length of a call.
-    pub(crate) fn pin_vm(
-        &self,
-        cpu: &CpuToken,
-        handle: VmHandle,
-    ) -> Result<PinnedVm<'_>, Status> {
+    pub(crate) fn pin_vm(&self, cpu: &CpuToken, handle: VmHandle) -> Result<PinnedVm<'_>, Status> {
         let (_, slot, _) = self.find_vm(handle)?;
         let pin = self.parts.pins.pin(cpu, key(slot)).ok_or(Status::Busy)?;
         // Again, now that the pin is visible: this answer stands for the call.
         let (vm, slot, phase) = self.find_vm(handle)?;
-        Ok(PinnedVm { vm, slot, generation: handle.generation(), phase, _pin: pin })
+        Ok(PinnedVm {
+            vm,
+            slot,
+            generation: handle.generation(),
+            phase,
+            _pin: pin,
+        })
     }
 
     /// How many cores but this one hold a pin on the VM, and one of them.
-    pub(crate) fn pinned_elsewhere(
-        &self,
-        cpu: &CpuToken,
-        slot: VmSlot,
-    ) -> (usize, Option<CpuId>) {
+    pub(crate) fn pinned_elsewhere(&self, cpu: &CpuToken, slot: VmSlot) -> (usize, Option<CpuId>) {
         self.parts.pins.holders_but(cpu.id(), key(slot))
     }
 
     /// Kicks every core that holds a pin on the VM: its vCPU there, if one runs, comes out.
     pub(crate) fn kick_pinned(&self, cpu: &CpuToken, slot: VmSlot) {
         for number in 0..self.cpus() {
-            let Some(target) = self.cpu(number as u64) else { continue };
+            let Some(target) = self.cpu(number as u64) else {
+                continue;
+            };
             if self.parts.pins.holds(target, key(slot)) {
                 self.kick(cpu, target);
             }

@@ -27,6 +27,8 @@ pub struct RamRange {
     pub first: u64,
     /// Number of pages, 0 if the range is not used.
     pub pages: u64,
+    /// The host may lend pages of its own into it.
+    pub is_lendable: bool,
 }
 
 impl RamRange {
@@ -72,7 +74,7 @@ pub struct Vm {
     /// What VM_RECLAIM has still to do.
     pub cursor: Cursor,
     root: AtomicU64,
-    ram: [[AtomicU64; 2]; 2],
+    ram: [[AtomicU64; 3]; 2],
     gicr: AtomicU64,
     counter: AtomicU64,
     vcpu_limit: AtomicU64,
@@ -116,6 +118,7 @@ impl Vm {
         for (cells, range) in self.ram.iter().zip(plan.ram) {
             Self::store(&cells[0], range.first);
             Self::store(&cells[1], range.pages);
+            Self::store(&cells[2], u64::from(range.is_lendable));
         }
         Self::store(&self.gicr, plan.gicr);
         Self::store(&self.vcpu_limit, u64::from(plan.vcpu_limit));
@@ -124,9 +127,10 @@ impl Vm {
 
     /// What was fixed at creation.
     pub fn plan(&self) -> Plan {
-        let range = |cells: &[AtomicU64; 2]| RamRange {
+        let range = |cells: &[AtomicU64; 3]| RamRange {
             first: Self::load(&cells[0]),
             pages: Self::load(&cells[1]),
+            is_lendable: Self::load(&cells[2]) != 0,
         };
         Plan {
             root: Pfn::from_raw(Self::load(&self.root)),
@@ -149,14 +153,27 @@ impl Vm {
 
     /// Which RAM range holds `n` pages from `ipa_page` on, if one does.
     pub fn ram_holds(&self, ipa_page: u64, n: u64) -> bool {
-        self.plan().ram.iter().any(|range| range.contains_run(ipa_page, n))
+        self.plan()
+            .ram
+            .iter()
+            .any(|range| range.contains_run(ipa_page, n))
+    }
+
+    /// Are the `n` pages from `ipa_page` on all in a range into which the host may lend?
+    pub fn is_lendable(&self, ipa_page: u64, n: u64) -> bool {
+        let mut ranges = self.plan().ram.into_iter();
+        ranges.any(|range| range.is_lendable && range.contains_run(ipa_page, n))
     }
 
     /// Slots of the vCPUs, in order.
     pub fn vcpus(&self) -> impl Iterator<Item = u16> + '_ {
         // Acquire: pairs with the Release in `add_vcpu`; the slots before the count are set.
         let count = self.vcpu_count.load(Ordering::Acquire) as usize;
-        self.vcpus.0.iter().take(count).map(|cell| Self::load(cell) as u16)
+        self.vcpus
+            .0
+            .iter()
+            .take(count)
+            .map(|cell| Self::load(cell) as u16)
     }
 
     /// Remembers that a page was busy when VM_RECLAIM came by. Release: pairs with the Acquire in

@@ -23,7 +23,19 @@ pub fn machine() -> Machine {
 
 /// Arguments of VM_CREATE for the usual VM.
 pub fn shape(vcpus: u16) -> [u64; 6] {
-    [VmShape { vcpus, ipa_bits: 36 }.raw(), GICR, RAM, RAM_SIZE, 0, 0]
+    [
+        VmShape {
+            vcpus,
+            ipa_bits: 36,
+            lendable: 0b11,
+        }
+        .raw(),
+        GICR,
+        RAM,
+        RAM_SIZE,
+        0,
+        0,
+    ]
 }
 
 /// A VM's handle, and those of its vCPUs, whose affinities are 0 and up.
@@ -50,9 +62,14 @@ pub struct Exit {
 #[track_caller]
 pub fn build(machine: &Machine, vcpus: u16) -> Guest {
     let vm = machine.call(0, Call::VmCreate, &shape(vcpus)).ok();
-    machine.sim().drop_scripts(engine::sim::machine::vmid_of(vm));
+    machine
+        .sim()
+        .drop_scripts(engine::sim::machine::vmid_of(vm));
     let create = |index| machine.call(0, Call::VcpuCreate, &[vm, index, RAM, 7]).ok();
-    Guest { vm, vcpus: (0..u64::from(vcpus)).map(create).collect() }
+    Guest {
+        vm,
+        vcpus: (0..u64::from(vcpus)).map(create).collect(),
+    }
 }
 
 /// A running VM whose first vCPU is on core 0's queue.
@@ -60,14 +77,20 @@ pub fn build(machine: &Machine, vcpus: u16) -> Guest {
 pub fn start(machine: &Machine, vcpus: u16) -> Guest {
     let guest = build(machine, vcpus);
     machine.call(0, Call::VmStart, &[guest.vm]).ok();
-    machine.call(0, Call::VcpuEnqueue, &[guest.vcpus[0], 0]).ok();
+    machine
+        .call(0, Call::VcpuEnqueue, &[guest.vcpus[0], 0])
+        .ok();
     guest
 }
 
 /// Maps `n` host pages from the `index`-th on at `ipa`.
 #[track_caller]
 pub fn map(machine: &Machine, guest: &Guest, index: u64, ipa: u64, n: u64) {
-    let reply = machine.call(0, Call::VmMap, &[guest.vm, machine.host_page(index), ipa, n, RWX]);
+    let reply = machine.call(
+        0,
+        Call::VmMap,
+        &[guest.vm, machine.host_page(index), ipa, n, RWX],
+    );
     assert_eq!((reply.ok(), reply.x[1]), (n, 0));
 }
 
@@ -76,25 +99,24 @@ pub fn map(machine: &Machine, guest: &Guest, index: u64, ipa: u64, n: u64) {
 pub fn run(machine: &Machine, cpu: usize) -> Exit {
     let reply = machine.call(cpu, Call::CpuRun, &[SHORT]);
     let reason = ExitReason::from_raw(reply.ok()).unwrap();
-    Exit { reason, vcpu: reply.x[1], d: [reply.x[2], reply.x[3], reply.x[4]] }
+    Exit {
+        reason,
+        vcpu: reply.x[1],
+        d: [reply.x[2], reply.x[3], reply.x[4]],
+    }
 }
 
-/// Has the first vCPU, which is on core 0, do these; what it saw. It must then be idle.
+/// Has the first vCPU, which is on core 0, do these; what it saw. Nothing may need the host.
 #[track_caller]
 pub fn play(machine: &Machine, guest: &Guest, ops: impl IntoIterator<Item = GuestOp>) -> Vec<Seen> {
     machine.script(guest.vm, 0, ops);
-    // It waits at the end of its script: an interrupt gets it going.
-    wake(machine, guest.vcpus[0]);
     let exit = run(machine, 0);
-    assert_eq!(exit.reason, ExitReason::Idle, "{exit:x?}");
-    machine.log(guest.vm, 0).into_iter().filter(|seen| *seen != Seen::Done).collect()
-}
-
-/// Gets a waiting vCPU that core 0 has going.
-#[track_caller]
-pub fn wake(machine: &Machine, vcpu: u64) {
-    machine.call(0, Call::VcpuDequeue, &[vcpu]);
-    machine.call(0, Call::VcpuEnqueue, &[vcpu, 0]).ok();
+    assert_eq!(exit.reason, ExitReason::Budget, "{exit:x?}");
+    machine
+        .log(guest.vm, 0)
+        .into_iter()
+        .filter(|seen| *seen != Seen::Done)
+        .collect()
 }
 
 /// Destroys a VM and brings everything home.

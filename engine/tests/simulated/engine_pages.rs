@@ -23,5 +23,8 @@ fn donated_pages_come_back_zero() {
         assert_eq!(machine.host_load(0, *page), Ok(0));
     }
     assert_eq!(machine.call(0, Call::EngineReclaim, &[1]).ok(), 0);
-    assert_eq!(machine.call(0, Call::EngineReclaim, &[0]).status, Status::OutOfRange);
+    assert_eq!(
+        machine.call(0, Call::EngineReclaim, &[0]).status,
+        Status::OutOfRange
+    );
 }

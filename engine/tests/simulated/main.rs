@@ -5,6 +5,7 @@ mod arguments;
 mod common;
 mod engine_pages;
 mod guests;
+mod host;
 mod lifecycle;
 mod memory;
 mod random;

@@ -1,6 +1,6 @@
 //! Pages changing hands: VM_MAP, VM_MAP_LIST, VM_LEND, VM_UNLEND and the guest's own calls.
 
-use crate::common::{PAGE, RAM, RWX, build, hvc, machine, map, play, run, start, wake};
+use crate::common::{PAGE, RAM, RWX, build, hvc, machine, map, play, run, start};
 use abi::{Call, ExitReason, Status, smccc};
 use engine::sim::{Config, GuestOp, Machine, Seen};
 
@@ -21,7 +21,9 @@ fn mapped_pages_keep_their_content_and_leave_the_host() {
 
 /// The position of the first page of the host's that begins a 2 MiB block.
 fn first_block(machine: &Machine) -> u64 {
-    (0..512).find(|index| machine.host_page(*index).is_multiple_of(2 << 20)).unwrap()
+    (0..512)
+        .find(|index| machine.host_page(*index).is_multiple_of(2 << 20))
+        .unwrap()
 }
 
 #[test]
@@ -46,7 +48,10 @@ fn a_block_that_the_guest_has_a_part_of_is_mapped_as_far_as_it_goes() {
     map(&machine, &guest, block + 512, RAM + 100 * PAGE, 1);
     let first = machine.host_page(block);
     let reply = machine.call(0, Call::VmMap, &[guest.vm, first, RAM, 512, RWX]);
-    assert_eq!((reply.ok(), reply.x[1] as i64), (100, Status::AlreadyMapped.raw()));
+    assert_eq!(
+        (reply.ok(), reply.x[1] as i64),
+        (100, Status::AlreadyMapped.raw())
+    );
     machine.host_load(0, first + 99 * PAGE).unwrap_err();
     machine.host_store(0, first + 100 * PAGE).unwrap();
 }
@@ -60,7 +65,10 @@ fn a_block_with_a_lent_page_is_mapped_up_to_it() {
     let lend = [guest.vm, first + 300 * PAGE, RAM + 0x40_0000, 1, RWX];
     machine.call(0, Call::VmLend, &lend).ok();
     let reply = machine.call(0, Call::VmMap, &[guest.vm, first, RAM, 512, RWX]);
-    assert_eq!((reply.ok(), reply.x[1] as i64), (300, Status::NotOwner.raw()));
+    assert_eq!(
+        (reply.ok(), reply.x[1] as i64),
+        (300, Status::NotOwner.raw())
+    );
 }
 
 #[test]
@@ -85,8 +93,12 @@ fn lists_are_mapped_in_order_with_their_rights() {
         (machine.host_page(201), RAM + PAGE | RWX),
     ];
     for (index, (pa, target)) in entries.into_iter().enumerate() {
-        machine.host_store_raw(0, list + index as u64 * 16, pa).unwrap();
-        machine.host_store_raw(0, list + index as u64 * 16 + 8, target).unwrap();
+        machine
+            .host_store_raw(0, list + index as u64 * 16, pa)
+            .unwrap();
+        machine
+            .host_store_raw(0, list + index as u64 * 16 + 8, target)
+            .unwrap();
     }
     let reply = machine.call(1, Call::VmMapList, &[guest.vm, list, 3]);
     assert_eq!((reply.ok(), reply.x[1]), (3, 0));
@@ -116,7 +128,7 @@ fn a_fault_in_ram_tells_the_page_and_no_more() {
     let respond = machine.call(0, Call::VcpuRespond, &[guest.vcpus[0], 1, 2, 3, 4, 0]);
     assert_eq!(respond.status, Status::BadState);
     map(&machine, &guest, 77, RAM + 0x2000, 1);
-    assert_eq!(run(&machine, 0).reason, ExitReason::Idle);
+    assert_eq!(run(&machine, 0).reason, ExitReason::Budget);
     assert_eq!(machine.log(guest.vm, 0)[0], Seen::Stored(0x5ec2e7));
 }
 
@@ -130,23 +142,42 @@ fn lent_pages_are_both_sides_and_come_back() {
     assert_eq!(lend(RAM + 7 * PAGE).ok(), 1);
     let info = machine.call(0, Call::PageInfo, &[page]);
     assert_eq!((info.ok(), info.x[1]), (abi::PageClass::Lent.raw(), 2));
-    let seen = play(&machine, &guest, [GuestOp::Store(RAM), GuestOp::Load(RAM + 7 * PAGE)]);
-    let Seen::Stored(value) = seen[0] else { panic!("{seen:?}") };
+    let seen = play(
+        &machine,
+        &guest,
+        [GuestOp::Store(RAM), GuestOp::Load(RAM + 7 * PAGE)],
+    );
+    let Seen::Stored(value) = seen[0] else {
+        panic!("{seen:?}")
+    };
     assert_eq!(seen[1], Seen::Value(value));
     assert_eq!(machine.host_load(1, page), Ok(value));
     // Lent, it is nobody's to give.
     let refused = machine.call(0, Call::VmMap, &[guest.vm, page, RAM + PAGE, 1, RWX]);
     assert_eq!(refused.status, Status::NotOwner);
-    assert_eq!(machine.call(0, Call::EngineDonate, &[page, 1]).status, Status::NotOwner);
-    assert_eq!(machine.call(0, Call::PagePoison, &[page]).status, Status::NotOwner);
+    assert_eq!(
+        machine.call(0, Call::EngineDonate, &[page, 1]).status,
+        Status::NotOwner
+    );
+    assert_eq!(
+        machine.call(0, Call::PagePoison, &[page]).status,
+        Status::NotOwner
+    );
     assert_eq!(machine.call(1, Call::VmUnlend, &[guest.vm, RAM, 1]).ok(), 1);
     let again = machine.call(1, Call::VmUnlend, &[guest.vm, RAM, 1]);
     assert_eq!(again.status, Status::NotMapped);
     machine.script(guest.vm, 0, [GuestOp::Load(RAM)]);
-    wake(&machine, guest.vcpus[0]);
     assert_eq!(run(&machine, 0).reason, ExitReason::RamFault);
-    assert_eq!(machine.call(1, Call::VmUnlend, &[guest.vm, RAM + 7 * PAGE, 1]).ok(), 1);
-    assert_eq!(machine.call(0, Call::PageInfo, &[page]).ok(), abi::PageClass::Host.raw());
+    assert_eq!(
+        machine
+            .call(1, Call::VmUnlend, &[guest.vm, RAM + 7 * PAGE, 1])
+            .ok(),
+        1
+    );
+    assert_eq!(
+        machine.call(0, Call::PageInfo, &[page]).ok(),
+        abi::PageClass::Host.raw()
+    );
 }
 
 #[test]
@@ -155,8 +186,15 @@ fn a_long_loan_is_taken_back_in_one_call() {
     let guest = start(&machine, 1);
     let lend = [guest.vm, machine.host_page(20), RAM, 200, RWX];
     assert_eq!(machine.call(0, Call::VmLend, &lend).ok(), 200);
-    play(&machine, &guest, (0..200).map(|page| GuestOp::Store(RAM + page * PAGE)));
-    assert_eq!(machine.call(1, Call::VmUnlend, &[guest.vm, RAM, 200]).ok(), 200);
+    play(
+        &machine,
+        &guest,
+        (0..200).map(|page| GuestOp::Store(RAM + page * PAGE)),
+    );
+    assert_eq!(
+        machine.call(1, Call::VmUnlend, &[guest.vm, RAM, 200]).ok(),
+        200
+    );
 }
 
 #[test]
@@ -167,27 +205,44 @@ fn shared_pages_are_the_host_s_too_until_they_are_unshared() {
     let page = machine.host_page(31);
     machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_SHARE, &[RAM + PAGE])]);
     let exit = run(&machine, 0);
-    assert_eq!((exit.reason, exit.d[..2].to_vec()), (ExitReason::PageShared, vec![RAM + PAGE, page]));
+    assert_eq!(
+        (exit.reason, exit.d[..2].to_vec()),
+        (ExitReason::PageShared, vec![RAM + PAGE, page])
+    );
     let seen = play(&machine, &guest, [GuestOp::Store(RAM + PAGE)]);
     assert_eq!(seen[0], Seen::Returned([0; 4]));
-    let Seen::Stored(value) = seen[1] else { panic!("{seen:?}") };
+    let Seen::Stored(value) = seen[1] else {
+        panic!("{seen:?}")
+    };
     assert_eq!(machine.host_load(1, page), Ok(value));
     let answer = machine.host_store(1, page).unwrap();
     machine.host_load(1, machine.host_page(30)).unwrap_err();
 
     // Sharing twice is refused, as is what is not mapped.
-    let refused = [hvc(smccc::KVM_MEM_SHARE, &[RAM + PAGE]), hvc(smccc::KVM_MEM_SHARE, &[RAM + 9 * PAGE])];
+    let refused = [
+        hvc(smccc::KVM_MEM_SHARE, &[RAM + PAGE]),
+        hvc(smccc::KVM_MEM_SHARE, &[RAM + 9 * PAGE]),
+    ];
     for seen in play(&machine, &guest, refused) {
-        assert_eq!(seen, Seen::Returned([smccc::INVALID_PARAMETER as u64, 0, 0, 0]));
+        assert_eq!(
+            seen,
+            Seen::Returned([smccc::INVALID_PARAMETER as u64, 0, 0, 0])
+        );
     }
     machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_UNSHARE, &[RAM + PAGE])]);
-    wake(&machine, guest.vcpus[0]);
     assert_eq!(run(&machine, 0).reason, ExitReason::PageUnshared);
     machine.host_load(1, page).unwrap_err();
     let seen = play(&machine, &guest, [GuestOp::Load(RAM + PAGE)]);
     assert_eq!(seen[1], Seen::Value(answer));
-    let refused = play(&machine, &guest, [hvc(smccc::KVM_MEM_UNSHARE, &[RAM + PAGE])]);
-    assert_eq!(refused, [Seen::Returned([smccc::INVALID_PARAMETER as u64, 0, 0, 0])]);
+    let refused = play(
+        &machine,
+        &guest,
+        [hvc(smccc::KVM_MEM_UNSHARE, &[RAM + PAGE])],
+    );
+    assert_eq!(
+        refused,
+        [Seen::Returned([smccc::INVALID_PARAMETER as u64, 0, 0, 0])]
+    );
 }
 
 #[test]
@@ -197,17 +252,23 @@ fn relinquished_pages_come_home_zero_out_of_blocks_and_pages() {
     map(&machine, &guest, first_block(&machine), RAM, 512);
     map(&machine, &guest, 5, RAM + (2 << 20), 1);
     for ipa in [RAM + 17 * PAGE, RAM + (2 << 20)] {
-        play(&machine, &guest, [GuestOp::Store(ipa), GuestOp::Store(ipa + 0xff8)]);
+        play(
+            &machine,
+            &guest,
+            [GuestOp::Store(ipa), GuestOp::Store(ipa + 0xff8)],
+        );
         machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_RELINQUISH, &[ipa])]);
-        wake(&machine, guest.vcpus[0]);
         let exit = run(&machine, 0);
-        assert_eq!((exit.reason, exit.d[0]), (ExitReason::PageRelinquished, ipa));
+        assert_eq!(
+            (exit.reason, exit.d[0]),
+            (ExitReason::PageRelinquished, ipa)
+        );
         assert!(machine.sim().ram.is_zero(exit.d[1] >> 12));
         assert_eq!(machine.host_load(1, exit.d[1] + 0xff8), Ok(0));
         machine.script(guest.vm, 0, [GuestOp::Load(ipa)]);
         let exit = run(&machine, 0);
         assert_eq!((exit.reason, exit.d[0]), (ExitReason::RamFault, ipa));
-        map(&machine, &guest, 700 + (ipa >> 12 & 0xff), ipa, 1);
+        map(&machine, &guest, 1500 + (ipa >> 12 & 0xff), ipa, 1);
         play(&machine, &guest, []);
     }
 }
@@ -223,10 +284,16 @@ fn what_is_lent_or_shared_is_not_given_back() {
     assert_eq!(run(&machine, 0).reason, ExitReason::PageShared);
     let refused = [RAM, RAM + PAGE].map(|ipa| hvc(smccc::KVM_MEM_RELINQUISH, &[ipa]));
     for seen in &play(&machine, &guest, refused)[1..] {
-        assert_eq!(*seen, Seen::Returned([smccc::INVALID_PARAMETER as u64, 0, 0, 0]));
+        assert_eq!(
+            *seen,
+            Seen::Returned([smccc::INVALID_PARAMETER as u64, 0, 0, 0])
+        );
     }
     let share_lent = play(&machine, &guest, [hvc(smccc::KVM_MEM_SHARE, &[RAM + PAGE])]);
-    assert_eq!(share_lent, [Seen::Returned([smccc::INVALID_PARAMETER as u64, 0, 0, 0])]);
+    assert_eq!(
+        share_lent,
+        [Seen::Returned([smccc::INVALID_PARAMETER as u64, 0, 0, 0])]
+    );
     crate::common::bury(&machine, guest.vm, 2);
 }
 
@@ -241,10 +308,17 @@ fn everything_works_from_level_0_and_without_range_invalidation() {
     let guest = start(&machine, 1);
     map(&machine, &guest, first_block(&machine), RAM, 512);
     map(&machine, &guest, 3, RAM + (2 << 20), 20);
-    let seen = play(&machine, &guest, [GuestOp::Store(RAM), GuestOp::Load(RAM + (2 << 20))]);
+    let seen = play(
+        &machine,
+        &guest,
+        [GuestOp::Store(RAM), GuestOp::Load(RAM + (2 << 20))],
+    );
     assert_eq!(seen.len(), 2);
-    machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_RELINQUISH, &[RAM + 3 * PAGE])]);
-    wake(&machine, guest.vcpus[0]);
+    machine.script(
+        guest.vm,
+        0,
+        [hvc(smccc::KVM_MEM_RELINQUISH, &[RAM + 3 * PAGE])],
+    );
     assert_eq!(run(&machine, 0).reason, ExitReason::PageRelinquished);
     assert_eq!(crate::common::bury(&machine, guest.vm, 2), 531);
 }

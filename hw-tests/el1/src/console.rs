@@ -3,12 +3,12 @@
 //! Invariants: registers are written under [`CONSOLE`]'s lock only, except by [`print_unlocked`],
 //! which serves the last words of a crash. Registers: Arm PL011 TRM (DDI0183) 3.3.
 
+use crate::Lock;
 use core::{
     fmt::{self, Write},
     hint,
     sync::atomic::{AtomicU64, Ordering},
 };
-use spin::mutex::SpinMutex;
 
 const DR: u64 = 0x00;
 const FR: u64 = 0x18;
@@ -21,7 +21,7 @@ const RX_INTERRUPTS: u32 = 1 << 4 | 1 << 6;
 
 /// Base of the UART; 0 until [`init`].
 static BASE: AtomicU64 = AtomicU64::new(0);
-static CONSOLE: SpinMutex<Uart> = SpinMutex::new(Uart);
+static CONSOLE: Lock<Uart> = Lock::new(Uart);
 
 struct Uart;
 

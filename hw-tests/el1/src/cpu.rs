@@ -31,6 +31,8 @@ pub struct Cpu {
     pub(crate) resume: Cell<u64>,
     /// Base of its redistributor, 0 until it was looked for.
     pub(crate) redistributor: Cell<u64>,
+    /// Whether its redistributor and CPU interface are set up.
+    pub(crate) has_gic: Cell<bool>,
     online: AtomicBool,
 }
 
@@ -45,6 +47,7 @@ impl Cpu {
             mpidr,
             resume: Cell::new(0),
             redistributor: Cell::new(0),
+            has_gic: Cell::new(false),
             online: AtomicBool::new(false),
         }
     }

@@ -5,7 +5,7 @@
 //! by its own core only. All interrupts are Group 1 with one priority. GIC architecture: IHI0069.
 
 use crate::{
-    cpu,
+    Lock, cpu,
     machine::{Range, machine},
     timer,
 };
@@ -18,7 +18,6 @@ use arm_gic::{
     },
 };
 use core::ptr::NonNull;
-use spin::mutex::SpinMutex;
 
 /// Priority of every interrupt of ours.
 const PRIORITY: u8 = 0x80;
@@ -28,7 +27,7 @@ const TYPER_VLPIS: u64 = 1 << 1;
 const TYPER_LAST: u64 = 1 << 4;
 const FRAME: u64 = 0x2_0000;
 
-static DISTRIBUTOR: SpinMutex<()> = SpinMutex::new(());
+static DISTRIBUTOR: Lock<()> = Lock::new(());
 
 /// Runs `f` on the distributor.
 fn with_distributor<T>(f: impl FnOnce(&mut GicDistributor<'_>) -> T) -> T {
@@ -108,6 +107,7 @@ pub fn init_core() {
     GicCpuInterface::set_priority_mask(0xff);
     GicCpuInterface::enable_group1(true);
     barrier::isb(barrier::SY);
+    cpu::this().has_gic.set(true);
 }
 
 fn private(intid: u32) -> IntId {

@@ -3,13 +3,13 @@
 //! Invariant: interrupt handlers never allocate, so that the lock can't be wanted on the core that
 //! holds it.
 
+use crate::Lock;
 use core::{
     alloc::{GlobalAlloc, Layout},
     cell::UnsafeCell,
     ptr::{self, NonNull},
 };
 use linked_list_allocator::Heap;
-use spin::mutex::SpinMutex;
 
 /// Bytes of the heap: page lists, line buffers and the start records of several hundred cores.
 const SIZE: usize = 12 << 20;
@@ -23,10 +23,10 @@ unsafe impl Sync for Space {}
 #[unsafe(link_section = ".noinit")]
 static SPACE: Space = Space(UnsafeCell::new([0; SIZE]));
 
-struct LockedHeap(SpinMutex<Heap>);
+struct LockedHeap(Lock<Heap>);
 
 #[global_allocator]
-static HEAP: LockedHeap = LockedHeap(SpinMutex::new(Heap::empty()));
+static HEAP: LockedHeap = LockedHeap(Lock::new(Heap::empty()));
 
 /// Gives the heap its memory; once, on the boot core.
 pub(crate) fn init() {

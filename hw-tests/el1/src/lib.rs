@@ -24,6 +24,7 @@ pub mod exceptions;
 pub mod gic;
 mod heap;
 pub mod irq;
+mod lock;
 pub mod machine;
 pub mod mmu;
 pub mod pages;
@@ -33,6 +34,7 @@ pub mod timer;
 
 pub use abi;
 pub use cpu::Cpu;
+pub use lock::Lock;
 pub use machine::{Machine, Range, machine};
 
 /// Bytes of a page.

@@ -5,16 +5,15 @@
 //! free.
 
 use crate::{
-    PAGE,
+    Lock, PAGE,
     machine::{Range, machine},
 };
 use alloc::collections::BTreeMap;
-use spin::mutex::SpinMutex;
 
 /// Start and end of each free run.
 struct Runs(BTreeMap<u64, u64>);
 
-static FREE: SpinMutex<Runs> = SpinMutex::new(Runs(BTreeMap::new()));
+static FREE: Lock<Runs> = Lock::new(Runs(BTreeMap::new()));
 
 impl Runs {
     /// Adds `start..end`, which no run overlaps.

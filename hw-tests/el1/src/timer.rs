@@ -3,8 +3,9 @@
 //! Invariants: written by this core alone; the interrupt masks the timer, so that it comes once per
 //! [`arm`]. Arm ARM D12.2.4.
 
+use crate::cpu;
 use aarch64_cpu::{
-    asm::barrier,
+    asm::{self, barrier},
     registers::{CNTFRQ_EL0, CNTP_CTL_EL0, CNTP_CVAL_EL0, CNTPCT_EL0, Readable, Writeable},
 };
 
@@ -32,6 +33,23 @@ pub fn ticks(millis: u64) -> u64 {
 pub fn arm(deadline: u64) {
     CNTP_CVAL_EL0.set(deadline);
     CNTP_CTL_EL0.write(CNTP_CTL_EL0::ENABLE::SET);
+    barrier::isb(barrier::SY);
+}
+
+/// Sleeps for about `micros` microseconds, or until any interrupt is pending, and takes none. The
+/// deadline stays what it was. Before the core's GIC is set up nothing could end the sleep: then it
+/// returns at once.
+pub fn pause(micros: u64) {
+    if !cpu::this().has_gic.get() {
+        return;
+    }
+    let (control, deadline) = (CNTP_CTL_EL0.get(), CNTP_CVAL_EL0.get());
+    arm(now() + frequency() * micros / 1_000_000);
+    barrier::dsb(barrier::SY);
+    asm::wfi();
+    CNTP_CTL_EL0.set(0);
+    CNTP_CVAL_EL0.set(deadline);
+    CNTP_CTL_EL0.set(control);
     barrier::isb(barrier::SY);
 }
 

@@ -1,7 +1,7 @@
 //! The puppet: a guest that asks the host for its next step, does it, and tells how it went.
 //!
 //! Each answer to [`CALL_NEXT`](super::CALL_NEXT) is a step in x0 to x3: [`LOAD`], [`STORE`],
-//! [`WAIT`], [`SPIN`], [`SMC`], or, for any other x0, an HVC with these registers. A fault of its
+//! [`WAIT`], [`SPIN`], [`SMC`], [`LOOK_AT_FP`], [`LOOK_AT_SYSTEM`], or, for any other x0, an HVC with these registers. A fault of its
 //! own comes back with the next call.
 
 use core::arch::global_asm;
@@ -16,11 +16,21 @@ pub const WAIT: u64 = 3;
 pub const SPIN: u64 = 4;
 /// SMC with x1 to x3 as x0 to x2.
 pub const SMC: u64 = 5;
+/// x0 and x1: all v registers, ORed; x2: FPCR, x3: FPSR.
+pub const LOOK_AT_FP: u64 = 6;
+/// x0: system registers that start as zero, ORed; x1: CNTV_CTL_EL0, x2: CNTV_CVAL_EL0.
+pub const LOOK_AT_SYSTEM: u64 = 7;
 
 global_asm!(
     r#"
     .pushsection .rodata.hwt_puppet, "a"
     .balign 4096
+    .arch_extension fp
+    .arch_extension simd
+    .macro or_v n
+    orr     v0.16b, v0.16b, v\n\().16b
+    .endm
+
     // The vectors come first, as they must be 2 KiB-aligned wherever the code is copied.
     .macro puppet_vector
     .balign 0x80
@@ -71,6 +81,10 @@ hwt_puppet:
     b.eq    5f
     cmp     x0, #{smc}
     b.eq    6f
+    cmp     x0, #{look_at_fp}
+    b.eq    7f
+    cmp     x0, #{look_at_system}
+    b.eq    8f
     hvc     #0
     b       1b
 2:  ldr     x0, [x1]
@@ -88,6 +102,28 @@ hwt_puppet:
     mov     x2, x3
     smc     #0
     b       1b
+7:  mov     x9, #3 << 20
+    msr     cpacr_el1, x9
+    isb
+    .irp n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    or_v    \n
+    .endr
+    umov    x0, v0.d[0]
+    umov    x1, v0.d[1]
+    mrs     x2, fpcr
+    mrs     x3, fpsr
+    b       1b
+8:  mov     x0, #0
+    .irp register, tpidr_el0, tpidrro_el0, tpidr_el1, contextidr_el1, par_el1, sp_el0, far_el1, esr_el1, ttbr0_el1, ttbr1_el1, mair_el1, amair_el1, afsr0_el1, afsr1_el1, cntkctl_el1
+    mrs     x9, \register
+    orr     x0, x0, x9
+    .endr
+    mrs     x1, cntv_ctl_el0
+    mrs     x2, cntv_cval_el0
+    mov     x3, #0
+    b       1b
+    .arch_extension nosimd
+    .arch_extension nofp
     .global hwt_puppet_end
 hwt_puppet_end:
     .popsection
@@ -99,6 +135,8 @@ hwt_puppet_end:
     wait = const WAIT,
     spin = const SPIN,
     smc = const SMC,
+    look_at_fp = const LOOK_AT_FP,
+    look_at_system = const LOOK_AT_SYSTEM,
 );
 
 unsafe extern "C" {

@@ -1,21 +1,20 @@
-//! Every call with arguments that it must refuse: the documented status, and nothing changes.
+//! Every call about pages and VMs with arguments that it must refuse: the documented status, and nothing changes.
 //!
 //! Scenario 7: a device donated as memory. Scenario 8: unaligned and overflowing ranges. Scenario
-//! 15: two arguments name the same page. Scenario 18: a mapping added to a dying VM. Scenario 28: a
-//! failed call leaks.
+//! 15: two arguments name the same page. Scenario 28: a failed call leaks.
 
 use crate::{
-    census,
-    guest::{CODE, DATA, GICR, HOLE, LOAD, MAILBOX, MMIO, Program, RAM, RAM_SIZE},
+    guest::{DATA, GICR, HOLE, MAILBOX, MMIO, RAM, RAM_SIZE},
     outcome::{OrFail, TestResult, check, check_eq},
-    puppet,
     random::Random,
+    refusal::{
+        BAD_HANDLE, Case, ENGINES, LAST, NOT_OWNER, NOT_RAM, NOWHERE, OUT_OF_RANGE, RIGHTS,
+        UNALIGNED, check_refused, engine_page, forged,
+    },
     runner::register,
-    vm::{ALL, TestVm, insist, run, take_patterned},
+    vm::{ALL, TestVm, insist, take_patterned},
 };
-use abi::{
-    Call, ExitReason, InfoIndex, MapAttrs, Outcome, PageClass, Status, VcpuHandle, VmHandle, limit,
-};
+use abi::{Call, InfoIndex, MapAttrs, PageClass, Status, limit};
 use alloc::vec::Vec;
 use el1::{PAGE, call, machine, pages};
 
@@ -26,62 +25,8 @@ register!(
     vm_map_list,
     vm_map_list_aliases,
     vm_lend_and_unlend,
-    life_of_a_vm,
-    vcpu_calls,
-    vcpu_answers,
     page_calls,
 );
-
-/// A call, its arguments, and the statuses that it may answer.
-type Case<'a> = (Call, &'a [u64], &'a [Status]);
-
-/// All rights.
-const RIGHTS: u64 = ALL.bits();
-/// The last page of the address space.
-const LAST: u64 = u64::MAX & !(PAGE - 1);
-const UNALIGNED: &[Status] = &[Status::Unaligned];
-const OUT_OF_RANGE: &[Status] = &[Status::OutOfRange];
-const NOT_RAM: &[Status] = &[Status::NotRam];
-const NOT_OWNER: &[Status] = &[Status::NotOwner];
-const BAD_STATE: &[Status] = &[Status::BadState];
-const BAD_HANDLE: &[Status] = &[Status::BadHandle];
-/// An address that wraps is out of range; one past all memory is none.
-const NOWHERE: &[Status] = &[Status::OutOfRange, Status::NotRam];
-/// The engine's memory was never the host's, or is no more.
-const ENGINES: &[Status] = &[Status::NotRam, Status::NotOwner];
-
-/// Makes each call; the census must not move.
-fn check_refused(cases: &[Case<'_>]) -> TestResult {
-    let before = census::take()?;
-    for (index, (known, arguments, allowed)) in cases.iter().enumerate() {
-        let answer = insist(|| call::invoke(*known, arguments));
-        let name = known.name();
-        match answer {
-            Err(status) => check!(
-                allowed.contains(&status),
-                "case {index}, {name} {arguments:x?}: {}",
-                status.name()
-            ),
-            Ok(results) => check!(
-                false,
-                "case {index}, {name} {arguments:x?} done: {:x?}",
-                &results[..2]
-            ),
-        }
-        census::check_same(&before)?;
-    }
-    Ok(())
-}
-
-/// Handles that name nothing: another generation, no such slot, none at all.
-fn forged(raw: u64) -> [u64; 5] {
-    [raw + (1 << 16), raw ^ (1 << 63), raw | 0xffff, 0, u64::MAX]
-}
-
-/// First page of the memory that the device tree keeps from the host.
-fn engine_page() -> TestResult<u64> {
-    Ok(machine().reserved.first().or_fail("reserved memory")?.start)
-}
 
 fn engine_calls(_: &mut Random) -> TestResult {
     let engine = engine_page()?;
@@ -127,29 +72,69 @@ fn vm_create(_: &mut Random) -> TestResult {
     let end = 1 << bits;
     let create = Call::VmCreate;
     check_refused(&[
-        (create, &[shape(0, bits), GICR, RAM, PAGE, 0, 0], OUT_OF_RANGE),
-        (create, &[shape(65, bits), GICR, RAM, PAGE, 0, 0], OUT_OF_RANGE),
-        (create, &[shape(0xffff, bits), GICR, RAM, PAGE, 0, 0], OUT_OF_RANGE),
+        (
+            create,
+            &[shape(0, bits), GICR, RAM, PAGE, 0, 0],
+            OUT_OF_RANGE,
+        ),
+        (
+            create,
+            &[shape(65, bits), GICR, RAM, PAGE, 0, 0],
+            OUT_OF_RANGE,
+        ),
+        (
+            create,
+            &[shape(0xffff, bits), GICR, RAM, PAGE, 0, 0],
+            OUT_OF_RANGE,
+        ),
         (create, &[shape(1, 0), GICR, RAM, PAGE, 0, 0], OUT_OF_RANGE),
         (create, &[shape(1, 31), GICR, RAM, PAGE, 0, 0], OUT_OF_RANGE),
-        (create, &[shape(1, bits + 1), GICR, RAM, PAGE, 0, 0], OUT_OF_RANGE),
-        (create, &[shape(1, 0xffff), GICR, RAM, PAGE, 0, 0], OUT_OF_RANGE),
-        (create, &[good | 1 << 32, GICR, RAM, PAGE, 0, 0], OUT_OF_RANGE),
-        (create, &[good | 1 << 63, GICR, RAM, PAGE, 0, 0], OUT_OF_RANGE),
+        (
+            create,
+            &[shape(1, bits + 1), GICR, RAM, PAGE, 0, 0],
+            OUT_OF_RANGE,
+        ),
+        (
+            create,
+            &[shape(1, 0xffff), GICR, RAM, PAGE, 0, 0],
+            OUT_OF_RANGE,
+        ),
+        (
+            create,
+            &[good | 1 << 32, GICR, RAM, PAGE, 0, 0],
+            OUT_OF_RANGE,
+        ),
+        (
+            create,
+            &[good | 1 << 63, GICR, RAM, PAGE, 0, 0],
+            OUT_OF_RANGE,
+        ),
         (create, &[good, GICR + PAGE, RAM, PAGE, 0, 0], UNALIGNED),
         (create, &[good, GICR, RAM + 8, PAGE, 0, 0], UNALIGNED),
         (create, &[good, GICR, RAM, PAGE + 8, 0, 0], UNALIGNED),
         (create, &[good, GICR, RAM, PAGE, RAM + 1, PAGE], UNALIGNED),
         (create, &[good, GICR, RAM, 0, 0, 0], OUT_OF_RANGE),
         (create, &[good, GICR, end, PAGE, 0, 0], OUT_OF_RANGE),
-        (create, &[good, GICR, end - PAGE, 2 * PAGE, 0, 0], OUT_OF_RANGE),
+        (
+            create,
+            &[good, GICR, end - PAGE, 2 * PAGE, 0, 0],
+            OUT_OF_RANGE,
+        ),
         (create, &[good, GICR, LAST, 2 * PAGE, 0, 0], OUT_OF_RANGE),
         (create, &[good, GICR, RAM, LAST, 0, 0], OUT_OF_RANGE),
-        (create, &[good, GICR, RAM, 2 * PAGE, RAM + PAGE, PAGE], OUT_OF_RANGE),
+        (
+            create,
+            &[good, GICR, RAM, 2 * PAGE, RAM + PAGE, PAGE],
+            OUT_OF_RANGE,
+        ),
         (create, &[good, GICR, RAM, PAGE, RAM, PAGE], OUT_OF_RANGE),
         (create, &[good, RAM, RAM, PAGE, 0, 0], OUT_OF_RANGE),
         (create, &[good, end, RAM, PAGE, 0, 0], OUT_OF_RANGE),
-        (create, &[good, u64::MAX & !0xffff, RAM, PAGE, 0, 0], OUT_OF_RANGE),
+        (
+            create,
+            &[good, u64::MAX & !0xffff, RAM, PAGE, 0, 0],
+            OUT_OF_RANGE,
+        ),
     ])
 }
 
@@ -162,9 +147,12 @@ fn vm_map(_: &mut Random) -> TestResult {
     let (engine, uart) = (engine_page()?, machine().uart);
     let (gic, most) = (machine().distributor.start, limit::MAP_PAGES as u64);
     let end = RAM + RAM_SIZE;
-    check_refused(&forged(h).map(|raw| [raw, own, HOLE, 1, RIGHTS]).each_ref().map(
-        |arguments| -> Case<'_> { (map, arguments.as_slice(), BAD_HANDLE) },
-    ))?;
+    check_refused(
+        &forged(h)
+            .map(|raw| [raw, own, HOLE, 1, RIGHTS])
+            .each_ref()
+            .map(|arguments| -> Case<'_> { (map, arguments.as_slice(), BAD_HANDLE) }),
+    )?;
     check_refused(&[
         (map, &[h, own + 8, HOLE, 1, RIGHTS], UNALIGNED),
         (map, &[h, own + PAGE / 2, HOLE, 1, RIGHTS], UNALIGNED),
@@ -182,7 +170,11 @@ fn vm_map(_: &mut Random) -> TestResult {
         (map, &[h, own, end, 1, RIGHTS], OUT_OF_RANGE),
         (map, &[h, own, end - PAGE, 2, RIGHTS], OUT_OF_RANGE),
         (map, &[h, own, HOLE, 1, 0], OUT_OF_RANGE),
-        (map, &[h, own, HOLE, 1, MapAttrs::WRITE.bits()], OUT_OF_RANGE),
+        (
+            map,
+            &[h, own, HOLE, 1, MapAttrs::WRITE.bits()],
+            OUT_OF_RANGE,
+        ),
         (map, &[h, own, HOLE, 1, RIGHTS | 8], OUT_OF_RANGE),
         (map, &[h, own, HOLE, 1, u64::MAX], OUT_OF_RANGE),
         (map, &[h, uart, HOLE, 1, RIGHTS], NOT_RAM),
@@ -195,7 +187,11 @@ fn vm_map(_: &mut Random) -> TestResult {
         (map, &[h, own, DATA, 1, RIGHTS], &[Status::AlreadyMapped]),
     ])?;
     let class = call::page_info(own).or_fail("PAGE_INFO")?;
-    check_eq!(class, (PageClass::Host.raw(), 0), "class of the page offered");
+    check_eq!(
+        class,
+        (PageClass::Host.raw(), 0),
+        "class of the page offered"
+    );
     vm.own(own, 1);
     insist(|| call::vm_map(vm.handle, own, HOLE, 1, ALL)).or_fail("VM_MAP at last")?;
     vm.destroy()
@@ -252,7 +248,11 @@ fn vm_map_list(_: &mut Random) -> TestResult {
     }
     for page in [own, list] {
         let class = call::page_info(page).or_fail("PAGE_INFO")?;
-        check_eq!(class, (PageClass::Host.raw(), 0), "class of a page that was offered");
+        check_eq!(
+            class,
+            (PageClass::Host.raw(), 0),
+            "class of a page that was offered"
+        );
         // SAFETY: every call was refused: the page is still ours.
         unsafe { pages::give(page, 1) };
     }
@@ -319,7 +319,11 @@ fn vm_lend_and_unlend(_: &mut Random) -> TestResult {
         (lend, &[h, engine, HOLE, 1, RIGHTS], ENGINES),
         (lend, &[h, theirs, HOLE, 1, RIGHTS], NOT_OWNER),
         (lend, &[h, own, DATA, 1, RIGHTS], &[Status::AlreadyMapped]),
-        (lend, &[h, own, MAILBOX, 1, RIGHTS], &[Status::AlreadyMapped]),
+        (
+            lend,
+            &[h, own, MAILBOX, 1, RIGHTS],
+            &[Status::AlreadyMapped],
+        ),
         (unlend, &[forged(h)[1], MAILBOX, 1], BAD_HANDLE),
         (unlend, &[h, MAILBOX + 8, 1], UNALIGNED),
         (unlend, &[h, MAILBOX, 0], OUT_OF_RANGE),
@@ -330,148 +334,6 @@ fn vm_lend_and_unlend(_: &mut Random) -> TestResult {
     ])?;
     // SAFETY: every call was refused: the page is still ours.
     unsafe { pages::give(own, 1) };
-    vm.destroy()
-}
-
-/// Calls in a state that does not allow them, up to the last: a VM that is dying.
-fn life_of_a_vm(_: &mut Random) -> TestResult {
-    let mut vm = puppet::start(1)?;
-    let own = take_patterned(1, PAGE)?;
-    let page = take_patterned(1, PAGE)?;
-    vm.donate(page, DATA, 1)?;
-    let (h, most) = (vm.handle.raw(), limit::RECLAIM_PAGES as u64);
-    for stale in forged(h) {
-        check_refused(&[
-            (Call::VmStart, &[stale], BAD_HANDLE),
-            (Call::VmDestroy, &[stale], BAD_HANDLE),
-            (Call::VmReclaim, &[stale, 1], BAD_HANDLE),
-        ])?;
-    }
-    check_refused(&[
-        (Call::VmStart, &[h], BAD_STATE),
-        (Call::VcpuCreate, &[h, 1, CODE, 0], BAD_STATE),
-        (Call::VmReclaim, &[h, 1], BAD_STATE),
-        (Call::VmReclaim, &[h, 0], OUT_OF_RANGE),
-        (Call::VmReclaim, &[h, most + 1], OUT_OF_RANGE),
-    ])?;
-    call::vm_destroy(vm.handle).or_fail("VM_DESTROY")?;
-    let vcpu = vm.vcpus[0].raw();
-    check_refused(&[
-        (Call::VmMap, &[h, own, HOLE, 1, RIGHTS], BAD_STATE),
-        (Call::VmMapList, &[h, own, 1], BAD_STATE),
-        (Call::VmLend, &[h, own, HOLE, 1, RIGHTS], BAD_STATE),
-        (Call::VmUnlend, &[h, HOLE, 1], BAD_STATE),
-        (Call::VmStart, &[h], BAD_STATE),
-        (Call::VcpuCreate, &[h, 1, CODE, 0], BAD_STATE),
-        (Call::VcpuEnqueue, &[vcpu, 0], BAD_STATE),
-        (Call::VcpuRespond, &[vcpu, 0, 0, 0, 0, 0], BAD_STATE),
-        (Call::VcpuInject, &[vcpu, 40, 0, 0], BAD_STATE),
-    ])?;
-    // SAFETY: every call was refused: the page is still ours.
-    unsafe { pages::give(own, 1) };
-    vm.destroy()
-}
-
-fn vcpu_calls(_: &mut Random) -> TestResult {
-    let cpus = call::engine_info(InfoIndex::Cpus).or_fail("ENGINE_INFO")?;
-    let mut vm = TestVm::create(2)?;
-    vm.put_code(Program::Puppet)?;
-    vm.add_vcpu(3, CODE)?;
-    let (h, create) = (vm.handle.raw(), Call::VcpuCreate);
-    let v = vm.vcpus[0].raw();
-    check_refused(&[
-        (create, &[forged(h)[0], 1, CODE, 0], BAD_HANDLE),
-        (create, &[h, 1 << 24, CODE, 0], OUT_OF_RANGE),
-        (create, &[h, 1 << 31, CODE, 0], OUT_OF_RANGE),
-        (create, &[h, 1 << 40, CODE, 0], OUT_OF_RANGE),
-        (create, &[h, u64::MAX, CODE, 0], OUT_OF_RANGE),
-        (create, &[h, 1, CODE + 2, 0], OUT_OF_RANGE),
-        (create, &[h, 1, MMIO, 0], OUT_OF_RANGE),
-        (create, &[h, 1, RAM + RAM_SIZE, 0], OUT_OF_RANGE),
-        (create, &[h, 1, u64::MAX & !3, 0], OUT_OF_RANGE),
-        // The affinity of the one that is there.
-        (create, &[h, 3, CODE, 0], OUT_OF_RANGE),
-        (Call::VcpuEnqueue, &[v, 0], BAD_STATE),
-        (Call::VcpuInject, &[v, 40, 0, 0], BAD_STATE),
-        (Call::VcpuRespond, &[v, 0, 0, 0, 0, 0], BAD_STATE),
-    ])?;
-    vm.add_vcpu(4, CODE)?;
-    check_refused(&[(create, &[h, 5, CODE, 0], &[Status::Limit])])?;
-    vm.start()?;
-    for stale in forged(v) {
-        check_refused(&[
-            (Call::VcpuEnqueue, &[stale, 0], BAD_HANDLE),
-            (Call::VcpuDequeue, &[stale], BAD_HANDLE),
-            (Call::VcpuRespond, &[stale, 0, 0, 0, 0, 0], BAD_HANDLE),
-            (Call::VcpuInject, &[stale, 40, 0, 0], BAD_HANDLE),
-        ])?;
-    }
-    let off = vm.vcpus[1].raw();
-    check_refused(&[
-        (Call::VcpuEnqueue, &[v, cpus], OUT_OF_RANGE),
-        (Call::VcpuEnqueue, &[v, u64::MAX], OUT_OF_RANGE),
-        (Call::VcpuEnqueue, &[v, 1 << 16], OUT_OF_RANGE),
-        (Call::VcpuEnqueue, &[off, 0], BAD_STATE),
-        (Call::VcpuDequeue, &[v], BAD_STATE),
-        (Call::VcpuDequeue, &[off], BAD_STATE),
-        (Call::VcpuInject, &[v, 0, 0, 0], OUT_OF_RANGE),
-        (Call::VcpuInject, &[v, 31, 0, 0], OUT_OF_RANGE),
-        (Call::VcpuInject, &[v, 1020, 0, 0], OUT_OF_RANGE),
-        (Call::VcpuInject, &[v, 1 << 32 | 40, 0, 0], OUT_OF_RANGE),
-        (Call::VcpuInject, &[v, 40, 3, 0], OUT_OF_RANGE),
-        (Call::VcpuInject, &[v, 40, 0, 256], OUT_OF_RANGE),
-    ])?;
-    // Once queued it is queued: a second time only moves it.
-    vm.enqueue(0)?;
-    vm.enqueue(0)?;
-    insist(|| call::vcpu_dequeue(vm.vcpus[0])).or_fail("VCPU_DEQUEUE")?;
-    check_refused(&[(Call::VcpuDequeue, &[v], BAD_STATE)])?;
-    vm.destroy()
-}
-
-/// Answers that nobody waits for, and answers to a RAM fault, which never get through.
-fn vcpu_answers(_: &mut Random) -> TestResult {
-    let mut vm = puppet::start(1)?;
-    let vcpu: VcpuHandle = vm.vcpus[0];
-    let (v, respond) = (vcpu.raw(), Call::VcpuRespond);
-    check_refused(&[
-        (respond, &[v, 0, 0, 0, 0, 2], OUT_OF_RANGE),
-        (respond, &[v, 0, 0, 0, 0, u64::MAX], OUT_OF_RANGE),
-        // A forwarded call can't end in an abort.
-        (respond, &[v, 0, 0, 0, 0, Outcome::Abort.raw()], BAD_STATE),
-        // What waits for an answer can't be queued.
-        (Call::VcpuEnqueue, &[v, 0], BAD_STATE),
-    ])?;
-    puppet::give(vcpu, [LOAD, HOLE, 0, 0])?;
-    check_refused(&[(respond, &[v, 0, 0, 0, 0, 0], BAD_STATE)])?;
-    let exit = run()?;
-    check_eq!(exit.reason, Some(ExitReason::RamFault), "exit of the load");
-    check_refused(&[
-        (respond, &[v, 0x5555, 0, 0, 0, 0], BAD_STATE),
-        (respond, &[v, 0x5555, 0, 0, 0, 1], BAD_STATE),
-    ])?;
-    let page = take_patterned(1, PAGE)?;
-    vm.donate(page, HOLE, 1)?;
-    let reply = puppet::collect(vcpu)?;
-    check!(reply.x[0] != 0x5555, "the host's answer to a RAM fault got through");
-
-    // A device's answers: a value, then an abort, for a load and for a store.
-    puppet::give(vcpu, [LOAD, MMIO, 0, 0])?;
-    check_eq!(run()?.reason, Some(ExitReason::MmioRead), "exit of a device's load");
-    insist(|| call::vcpu_respond(vcpu, [77, 0, 0, 0], Outcome::Complete)).or_fail("answer")?;
-    check_eq!(puppet::collect(vcpu)?.x[0], 77, "the device's value");
-    puppet::give(vcpu, [LOAD, MMIO, 0, 0])?;
-    check_eq!(run()?.reason, Some(ExitReason::MmioRead), "exit of a device's load");
-    insist(|| call::vcpu_respond(vcpu, [77, 0, 0, 0], Outcome::Abort)).or_fail("abort")?;
-    let reply = puppet::collect(vcpu)?;
-    check!(reply.is_external_abort() && reply.far == MMIO, "abort of a load {reply:x?}");
-    puppet::give(vcpu, [crate::guest::STORE, MMIO + 8, 5, 0])?;
-    let exit = run()?;
-    check_eq!(exit.reason, Some(ExitReason::MmioWrite), "exit of a device's store");
-    check_eq!(exit.details[..3], [MMIO + 8, 8, 5], "details of the store");
-    insist(|| call::vcpu_respond(vcpu, [0; 4], Outcome::Abort)).or_fail("abort")?;
-    let reply = puppet::collect(vcpu)?;
-    check!(reply.is_external_abort() && reply.far == MMIO + 8, "abort of a store {reply:x?}");
     vm.destroy()
 }
 
@@ -505,6 +367,5 @@ fn page_calls(_: &mut Random) -> TestResult {
     check_refused(&cases)?;
     let past = call::page_census(u64::MAX, 1).or_fail("PAGE_CENSUS past the end")?;
     check_eq!(past.seen, 0, "words past the end");
-    check_eq!(VmHandle::NONE.raw(), 0, "no handle");
     vm.destroy()
 }

@@ -5,13 +5,16 @@
 //! registers that nobody wrote.
 
 use crate::{
-    guest::{ANSWER, CALL_ASK, CALL_WRONG, CODE, DATA, HOLE, MAILBOX, MMIO, Program, is_canary},
+    guest::{
+        ANSWER, CALL_ASK, CALL_WRONG, CODE, DATA, HOLE, LOOK_AT_FP, LOOK_AT_SYSTEM, MAILBOX, MMIO,
+        Program, is_canary,
+    },
     outcome::{OrFail, Stop, TestResult, check, check_eq},
+    puppet,
     random::Random,
     registers::{self, Registers},
     runner::register,
     sysregs::{self, Snapshot},
-    team,
     vm::{TestVm, find_other, insist, take_patterned},
 };
 use abi::{Call, ExitReason, InjectKind, Outcome, VcpuHandle};
@@ -140,22 +143,36 @@ fn no_exit_leaks_a_register(_: &mut Random) -> TestResult {
 
     // A store to RAM without a page: its page, not the place in it, and not the data.
     let details = expect(ExitReason::RamFault, first)?;
-    check_eq!(details, [HOLE, 0, 0, 0, 0, 0, 0], "details of the RAM fault");
+    check_eq!(
+        details,
+        [HOLE, 0, 0, 0, 0, 0, 0],
+        "details of the RAM fault"
+    );
     let page = take_patterned(1, PAGE)?;
     vm.donate(page, HOLE, 1)?;
 
     let details = expect(ExitReason::MmioRead, first)?;
-    check_eq!(details, [MMIO + 0x18, 4, 0, 0, 0, 0, 0], "details of the MMIO read");
+    check_eq!(
+        details,
+        [MMIO + 0x18, 4, 0, 0, 0, 0, 0],
+        "details of the MMIO read"
+    );
     answer(first)?;
 
     let [ipa, size, data_written, rest @ ..] = expect(ExitReason::MmioWrite, first)?;
     check_eq!((ipa, size), (MMIO + 0x1c, 4), "details of the MMIO write");
-    check!(is_canary(data_written), "data of the MMIO write {data_written:#x}");
+    check!(
+        is_canary(data_written),
+        "data of the MMIO write {data_written:#x}"
+    );
     check_eq!(rest, [0; 4], "rest of the MMIO write");
 
     let [function, shown @ ..] = expect(ExitReason::Call, first)?;
     check_eq!(function, CALL_ASK, "forwarded call");
-    check!(shown.iter().all(|x| is_canary(*x)), "x1–x6 of the call {shown:x?}");
+    check!(
+        shown.iter().all(|x| is_canary(*x)),
+        "x1–x6 of the call {shown:x?}"
+    );
     answer(first)?;
 
     let idle = next_exit(true)?;
@@ -167,7 +184,11 @@ fn no_exit_leaks_a_register(_: &mut Random) -> TestResult {
     // The guest spins until the mailbox is written: only the host's interrupt ends the run.
     timer::arm(timer::now() + timer::ticks(5));
     let exit = next_exit(false)?;
-    check_eq!(exit.reason, Some(ExitReason::HostInterrupt), "exit of a spinning guest");
+    check_eq!(
+        exit.reason,
+        Some(ExitReason::HostInterrupt),
+        "exit of a spinning guest"
+    );
     irq::open_window();
     // SAFETY: the page is the host's, lent, and written by nobody else.
     unsafe { (mailbox as *mut u64).write_volatile(1) };
@@ -185,7 +206,11 @@ fn no_exit_leaks_a_register(_: &mut Random) -> TestResult {
     vm.give_back(data);
 
     let details = expect(ExitReason::VcpuOn, first)?;
-    check_eq!(details, [second.raw(), 0, 0, 0, 0, 0, 0], "details of CPU_ON");
+    check_eq!(
+        details,
+        [second.raw(), 0, 0, 0, 0, 0, 0],
+        "details of CPU_ON"
+    );
     // The first one goes on by itself and turns the VM off.
     expect(ExitReason::SystemOff, first)?;
     vm.enqueue(1)?;
@@ -193,20 +218,17 @@ fn no_exit_leaks_a_register(_: &mut Random) -> TestResult {
     vm.destroy()
 }
 
-/// A vCPU that follows another on the core starts with zeroes: the program checks its own registers
-/// when it is turned on, and a VM that follows finds none of the first one's FP registers.
+/// A vCPU that follows another VM's on the core starts with zeroes. (That its general registers do
+/// is checked by the program itself when it is turned on.)
 fn fresh_vcpu_has_no_register_of_another(_: &mut Random) -> TestResult {
     let (vm, ..) = start()?;
     expect(ExitReason::RamFault, vm.vcpus[0])?;
     insist(|| call::vcpu_dequeue(vm.vcpus[0])).or_fail("VCPU_DEQUEUE")?;
-    let follower = crate::puppet::start(1)?;
-    for register in 0..4 {
-        // An HVC that nobody knows returns x1 to x3 as they were.
-        let reply = crate::puppet::hvc(follower.vcpus[0], [0x8600_ff7f, register, 0, 0])?;
-        check_eq!(reply.x[1..], [register, 0, 0], "registers of the follower");
+    let follower = puppet::start(1)?;
+    for step in [LOOK_AT_FP, LOOK_AT_SYSTEM] {
+        let reply = puppet::step(follower.vcpus[0], [step, 0, 0, 0])?;
+        check_eq!(reply.x, [0; 4], "what step {step} finds");
     }
-    let core = team::engine_cpu(0);
-    check!(core < u64::MAX, "own engine number");
     follower.destroy()?;
     vm.destroy()
 }

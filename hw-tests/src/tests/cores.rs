@@ -60,7 +60,10 @@ fn each_is_known_to_the_engine(_: &mut Random) -> TestResult {
     })?;
     for index in 0..cores {
         let number = team::engine_cpu(index);
-        check!(number < known, "core {index} has number {number} of {known}");
+        check!(
+            number < known,
+            "core {index} has number {number} of {known}"
+        );
         let twin = (0..index).find(|other| team::engine_cpu(*other) == number);
         check_eq!(twin, None, "core with the number of core {index}");
     }
@@ -82,7 +85,11 @@ fn each_changes_state_100_times(_: &mut Random) -> TestResult {
             complete("VM_UNLEND", back, 1)?;
         }
         check_eq!(find_other(pa, 1, vm::PATTERN), None, "content after unlend");
-        refused("VM_UNLEND", call::vm_unlend(target, ipa, 1), Status::NotMapped)?;
+        refused(
+            "VM_UNLEND",
+            call::vm_unlend(target, ipa, 1),
+            Status::NotMapped,
+        )?;
         // SAFETY: lent and taken back: the page is ours alone again.
         unsafe { pages::give(pa, 1) };
         Ok(())
@@ -98,10 +105,18 @@ fn running_core_is_already_on(_: &mut Random) -> TestResult {
         let other = (index + 1) % cpu::all().len();
         for target in [index, other] {
             let answer = psci::cpu_on(cpu::all()[target].mpidr, 0x1000, 0);
-            check_eq!(answer, Err(psci::Error::AlreadyOn), "CPU_ON of core {target}");
+            check_eq!(
+                answer,
+                Err(psci::Error::AlreadyOn),
+                "CPU_ON of core {target}"
+            );
         }
         let answer = psci::cpu_on(0xff_00ff_fffe, 0x1000, 0);
-        check_eq!(answer, Err(psci::Error::InvalidParameters), "CPU_ON of nobody");
+        check_eq!(
+            answer,
+            Err(psci::Error::InvalidParameters),
+            "CPU_ON of nobody"
+        );
         Ok(())
     })
 }

@@ -47,7 +47,11 @@ fn external(what: &str, result: Result<u64, Fault>, address: u64, status: u64) -
         Ok(value) => check!(false, "{what} {address:#x} succeeded: {value:#x}"),
         Err(fault) => {
             check!(fault.is_abort(), "{what} {address:#x}: {fault}");
-            check_eq!(fault.status() & !0b11, status & !0b11, "{what} {address:#x} status");
+            check_eq!(
+                fault.status() & !0b11,
+                status & !0b11,
+                "{what} {address:#x} status"
+            );
             check_eq!(fault.far, address, "{what} FAR");
         }
     }
@@ -84,10 +88,20 @@ fn walks_abort(random: &mut Random) -> TestResult {
         let table = pages::take(1, PAGE).or_fail("free page")?;
         for &page in &chosen {
             let far = mmu::UPPER_HALF;
-            external("walk from", mmu::walk_through(page, 0), far, EXTERNAL_ON_WALK)?;
+            external(
+                "walk from",
+                mmu::walk_through(page, 0),
+                far,
+                EXTERNAL_ON_WALK,
+            )?;
             // SAFETY: the page is ours; the walker reads its first entry only, for address 0.
             unsafe { (table as *mut u64).write_volatile(page | 0b11) };
-            external("walk through", mmu::walk_through(table, 0), far, EXTERNAL_ON_WALK)?;
+            external(
+                "walk through",
+                mmu::walk_through(table, 0),
+                far,
+                EXTERNAL_ON_WALK,
+            )?;
         }
         // SAFETY: `walk_through` has left the table and invalidated what came of it.
         unsafe { pages::give(table, 1) };

@@ -11,6 +11,8 @@ mod roundtrip;
 mod sharing;
 mod slices;
 mod smc;
+mod tlb;
+mod vcpu_arguments;
 
 use crate::runner::Test;
 
@@ -25,6 +27,8 @@ pub const ALL: &[&[Test]] = &[
     sharing::TESTS,
     interrupts::TESTS,
     slices::TESTS,
+    tlb::TESTS,
     arguments::TESTS,
+    vcpu_arguments::TESTS,
     churn::TESTS,
 ];

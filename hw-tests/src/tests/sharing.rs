@@ -5,15 +5,15 @@
 //! a page that is lent several times.
 
 use crate::{
-    guest::{DATA, HOLE, MAILBOX, MMIO},
-    outcome::{OrFail, Stop, TestResult, check, check_eq, complete, refused},
+    guest::{DATA, HOLE, LOAD, MAILBOX, MMIO},
+    outcome::{OrFail, TestResult, check, check_eq, complete, refused},
     puppet,
     random::Random,
     runner::register,
     vm::{ALL, TestVm, find_other, insist, run, take_patterned},
 };
 use abi::{ExitReason, PageClass, Status, VcpuHandle, limit, smccc};
-use el1::{PAGE, call, pages, probe};
+use el1::{PAGE, call, probe};
 
 register!(
     "sharing": shared_page_is_the_hosts_too,
@@ -36,7 +36,11 @@ fn page_call(vm: &TestVm, function: u64, reason: ExitReason, ipa: u64, pa: u64) 
         "exits of {function:#x}: {:x?}",
         reply.exits
     );
-    check_eq!(reply.exits[0].details[..2], [ipa, pa], "details of {function:#x}");
+    check_eq!(
+        reply.exits[0].details[..2],
+        [ipa, pa],
+        "details of {function:#x}"
+    );
     Ok(())
 }
 
@@ -62,7 +66,11 @@ fn shared_page_is_the_hosts_too(_: &mut Random) -> TestResult {
     for round in 0..4 {
         check_denied(pa)?;
         page_call(&vm, smccc::KVM_MEM_SHARE, ExitReason::PageShared, DATA, pa)?;
-        check_eq!(class_of(pa)?, PageClass::SharedByVm.raw(), "class while shared");
+        check_eq!(
+            class_of(pa)?,
+            PageClass::SharedByVm.raw(),
+            "class while shared"
+        );
         check_eq!(probe::load(pa), Ok(SECRET), "what the host reads");
         // SAFETY: the guest shares the page and its program does not rely on it.
         let stored = unsafe { probe::store(pa + 8, round) };
@@ -71,19 +79,33 @@ fn shared_page_is_the_hosts_too(_: &mut Random) -> TestResult {
         check_eq!(seen, round, "what the guest reads");
         let donated = call::vm_map(vm.handle, pa, HOLE, 1, ALL);
         refused("VM_MAP of a shared page", donated, Status::NotOwner)?;
-        page_call(&vm, smccc::KVM_MEM_UNSHARE, ExitReason::PageUnshared, DATA, pa)?;
+        page_call(
+            &vm,
+            smccc::KVM_MEM_UNSHARE,
+            ExitReason::PageUnshared,
+            DATA,
+            pa,
+        )?;
         check_eq!(class_of(pa)?, PageClass::NotYours.raw(), "class after");
     }
     check_denied(pa)?;
-    check_eq!(puppet::load_value(vm.vcpus[0], DATA)?, SECRET, "guest's data");
+    check_eq!(
+        puppet::load_value(vm.vcpus[0], DATA)?,
+        SECRET,
+        "guest's data"
+    );
     vm.destroy()
 }
 
 /// The next exit must be a RAM fault at `ipa`, given a step that touches it.
 fn expect_fault(vcpu: VcpuHandle, ipa: u64) -> TestResult {
-    puppet::give(vcpu, [crate::guest::LOAD, ipa, 0, 0])?;
+    puppet::give(vcpu, [LOAD, ipa, 0, 0])?;
     let exit = run()?;
-    check_eq!(exit.reason, Some(ExitReason::RamFault), "exit of a load without a page");
+    check_eq!(
+        exit.reason,
+        Some(ExitReason::RamFault),
+        "exit of a load without a page"
+    );
     check_eq!(exit.details[0], ipa & !(PAGE - 1), "its IPA");
     Ok(())
 }
@@ -119,7 +141,13 @@ fn page_of_a_block_is_relinquished(_: &mut Random) -> TestResult {
         puppet::store_value(vcpu, DATA + offset, SECRET)?;
     }
     let function = smccc::KVM_MEM_RELINQUISH;
-    page_call(&vm, function, ExitReason::PageRelinquished, DATA + middle, pa + middle)?;
+    page_call(
+        &vm,
+        function,
+        ExitReason::PageRelinquished,
+        DATA + middle,
+        pa + middle,
+    )?;
     check_eq!(find_other(pa + middle, 1, 0), None, "content");
     check_denied(pa + neighbour)?;
     let seen = puppet::load_value(vcpu, DATA + neighbour)?;
@@ -139,17 +167,36 @@ fn guest_calls_check_their_page(_: &mut Random) -> TestResult {
     ];
     for function in functions {
         // Unaligned, no page, no RAM, past every table, lent by the host.
-        for ipa in [DATA + 8, HOLE, MMIO, 1 << 52, u64::MAX & !(PAGE - 1), MAILBOX] {
+        for ipa in [
+            DATA + 8,
+            HOLE,
+            MMIO,
+            1 << 52,
+            u64::MAX & !(PAGE - 1),
+            MAILBOX,
+        ] {
             let reply = puppet::hvc(vm.vcpus[0], [function, ipa, 0, 0])?;
             let status = reply.status();
-            check_eq!(status, smccc::INVALID_PARAMETER, "{function:#x} of {ipa:#x}");
+            check_eq!(
+                status,
+                smccc::INVALID_PARAMETER,
+                "{function:#x} of {ipa:#x}"
+            );
             check_eq!(reply.exits, [], "exits of {function:#x} of {ipa:#x}");
         }
         let reply = puppet::hvc(vm.vcpus[0], [function, DATA, 1, 0])?;
-        check_eq!(reply.status(), smccc::INVALID_PARAMETER, "{function:#x} with x2");
+        check_eq!(
+            reply.status(),
+            smccc::INVALID_PARAMETER,
+            "{function:#x} with x2"
+        );
     }
     let unshared = puppet::hvc(vm.vcpus[0], [smccc::KVM_MEM_UNSHARE, DATA, 0, 0])?;
-    check_eq!(unshared.status(), smccc::INVALID_PARAMETER, "unshare of an own page");
+    check_eq!(
+        unshared.status(),
+        smccc::INVALID_PARAMETER,
+        "unshare of an own page"
+    );
     check_denied(pa)?;
     vm.destroy()
 }
@@ -167,7 +214,11 @@ fn lent_page_stays_the_hosts(_: &mut Random) -> TestResult {
     ] {
         refused(what, result, Status::NotOwner)?;
     }
-    complete("VM_UNLEND", insist(|| call::vm_unlend(vm.handle, MAILBOX, 1)), 1)?;
+    complete(
+        "VM_UNLEND",
+        insist(|| call::vm_unlend(vm.handle, MAILBOX, 1)),
+        1,
+    )?;
     check_eq!(class_of(pa)?, PageClass::Host.raw(), "class after");
     check_eq!(probe::load(pa), Ok(SECRET), "content after");
     expect_fault(vcpu, MAILBOX)?;
@@ -194,22 +245,38 @@ fn page_lent_twice_is_counted(_: &mut Random) -> TestResult {
     let mut vm = TestVm::create(1)?;
     let pa = vm.lend(MAILBOX)?;
     for ipa in [MAILBOX + PAGE, MAILBOX + 2 * PAGE] {
-        complete("VM_LEND", insist(|| call::vm_lend(vm.handle, pa, ipa, 1, ALL)), 1)?;
+        complete(
+            "VM_LEND",
+            insist(|| call::vm_lend(vm.handle, pa, ipa, 1, ALL)),
+            1,
+        )?;
     }
-    check_eq!(call::page_info(pa), Ok((PageClass::Lent.raw(), 3)), "lent three times");
+    check_eq!(
+        call::page_info(pa),
+        Ok((PageClass::Lent.raw(), 3)),
+        "lent three times"
+    );
     unlend_all(&vm, MAILBOX, 2)?;
-    check_eq!(call::page_info(pa), Ok((PageClass::Lent.raw(), 1)), "lent once");
+    check_eq!(
+        call::page_info(pa),
+        Ok((PageClass::Lent.raw(), 1)),
+        "lent once"
+    );
     let other = TestVm::create(1)?;
     let twice = call::vm_lend(other.handle, pa, MAILBOX, 1, ALL);
     refused("VM_LEND to a second VM", twice, Status::NotOwner)?;
     let partly = insist(|| call::vm_unlend(vm.handle, MAILBOX + PAGE, 3));
     refused("VM_UNLEND past a hole", partly, Status::NotMapped)?;
-    complete("VM_UNLEND", insist(|| call::vm_unlend(vm.handle, MAILBOX + 2 * PAGE, 1)), 1)?;
-    check_eq!(call::page_info(pa), Ok((PageClass::Host.raw(), 0)), "not lent");
-    check!(pages::count_free() > 0, "free pages");
+    complete(
+        "VM_UNLEND",
+        insist(|| call::vm_unlend(vm.handle, MAILBOX + 2 * PAGE, 1)),
+        1,
+    )?;
+    check_eq!(
+        call::page_info(pa),
+        Ok((PageClass::Host.raw(), 0)),
+        "not lent"
+    );
     other.destroy()?;
-    vm.destroy().map_err(|stop| match stop {
-        Stop::Fail(text) => Stop::Fail(alloc::format!("end: {text}")),
-        skip => skip,
-    })
+    vm.destroy()
 }

@@ -61,7 +61,11 @@ fn check_refused(name: &str, function: u64, invoke: fn(&mut Registers)) -> TestR
     for n in 0..31 {
         check_eq!(after.x[n], expected.x[n], "x{n} after {name} {function:#x}");
     }
-    check_eq!(after.v, expected.v, "FP registers after {name} {function:#x}");
+    check_eq!(
+        after.v,
+        expected.v,
+        "FP registers after {name} {function:#x}"
+    );
     Ok(())
 }
 
@@ -78,7 +82,11 @@ fn calls_off_the_list_are_refused(random: &mut Random) -> TestResult {
         check_refused("SMC", base | number, registers::smc)?;
     }
     let counted = denied().or_fail("STATS_READ")? - before;
-    check_eq!(counted, OFF_THE_LIST.len() as u64 + 100, "calls counted as denied");
+    check_eq!(
+        counted,
+        OFF_THE_LIST.len() as u64 + 100,
+        "calls counted as denied"
+    );
     Ok(())
 }
 

@@ -1,25 +1,24 @@
-//! `cargo xtask hw-test`: boots the bare-metal test image in the host's place, on machines from one
-//! core to many, and counts its tests.
+//! `cargo xtask hw-test`: boots the bare-metal test image in the host's place, on the machines of
+//! `hw-tests/tests.toml`, and counts its tests.
 
+mod manifest;
 mod report;
 
 use std::fs;
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use clap::Args;
 
 use crate::count::Count;
+use crate::hw::manifest::{Boot, Group, Manifest};
 use crate::hw::report::Report;
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE, Program};
 use crate::paths::Paths;
-use crate::run::machine::{Machine, cpu_argument};
-use crate::run::size::{Bytes, GIB};
 use crate::run::supervise::Supervision;
 use crate::setup::Tools;
-use crate::setup::qemu::Qemu;
 
 pub use report::TOTAL;
 
@@ -27,71 +26,173 @@ const TESTS: Program<'static> = Program {
     package: "bulkhead-hw-tests",
     binary: "hwtests",
 };
+/// The processor model when only the number of cores is given.
+const MODEL: &str = "max";
+/// Cores when only the processor model is given, and for mutants.
+const CPUS: u32 = 2;
 
-/// The machines: cores, and seconds that a run on them may take.
-const MACHINES: [(u32, u64); 5] = [(1, 120), (2, 120), (8, 180), (64, 300), (192, LONGEST)];
-/// Seconds for any machine.
-const LONGEST: u64 = 600;
+/// Which tests to run, and on what.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Only the tests with one of these in their name, separated by commas
+    #[arg(value_name = "FILTER")]
+    pub names: Option<String>,
+    /// The same
+    #[arg(long, conflicts_with = "names")]
+    pub filter: Option<String>,
+    /// Only on one machine, with so many cores
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<u32>,
+    /// Only on one machine, with this processor model
+    #[arg(long, value_name = "MODEL")]
+    pub cpu: Option<String>,
+    /// Start of the random tests' sequences
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Run everything so many times, with a seed more each time
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub repeat: u64,
+    /// Instead: build each mutant of the manifest and see its test fail
+    #[arg(long)]
+    pub mutants: bool,
+}
 
-/// Runs the tests whose names contain `filter` (all if it is empty), on all machines or on one
-/// with this number of cores.
-pub fn run(paths: &Paths, filter: &str, cpus: Option<u32>) -> Result<ExitCode> {
-    let Tools { qemu, toolchain } = Tools::set_up(&paths.cache(), None)?;
-    let engine = build::build(paths, &toolchain, ENGINE, None)?;
-    let files = HostFiles {
-        image: &build::build(paths, &toolchain, TESTS, None)?,
-        cmdline: &format!("filter={filter}"),
-        initrd: &[],
+/// The images that a boot is made of.
+struct Images {
+    tools: Tools,
+    tests: Vec<u8>,
+    engine: Vec<u8>,
+}
+
+/// Runs what `options` select.
+pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
+    let manifest = Manifest::load(&paths.root)?;
+    let boots = select(&manifest, options)?;
+    let tools = Tools::set_up(&paths.cache(), None)?;
+    let mut images = Images {
+        tests: build::build(paths, &tools.toolchain, TESTS, None)?,
+        engine: Vec::new(),
+        tools,
     };
-    let files = BootFiles::write(paths, "hw-test", &engine, &files)?;
-    let mut total = Count::default();
-    let machines = cpus.map_or(MACHINES.to_vec(), |cpus| vec![(cpus, LONGEST)]);
-    for (cpus, seconds) in machines {
-        total += run_on(paths, &qemu, &files, cpus, Duration::from_secs(seconds))?;
-    }
+    let total = if options.mutants {
+        run_mutants(paths, &manifest, &mut images, options)?
+    } else {
+        images.engine = build::build(paths, &images.tools.toolchain, ENGINE, None)?;
+        let mut total = Count::default();
+        for round in 0..options.repeat {
+            for boot in &boots {
+                total += run_boot(paths, &images, boot, options.seed + round)?;
+            }
+        }
+        total
+    };
     println!("{total}");
     Ok(total.exit_code())
 }
 
-fn run_on(
-    paths: &Paths,
-    qemu: &Qemu,
-    files: &BootFiles,
-    cpus: u32,
-    limit: Duration,
-) -> Result<Count> {
-    println!("==> hardware tests on {cpus} cores");
-    let machine = Machine {
-        cpus,
-        cpu: cpu_argument("max", false),
-        mem: Bytes(GIB),
-        icount: false,
-        gdb: false,
+/// The manifest's boots; or all tests on the one machine that the options name.
+fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
+    let filter = options.filter.as_ref().or(options.names.as_ref());
+    let mut boots = match (options.cpus, &options.cpu) {
+        (None, None) => manifest.boots()?,
+        (cpus, model) => {
+            let (cpus, model) = (cpus.unwrap_or(CPUS), model.as_deref().unwrap_or(MODEL));
+            ensure!((1..=512).contains(&cpus), "--cpus {cpus}: 1 to 512 can be");
+            let is_listed = |group: &&Group| {
+                group.cpus.contains(&cpus) && group.models.iter().any(|known| known == model)
+            };
+            // Where the machine is none of the manifest's, everything, with the last one's limits.
+            let mut boots = Vec::new();
+            for group in manifest.group.iter().filter(is_listed) {
+                boots.push(group.boot(cpus, model)?);
+            }
+            if let (true, Some(group)) = (boots.is_empty(), manifest.group.last()) {
+                boots.push(Boot {
+                    filter: String::new(),
+                    ..group.boot(cpus, model)?
+                });
+            }
+            boots
+        }
     };
-    let log = paths.logs().join(format!("hw-test-{cpus}.log"));
-    let outcome = Supervision {
-        limit: Some(limit),
-        interactive: false,
-        log: &log,
+    if let Some(filter) = filter {
+        for boot in &mut boots {
+            boot.filter.clone_from(filter);
+        }
     }
-    .run(machine.command(qemu, files), io::sink())?;
+    Ok(boots)
+}
 
-    let troubles = outcome.troubles();
-    let is_cut_short = !troubles.is_empty();
-    let console = fs::read(&log)?;
-    let report = Report::read(&String::from_utf8_lossy(&console), troubles);
+/// Boots one machine and reads its tests' results.
+fn run_boot(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Count> {
+    println!("==> hardware tests: {}, seed {seed}", boot.name);
+    let report = observe(paths, images, boot, seed)?;
     println!("    {}", report.count);
     for line in &report.wrong {
         println!("    {line}");
     }
-    if is_cut_short {
-        for line in outcome.quoted_tail() {
-            println!("    {line}");
-        }
-    }
     if report.count.failed > 0 {
-        println!("    again: cargo xtask hw-test --cpus {cpus}");
-        println!("    log:   {}", log.display());
+        println!(
+            "    again: cargo xtask hw-test --cpus {} --seed {seed}",
+            boot.machine.cpus
+        );
+        println!("    log:   {}", log_file(paths, boot).display());
     }
     Ok(report.count)
+}
+
+fn log_file(paths: &Paths, boot: &Boot) -> std::path::PathBuf {
+    paths.logs().join(format!("hw-test-{}.log", boot.name))
+}
+
+fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Report> {
+    let host = HostFiles {
+        image: &images.tests,
+        cmdline: &format!("filter={} seed={seed}", boot.filter),
+        initrd: &[],
+    };
+    let files = BootFiles::write(paths, "hw-test", &images.engine, &host)?;
+    let log = log_file(paths, boot);
+    let outcome = Supervision {
+        limit: Some(boot.limit),
+        interactive: false,
+        log: &log,
+    }
+    .run(boot.machine.command(&images.tools.qemu, &files), io::sink())?;
+    let troubles = outcome.troubles();
+    let is_cut_short = !troubles.is_empty();
+    let console = fs::read(&log)?;
+    let mut report = Report::read(&String::from_utf8_lossy(&console), troubles);
+    if is_cut_short {
+        report.wrong.extend(outcome.quoted_tail());
+    }
+    Ok(report)
+}
+
+/// One test for each mutant: it passes if the test that the manifest names fails on it.
+fn run_mutants(
+    paths: &Paths,
+    manifest: &Manifest,
+    images: &mut Images,
+    options: &Options,
+) -> Result<Count> {
+    let mut total = Count::default();
+    for mutant in &manifest.mutant {
+        images.engine = build::build(paths, &images.tools.toolchain, ENGINE, Some(&mutant.name))?;
+        let Some(group) = manifest.group.first() else {
+            break;
+        };
+        let mut boot = group.boot(options.cpus.unwrap_or(CPUS), MODEL)?;
+        boot.name = format!("mutant-{}", mutant.name);
+        boot.filter.clone_from(&mutant.test);
+        let report = observe(paths, images, &boot, options.seed)?;
+        let is_found = report.count.failed > 0;
+        total += Count::new(u32::from(is_found), u32::from(!is_found), 0);
+        let (how, why) = match report.wrong.first() {
+            Some(why) => ("ok", why.as_str()),
+            None => ("FAILED", "the test passes without the protection"),
+        };
+        println!("test mutant {} ... {how}: {why}", mutant.name);
+    }
+    Ok(total)
 }

@@ -55,12 +55,13 @@ pub fn all(paths: &Paths) -> Result<Vec<Stage>> {
         Stage::new("generated", "cargo xtask gen --check", Rule::Status),
         Stage::new(
             "clippy",
-            "cargo clippy --workspace --all-targets -- -D warnings",
+            "cargo clippy --workspace --all-targets --features bulkhead-engine/sim -- -D warnings",
             Rule::Status,
         ),
         Stage::new(
             "unit",
-            "cargo test --no-fail-fast --workspace --exclude bulkhead-loom-tests",
+            "cargo test --no-fail-fast --workspace --exclude bulkhead-loom-tests \
+             --features bulkhead-engine/sim",
             Rule::CargoTest,
         ),
         Stage::new(

@@ -1,0 +1,317 @@
+//! The machine's memory system as plain data: what walkers read, what TLBs keep, what pages hold.
+//!
+//! Weaker than any real one. Walkers may find what an entry said until a DSB of the core that
+//! changed it; TLBs keep what went away as [`Tlb`] says, the same model as the simulated machine's.
+//! An access may go by any of these: a load is told every page it could have come from, a store
+//! lands in all of them.
+//!
+//! Invariants, which panic where they break: a live entry goes from valid to valid by way of invalid
+//! only; a page that gets a leaf, or is zeroed, is in nobody else's reach by then.
+
+use engine::platform::{Barrier, EntryAt, Tlbi};
+use engine::sim::tlb::{Tlb, Translation};
+use engine::sim::walker::{Descriptor, span};
+use engine::stage2::Geometry;
+use engine::vm::HOST_VMID;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A change of an entry that its core has not completed.
+struct Unseen {
+    core: usize,
+    at: (u64, u16),
+    old: u64,
+    /// What the old value led to.
+    reached: Vec<Translation>,
+}
+
+/// All leaves and table pages of one VM.
+#[derive(Default, Debug)]
+pub struct Tree {
+    /// Leaves.
+    pub leaves: Vec<Translation>,
+    /// Table pages, the root first.
+    pub tables: Vec<u64>,
+    /// Entries that an operation has marked and not filled.
+    pub marks: Vec<(u64, u16)>,
+}
+
+/// See the header.
+pub struct Hardware {
+    geometry: Geometry,
+    tlb: Tlb,
+    /// Roots of the VMIDs that a core has named.
+    roots: BTreeMap<u16, u64>,
+    /// Nonzero entries, by table page and index.
+    entries: BTreeMap<(u64, u16), u64>,
+    unseen: Vec<Unseen>,
+    /// Invalidations issued and not completed, by core.
+    issued: Vec<usize>,
+    /// The one word that stands for a page's content.
+    contents: BTreeMap<u64, u64>,
+}
+
+impl Hardware {
+    /// Cores that run the host, whose root is `root`.
+    pub fn new(geometry: Geometry, root: u64, cores: usize, repeat_tlbi: bool) -> Self {
+        Self {
+            geometry,
+            tlb: Tlb::new(cores, repeat_tlbi),
+            roots: BTreeMap::from([(HOST_VMID, root)]),
+            entries: BTreeMap::new(),
+            unseen: Vec::new(),
+            issued: vec![0; cores],
+            contents: BTreeMap::new(),
+        }
+    }
+
+    /// What an entry says.
+    pub fn entry(&self, at: EntryAt) -> u64 {
+        self.entries
+            .get(&(at.table.raw(), at.index))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Core `core` changes an entry.
+    pub fn change(&mut self, core: usize, at: EntryAt, new: u64) {
+        let (old, key) = (self.entry(at), (at.table.raw(), at.index));
+        if let Some((vmid, level, first)) = self.place(key.0) {
+            let ipa_page = first + u64::from(key.1) * span(level);
+            let valid = |raw| Descriptor::read(raw, level).is_valid();
+            assert!(
+                !(valid(old) && valid(new)),
+                "{at:?} went from {old:#x} to {new:#x} at once"
+            );
+            let mut gone = Tree::default();
+            if valid(old) && self.tlb.any_may_hold(vmid) {
+                self.add(&mut gone, vmid, (key, old), level, ipa_page);
+            }
+            if !gone.leaves.is_empty() {
+                self.unseen.push(Unseen {
+                    core,
+                    at: key,
+                    old,
+                    reached: gone.leaves,
+                });
+            }
+        }
+        if let Some(page) = leaf_page(new) {
+            let vmid = self.place(key.0).map(|(vmid, ..)| vmid);
+            self.assert_unreached(page, vmid, "was given a leaf");
+        }
+        self.entries.insert(key, new);
+    }
+
+    /// A table page that nobody can see is filled with zeroes.
+    pub fn clear_table(&mut self, table: u64) {
+        assert!(
+            self.place(table).is_none(),
+            "table {table:#x} was cleared under the walkers"
+        );
+        self.entries.retain(|(other, _), _| *other != table);
+    }
+
+    /// Does this barrier of `core` complete anything?
+    pub fn has_to_complete(&self, core: usize, barrier: Barrier) -> bool {
+        let stores = self.unseen.iter().any(|store| store.core == core);
+        match barrier {
+            Barrier::DsbIsh => stores || self.issued[core] != 0,
+            Barrier::DsbIshst => stores,
+            Barrier::DsbNsh | Barrier::Isb => false,
+        }
+    }
+
+    /// It does: the core's stores are seen by walkers, and after a DSB ISH its invalidations done.
+    pub fn complete(&mut self, core: usize, barrier: Barrier) {
+        let (seen, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unseen)
+            .into_iter()
+            .partition(|store| store.core == core);
+        self.unseen = later;
+        for gone in seen.into_iter().flat_map(|store| store.reached) {
+            self.tlb.retire(gone);
+        }
+        if barrier == Barrier::DsbIsh {
+            self.tlb.complete(core, false);
+            self.issued[core] = 0;
+        }
+    }
+
+    /// A core issues an invalidation.
+    pub fn issue(&mut self, core: usize, op: Tlbi) {
+        self.tlb.issue(core, op);
+        self.issued[core] += 1;
+    }
+
+    /// A core's VTTBR changes, with walks.
+    pub fn enter(&mut self, core: usize, vmid: u16, root: u64) {
+        self.roots.insert(vmid, root);
+        self.tlb.enter(core, vmid);
+    }
+
+    /// A core names another VMID for maintenance.
+    pub fn borrow(&mut self, core: usize, vmid: u16, root: u64) -> Option<u16> {
+        self.roots.insert(vmid, root);
+        self.tlb.borrow(core, vmid)
+    }
+
+    /// It ends that.
+    pub fn end_borrow(&mut self, core: usize, before: Option<u16>) {
+        self.tlb.end_borrow(core, before);
+    }
+
+    /// Root of the host's tables.
+    pub fn host_root(&self) -> u64 {
+        self.roots[&HOST_VMID]
+    }
+
+    /// Zeroes a page through the engine's window; had it held anything else?
+    pub fn zero(&mut self, page: u64) -> bool {
+        self.assert_unreached(page, None, "was scrubbed");
+        self.contents.insert(page, 0) != Some(0)
+    }
+
+    /// What a page holds.
+    pub fn content(&self, page: u64) -> u64 {
+        self.contents.get(&page).copied().unwrap_or(0)
+    }
+
+    /// Loads, or with a value stores, at `ipa_page` on a core under its VMID: what it loaded by each
+    /// translation that it could have used. Empty if it can only fault.
+    pub fn access(&mut self, core: usize, ipa_page: u64, store: Option<u64>) -> Vec<u64> {
+        let vmid = self.tlb.current(core);
+        let leftovers = self
+            .tlb
+            .leftovers(core)
+            .iter()
+            .map(|entry| entry.translation);
+        let old = leftovers.filter(|entry| entry.vmid == vmid);
+        let mut pages: BTreeSet<u64> = old.filter_map(|entry| entry.target(ipa_page)).collect();
+        self.walk(
+            self.roots[&vmid],
+            self.geometry.start_level,
+            ipa_page,
+            &mut pages,
+        );
+        if let Some(value) = store {
+            for page in &pages {
+                self.contents.insert(*page, value);
+            }
+        }
+        pages.iter().map(|page| self.content(*page)).collect()
+    }
+
+    /// Where a walk of `ipa_page` may end, whichever changes it sees.
+    fn walk(&self, table: u64, level: u8, ipa_page: u64, pages: &mut BTreeSet<u64>) {
+        let at = (table, (ipa_page / span(level) % 512) as u16);
+        let now = self.entries.get(&at).copied();
+        let unseen = self
+            .unseen
+            .iter()
+            .filter(|store| store.at == at)
+            .map(|store| store.old);
+        for raw in unseen.chain(now) {
+            match Descriptor::read(raw, level) {
+                Descriptor::Invalid => {}
+                Descriptor::Table(next) => self.walk(next, level + 1, ipa_page, pages),
+                Descriptor::Leaf { page, .. } => {
+                    pages.insert(page + ipa_page % span(level));
+                }
+            }
+        }
+    }
+
+    /// Where a table page stands in a tree that some core may walk: VMID, level, first IPA page.
+    fn place(&self, table: u64) -> Option<(u16, u8, u64)> {
+        let level = self.geometry.start_level;
+        let mut walked = self
+            .roots
+            .iter()
+            .filter(|(vmid, _)| self.tlb.any_may_hold(**vmid));
+        walked.find_map(|(vmid, root)| {
+            let (level, first) = self.find(table, *root, level, 0)?;
+            Some((*vmid, level, first))
+        })
+    }
+
+    fn find(&self, table: u64, from: u64, level: u8, first: u64) -> Option<(u8, u64)> {
+        if table == from {
+            return Some((level, first));
+        }
+        self.entries
+            .range((from, 0)..=(from, 511))
+            .find_map(|((_, index), raw)| match Descriptor::read(*raw, level) {
+                Descriptor::Table(next) => self.find(
+                    table,
+                    next,
+                    level + 1,
+                    first + u64::from(*index) * span(level),
+                ),
+                _ => None,
+            })
+    }
+
+    /// The tree of a VMID below `root`, as its entries stand.
+    pub fn tree(&self, vmid: u16, root: u64) -> Tree {
+        let mut tree = Tree::default();
+        self.add_table(&mut tree, vmid, root, self.geometry.start_level, 0);
+        tree
+    }
+
+    fn add_table(&self, tree: &mut Tree, vmid: u16, table: u64, level: u8, first: u64) {
+        tree.tables.push(table);
+        for (at, raw) in self.entries.range((table, 0)..=(table, 511)) {
+            let ipa_page = first + u64::from(at.1) * span(level);
+            self.add(tree, vmid, (*at, *raw), level, ipa_page);
+        }
+    }
+
+    fn add(&self, tree: &mut Tree, vmid: u16, entry: ((u64, u16), u64), level: u8, ipa_page: u64) {
+        match Descriptor::read(entry.1, level) {
+            Descriptor::Invalid if entry.1 == 0 => {}
+            Descriptor::Invalid => tree.marks.push(entry.0),
+            Descriptor::Table(next) => self.add_table(tree, vmid, next, level + 1, ipa_page),
+            Descriptor::Leaf {
+                page,
+                write,
+                execute,
+                ..
+            } => tree.leaves.push(Translation {
+                vmid,
+                ipa_page,
+                pages: span(level),
+                page,
+                write,
+                execute,
+            }),
+        }
+    }
+
+    /// Everything by which some core may still reach a page though the tables say otherwise.
+    pub fn remains(&self) -> Vec<Translation> {
+        let kept = self.tlb.all_leftovers().map(|(_, entry)| entry.translation);
+        let in_flight = self.tlb.in_flight().iter().map(|entry| entry.translation);
+        let unseen = self
+            .unseen
+            .iter()
+            .flat_map(|store| store.reached.iter().copied());
+        kept.chain(in_flight).chain(unseen).collect()
+    }
+
+    /// Nobody but `vmid` reaches a page, by an old translation or the host's tables.
+    fn assert_unreached(&self, page: u64, vmid: Option<u16>, what: &str) {
+        let host = self.tree(HOST_VMID, self.host_root()).leaves;
+        let mut all = self.remains().into_iter().chain(host);
+        let other = all.find(|entry| Some(entry.vmid) != vmid && entry.reaches(page));
+        assert!(
+            other.is_none(),
+            "page {page:#x} {what} while {other:x?} leads to it"
+        );
+    }
+}
+
+/// The page of a page or block descriptor, at whatever level: in the engine's tables the access flag
+/// tells leaves from tables.
+fn leaf_page(raw: u64) -> Option<u64> {
+    let is_leaf = raw & 1 == 1 && raw >> 10 & 1 == 1;
+    is_leaf.then_some(raw >> 12 & 0xf_ffff_ffff)
+}

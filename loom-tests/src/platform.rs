@@ -1,0 +1,281 @@
+//! The platform that the engine sees under loom: a few pages of memory, loom's threads as cores.
+//!
+//! Invariants: translation-table entries that the engine uses are loom's atomics, made before any
+//! thread starts, as many per table page as the model's addresses need; everything the hardware does
+//! by itself is in [`Hardware`], and each event there takes a turn on the bus first, so that loom
+//! tries them in every order. A barrier orders what the hardware sees and nothing else: the engine's
+//! own words have to be ordered by their own atomics.
+
+use crate::hardware::Hardware;
+use engine::platform::{Barrier, EntryAt, Features, Platform, Tlbi, Zeroed};
+use engine::vcpu::context::{Context, GuestExit};
+use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use ownership::Pfn;
+use percpu::CpuId;
+use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
+use sync::{AtomicU64, Ordering};
+
+/// Physical (and intermediate) address bits: the narrowest stage 2 there is, three levels.
+pub const PA_BITS: u8 = 32;
+
+/// A core's registers beside its TLB: written by that core alone.
+#[derive(Default)]
+struct Core {
+    vttbr: atomic::AtomicU64,
+    counter: atomic::AtomicU64,
+    /// The engine made the host take an exception.
+    denied: atomic::AtomicBool,
+    /// Guest runs since the machine started, and those that the host has been interrupted for.
+    runs: [atomic::AtomicU64; 2],
+}
+
+/// The machine.
+pub struct LoomMachine {
+    first_table: u64,
+    entries_per_table: usize,
+    entries: Box<[AtomicU64]>,
+    bus: AtomicUsize,
+    hardware: Mutex<Hardware>,
+    cores: Box<[Core]>,
+    repeat_tlbi: bool,
+}
+
+/// What a borrowed regime must be given back as.
+pub struct SavedRegime {
+    vttbr: u64,
+    borrowed: Option<u16>,
+}
+
+impl LoomMachine {
+    /// A machine with `tables` pages from `first_table` on that can be tables.
+    pub fn new(
+        hardware: Hardware,
+        cores: usize,
+        first_table: Pfn,
+        tables: usize,
+        entries_per_table: usize,
+        repeat_tlbi: bool,
+    ) -> Self {
+        let host = hardware.host_root() << 12;
+        let core = |_| Core {
+            vttbr: atomic::AtomicU64::new(host),
+            ..Core::default()
+        };
+        Self {
+            first_table: first_table.raw(),
+            entries_per_table,
+            entries: (0..tables * entries_per_table)
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+            bus: AtomicUsize::new(0),
+            hardware: Mutex::new(hardware),
+            cores: (0..cores).map(core).collect(),
+            repeat_tlbi,
+        }
+    }
+
+    /// The hardware, for what only the calling core can change, or when all is quiet.
+    pub fn peek(&self) -> MutexGuard<'_, Hardware> {
+        self.hardware.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hardware, for something that other cores notice.
+    pub fn event(&self) -> MutexGuard<'_, Hardware> {
+        // Relaxed: orders nothing but loom's search, see `sync`'s `modelled.rs`.
+        self.bus.fetch_add(1, Relaxed);
+        self.peek()
+    }
+
+    /// Was the host of this core refused an access since this was last asked?
+    pub fn take_denial(&self, cpu: CpuId) -> bool {
+        // Relaxed: the core's own.
+        self.cores[cpu.index()].denied.swap(false, Relaxed)
+    }
+
+    /// How often a guest ran on this core.
+    pub fn runs(&self, cpu: CpuId) -> u64 {
+        // Relaxed: the core's own.
+        self.cores[cpu.index()].runs[0].load(Relaxed)
+    }
+
+    fn cell(&self, at: EntryAt) -> Option<&AtomicU64> {
+        let index = usize::from(at.index);
+        let table = at
+            .table
+            .raw()
+            .checked_sub(self.first_table)
+            .expect("a table of the engine's");
+        let first = table as usize * self.entries_per_table;
+        (index < self.entries_per_table).then(|| &self.entries[first + index])
+    }
+
+    fn changed(&self, cpu: CpuId, at: EntryAt, old: u64, new: u64) {
+        // From one invalid value to another: no walker tells them apart.
+        let hardware = if (old | new) & 1 == 0 {
+            self.peek()
+        } else {
+            self.event()
+        };
+        { hardware }.change(cpu.index(), at, new);
+    }
+}
+
+fn split(vttbr: u64) -> (u16, u64) {
+    ((vttbr >> 48) as u16, (vttbr & 0xffff_ffff_ffff) >> 12)
+}
+
+impl Platform for LoomMachine {
+    type Store<T: 'static> = Box<[T]>;
+    type SavedRegime = SavedRegime;
+
+    fn features(&self) -> Features {
+        Features {
+            tlb_range: true,
+            force_write_back: true,
+            icache_by_hand: false,
+            repeat_tlbi: self.repeat_tlbi,
+            pa_bits: PA_BITS,
+        }
+    }
+
+    fn counter(&self, cpu: CpuId) -> u64 {
+        // Relaxed: the core's own.
+        self.cores[cpu.index()].counter.fetch_add(1, Relaxed)
+    }
+
+    fn entry(&self, _cpu: CpuId, at: EntryAt) -> u64 {
+        self.cell(at).map_or(0, |cell| cell.load(Ordering::Acquire))
+    }
+
+    fn swap_entry(&self, cpu: CpuId, at: EntryAt, old: u64, new: u64) -> Result<(), u64> {
+        let cell = self.cell(at).expect("an entry that the model has");
+        cell.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)?;
+        self.changed(cpu, at, old, new);
+        Ok(())
+    }
+
+    fn store_entry(&self, cpu: CpuId, at: EntryAt, value: u64) {
+        let cell = self.cell(at).expect("an entry that the model has");
+        let old = self.peek().entry(at);
+        cell.store(value, Ordering::Release);
+        self.changed(cpu, at, old, value);
+    }
+
+    fn clear_table(&self, _cpu: CpuId, table: Pfn) {
+        for index in 0..self.entries_per_table {
+            let cell = self.cell(EntryAt {
+                table,
+                index: index as u16,
+            });
+            // Relaxed: published with the entry that will name the table.
+            cell.expect("an entry that the model has")
+                .store(0, Ordering::Relaxed);
+        }
+        self.event().clear_table(table.raw());
+    }
+
+    fn barrier(&self, cpu: CpuId, barrier: Barrier) {
+        if self.peek().has_to_complete(cpu.index(), barrier) {
+            self.event().complete(cpu.index(), barrier);
+        }
+    }
+
+    fn tlbi(&self, cpu: CpuId, op: Tlbi) {
+        self.event().issue(cpu.index(), op);
+    }
+
+    fn invalidate_icache(&self, _cpu: CpuId) {}
+
+    fn vttbr(&self, cpu: CpuId) -> u64 {
+        // Relaxed: the core's own.
+        self.cores[cpu.index()].vttbr.load(Relaxed)
+    }
+
+    fn borrow_regime(&self, cpu: CpuId, vttbr: u64) -> SavedRegime {
+        let (vmid, root) = split(vttbr);
+        let borrowed = self.event().borrow(cpu.index(), vmid, root);
+        // Relaxed: the core's own.
+        let saved = self.cores[cpu.index()].vttbr.swap(vttbr, Relaxed);
+        SavedRegime {
+            vttbr: saved,
+            borrowed,
+        }
+    }
+
+    fn return_regime(&self, cpu: CpuId, saved: SavedRegime) {
+        self.event().end_borrow(cpu.index(), saved.borrowed);
+        // Relaxed: the core's own.
+        self.cores[cpu.index()].vttbr.store(saved.vttbr, Relaxed);
+    }
+
+    fn zero_page(&self, _cpu: CpuId, page: Pfn) -> Zeroed {
+        let was_nonzero = self.event().zero(page.raw());
+        Zeroed {
+            was_nonzero,
+            reads_zero: true,
+        }
+    }
+
+    fn clean_page(&self, _cpu: CpuId, _page: Pfn) {}
+
+    fn read_page(&self, _cpu: CpuId, page: Pfn, into: &mut [u64; 512]) {
+        into.fill(0);
+        into[0] = self.event().content(page.raw());
+    }
+
+    fn map_engine_page(&self, _cpu: CpuId, _page: Pfn) -> bool {
+        false
+    }
+
+    fn unmap_engine_page(&self, _cpu: CpuId, _page: Pfn) {}
+
+    fn send_sgi(&self, _cpu: CpuId, _to: CpuId, _sgi: u8) {}
+
+    fn host_interrupt_pending(&self, cpu: CpuId, _doorbell: Option<u8>) -> bool {
+        let [runs, told] = &self.cores[cpu.index()].runs;
+        // Relaxed, both: the core's own. Each run of a guest brings one interrupt.
+        let now = runs.load(Relaxed);
+        told.swap(now, Relaxed) != now
+    }
+
+    fn run_guest(&self, cpu: CpuId, _context: &mut Context, vttbr: u64, _until: u64) -> GuestExit {
+        let (vmid, root) = split(vttbr);
+        self.event().enter(cpu.index(), vmid, root);
+        // Relaxed: the core's own.
+        self.cores[cpu.index()].runs[0].fetch_add(1, Relaxed);
+        GuestExit::Interrupt
+    }
+
+    fn leave_guests(&self, cpu: CpuId) {
+        let mut hardware = self.event();
+        let root = hardware.host_root();
+        hardware.enter(cpu.index(), engine::vm::HOST_VMID, root);
+    }
+
+    fn forget_last_vcpu(&self, _cpu: CpuId, _vttbr: u64) {}
+
+    fn host_vectors(&self, _cpu: CpuId) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn set_host_exception(&self, cpu: CpuId, _elr: u64, _spsr: u64, _esr: u64, _far: u64) {
+        // Relaxed: the core's own.
+        self.cores[cpu.index()].denied.store(true, Relaxed);
+    }
+
+    fn host_translate(&self, _cpu: CpuId, va: u64) -> Option<u64> {
+        Some(va)
+    }
+
+    fn smc(&self, _cpu: CpuId, x: &mut [u64; 18]) {
+        x[0] = abi::smccc::NOT_SUPPORTED as u64;
+    }
+
+    fn release_core(&self, _cpu: CpuId, _target: CpuId) {}
+
+    fn device_read(&self, _cpu: CpuId, _pa: u64, _size: u8) -> u64 {
+        0
+    }
+
+    fn device_write(&self, _cpu: CpuId, _pa: u64, _size: u8, _value: u64) {}
+}

@@ -1,0 +1,183 @@
+//! `hw-tests/tests.toml`: on which machines the tests run, and which test finds which mutant.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::run::machine::{Machine, cpu_argument};
+use crate::run::size::Bytes;
+
+/// Where it lies in the checkout.
+const FILE: &str = "hw-tests/tests.toml";
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Tests with the machines that they run on.
+    pub group: Vec<Group>,
+    /// Mutants with the tests that must fail on them.
+    #[serde(default)]
+    pub mutant: Vec<Mutant>,
+}
+
+/// Tests that run on the same machines.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// What to call it.
+    pub name: String,
+    /// Parts of test names, separated by commas.
+    pub filter: String,
+    /// Numbers of cores.
+    pub cpus: Vec<u32>,
+    /// Processor models.
+    pub models: Vec<String>,
+    mem: String,
+    timeout_s: u64,
+}
+
+/// An engine without one of its protections.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mutant {
+    /// Its name in the engine's source.
+    pub name: String,
+    /// A test that fails on it.
+    pub test: String,
+}
+
+/// One boot.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// For people and for the log's name.
+    pub name: String,
+    /// Tests to run.
+    pub filter: String,
+    /// The machine.
+    pub machine: Machine,
+    /// How long it may run.
+    pub limit: Duration,
+}
+
+impl Manifest {
+    /// Reads the checkout's manifest.
+    pub fn load(root: &Path) -> Result<Self> {
+        let text = fs::read_to_string(root.join(FILE)).with_context(|| format!("read {FILE}"))?;
+        Self::parse(&text).context(FILE)
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let manifest: Self = toml::from_str(text)?;
+        for group in &manifest.group {
+            let name = &group.name;
+            ensure!(
+                !group.cpus.is_empty() && !group.models.is_empty(),
+                "group {name} has no machine"
+            );
+            ensure!(!group.cpus.contains(&0), "group {name} has no cores");
+            group.mem().with_context(|| format!("group {name}"))?;
+        }
+        Ok(manifest)
+    }
+
+    /// The boots of all groups, in order.
+    pub fn boots(&self) -> Result<Vec<Boot>> {
+        let mut boots = Vec::new();
+        for group in &self.group {
+            for model in &group.models {
+                for cpus in &group.cpus {
+                    boots.push(group.boot(*cpus, model)?);
+                }
+            }
+        }
+        Ok(boots)
+    }
+}
+
+impl Group {
+    fn mem(&self) -> Result<Bytes> {
+        self.mem.parse().context("mem")
+    }
+
+    /// The boot on a machine with these.
+    pub fn boot(&self, cpus: u32, model: &str) -> Result<Boot> {
+        Ok(Boot {
+            name: format!("{}-{cpus}-{model}", self.name),
+            filter: self.filter.clone(),
+            machine: Machine {
+                cpus,
+                cpu: cpu_argument(model, false),
+                mem: self.mem()?,
+                icount: false,
+                gdb: false,
+            },
+            limit: Duration::from_secs(self.timeout_s),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::size::GIB;
+
+    const TEXT: &str = r#"
+        [[group]]
+        name = "all"
+        filter = ""
+        cpus = [1, 192]
+        models = ["max", "cortex-a72"]
+        mem = "2G"
+        timeout_s = 60
+        [[mutant]]
+        name = "scrub-skip"
+        test = "roundtrip::block"
+    "#;
+
+    #[test]
+    fn every_model_runs_with_every_number_of_cores() {
+        let boots = Manifest::parse(TEXT).unwrap().boots().unwrap();
+        let names: Vec<&str> = boots.iter().map(|boot| boot.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "all-1-max",
+                "all-192-max",
+                "all-1-cortex-a72",
+                "all-192-cortex-a72"
+            ]
+        );
+        assert_eq!(boots[1].machine.cpus, 192);
+        assert_eq!(boots[1].machine.mem, Bytes(2 * GIB));
+        assert_eq!(boots[1].limit, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for (good, bad) in [
+            ("[1, 192]", "[]"),
+            ("[1, 192]", "[0]"),
+            ("\"2G\"", "\"2X\""),
+            ("timeout_s", "timeout"),
+            ("test = ", "tests = "),
+        ] {
+            let text = TEXT.replacen(good, bad, 1);
+            assert!(Manifest::parse(&text).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn checkout_has_a_manifest_whose_mutants_exist() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let manifest = Manifest::load(root).unwrap();
+        assert!(!manifest.boots().unwrap().is_empty());
+        let known = crate::run::mutants::names(root).unwrap();
+        for mutant in manifest.mutant {
+            assert!(known.contains(&mutant.name), "{}", mutant.name);
+        }
+    }
+}
