@@ -207,7 +207,7 @@ fn vm_create() {
         (0, of(1, 31), OutOfRange),
         (0, of(1, 41), OutOfRange),
         (0, of(1, u16::MAX), OutOfRange),
-        (0, of(1, 36) | 1 << 32, OutOfRange),
+        (0, of(1, 36) | 1 << 34, OutOfRange),
         (1, GICR + PAGE, Unaligned),
         (1, RAM, OutOfRange),
         (1, 1 << 36, OutOfRange),
@@ -499,4 +499,25 @@ fn an_empty_core_is_idle() {
     machine.script(guest.vm, 0, [GuestOp::Wfi]);
     assert_eq!(run(&machine, 0).reason, ExitReason::Idle);
     assert_eq!(run(&machine, 1).reason, ExitReason::Idle);
+}
+
+/// What a VM was promised as its own can't be lent to it: the host would keep reading it.
+#[test]
+fn private_memory_takes_no_lent_pages() {
+    let machine = machine();
+    let [_, gicr, ram, size, ..] = shape(1);
+    let private = VmShape {
+        vcpus: 1,
+        ipa_bits: 36,
+        lendable: 0b10,
+    }
+    .raw();
+    let window = 0x2_0000_0000;
+    let create = [private, gicr, ram, size, window, PAGE];
+    let vm = machine.call(0, Call::VmCreate, &create).ok();
+    let page = machine.host_page(0);
+    let lend = |ipa| [vm, page, ipa, 1, RWX];
+    refuse(&machine, Call::VmLend, &lend(ram), Status::OutOfRange);
+    let lent = machine.call(0, Call::VmLend, &lend(window)).ok();
+    assert_eq!(lent, 1);
 }

@@ -101,7 +101,7 @@ fn vm_create(_: &mut Random) -> TestResult {
         ),
         (
             create,
-            &[good | 1 << 32, GICR, RAM, PAGE, 0, 0],
+            &[good | 1 << 34, GICR, RAM, PAGE, 0, 0],
             OUT_OF_RANGE,
         ),
         (
