@@ -126,7 +126,7 @@
 #define BULKHEAD_CALL_CPU_RUN 0xC6000113UL
 /*
  * (vcpu, x0, x1, x2, x3, outcome). Completes the MMIO access or forwarded call that the vCPU
- * stopped at; it is queued again where it last ran.
+ * stopped at; it is queued on the calling core.
  */
 #define BULKHEAD_CALL_VCPU_RESPOND 0xC6000114UL
 /*

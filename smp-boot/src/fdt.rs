@@ -227,6 +227,9 @@ fn read_gic(fdt: Fdt<'_>, gic: &mut Gic) -> Result<(), BootError> {
 fn read_gic_node(path: Path<'_, '_>, node: &FdtNode<'_>, gic: &mut Gic) -> Result<(), BootError> {
     let regions = number(node, "#redistributor-regions")?.unwrap_or(1);
     let stride = number(node, "redistributor-stride")?;
+    if stride == Some(0) {
+        return Err(BootError::BadNode("redistributor-stride is 0"));
+    }
     let mut regs = tree::regs(path);
     let mut next = || -> Result<PaRange, BootError> {
         let reg = regs

@@ -70,8 +70,8 @@ pub mod call {
     pub const VCPU_DEQUEUE: u64 = 0xC600_0112;
     /// Runs this core's queue until the host is needed.
     pub const CPU_RUN: u64 = 0xC600_0113;
-    /// Completes the MMIO access or forwarded call that the vCPU stopped at; it is queued again
-    /// where it last ran.
+    /// Completes the MMIO access or forwarded call that the vCPU stopped at; it is queued on the
+    /// calling core.
     pub const VCPU_RESPOND: u64 = 0xC600_0114;
     /// Makes a virtual SPI pending, or its line high or low, at this vCPU; a running or idle core
     /// is kicked.
@@ -126,8 +126,8 @@ pub enum Call {
     VcpuDequeue = 0x12,
     /// Runs this core's queue until the host is needed.
     CpuRun = 0x13,
-    /// Completes the MMIO access or forwarded call that the vCPU stopped at; it is queued again
-    /// where it last ran.
+    /// Completes the MMIO access or forwarded call that the vCPU stopped at; it is queued on the
+    /// calling core.
     VcpuRespond = 0x14,
     /// Makes a virtual SPI pending, or its line high or low, at this vCPU; a running or idle core
     /// is kicked.

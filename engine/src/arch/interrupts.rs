@@ -13,8 +13,9 @@ const IRQ: u64 = 1 << 7;
 const SPECIAL: u64 = 1020;
 /// How often to look again after dropping a doorbell or a line that is on its way down.
 const LOOKS: usize = 16;
-/// The timers' lines, which are low while the engine runs: it has turned both timers off.
-const ENGINE_TIMERS: [u64; 2] = [26, 27];
+/// The engine's own lines, which are low while it runs: the maintenance interrupt, since ICH_HCR_EL2
+/// is zero, and both timers, which are off.
+const ENGINE_LINES: [u64; 3] = [25, 26, 27];
 
 /// The generic timer's count. ISB first, so that it is not read ahead of time (Arm ARM D12.2.1).
 pub fn counter() -> u64 {
@@ -60,7 +61,7 @@ fn look(redistributor: &Redistributor, doorbell: Option<u8>) -> bool {
         let intid = ICC_HPPIR1_EL1.get();
         match doorbell {
             Some(sgi) if u64::from(sgi) == intid => redistributor.drop_pending(sgi.into()),
-            _ if ENGINE_TIMERS.contains(&intid) || intid >= SPECIAL => {}
+            _ if ENGINE_LINES.contains(&intid) || intid >= SPECIAL => {}
             _ => return true,
         }
         isb();

@@ -18,6 +18,8 @@ use crate::vcpu::context::{El1Regs, FpRegs};
 
 /// The EL2 physical timer's interrupt (BSA's number; PPI 10).
 const PPI_HYPERVISOR_TIMER: u32 = 26;
+/// The GIC's maintenance interrupt (BSA's number; PPI 9): list registers have room again.
+const PPI_MAINTENANCE: u32 = 25;
 /// The virtual timer's.
 pub(super) const PPI_VIRTUAL_TIMER: u32 = 27;
 
@@ -76,7 +78,8 @@ impl Session {
         self.icc_igrpen1 = ICC_IGRPEN1_EL1.get();
         ICC_PMR_EL1.set(0xff);
         ICC_IGRPEN1_EL1.set(1);
-        // Both lines are low unless a guest runs, so the host gets nothing that it did not start.
+        // All three are low unless a guest runs, so the host gets nothing that it did not start.
+        redistributor.enable_private(PPI_MAINTENANCE);
         redistributor.enable_private(PPI_HYPERVISOR_TIMER);
         redistributor.enable_private(PPI_VIRTUAL_TIMER);
         HCR_EL2.set(controls::hcr_guest(core));
