@@ -78,13 +78,13 @@ pub fn insist<T>(mut call: impl FnMut() -> Result<T, Status>) -> Result<T, Statu
     Err(Status::Busy)
 }
 
-/// The shape of a VM with so many vCPUs.
-pub fn shape(vcpus: u16) -> TestResult<VmShape> {
+/// The shape of a VM with so many vCPUs; `lendable` has a bit for each RAM range.
+pub fn shape(vcpus: u16, lendable: u8) -> TestResult<VmShape> {
     let most = call::engine_info(InfoIndex::IpaBits).or_fail("ENGINE_INFO")?;
     Ok(VmShape {
         vcpus,
         ipa_bits: most.min(40) as u16,
-        lendable: 0b11,
+        lendable,
     })
 }
 
@@ -92,9 +92,10 @@ impl TestVm {
     /// A VM without memory.
     pub fn create(vcpus: u16) -> TestResult<Self> {
         let ram = (guest::RAM, guest::RAM_SIZE);
-        let shape = shape(vcpus)?;
+        let window = (guest::WINDOW, guest::WINDOW_SIZE);
+        let shape = shape(vcpus, 0b10)?;
         let handle =
-            insist(|| call::vm_create(shape, guest::GICR, ram, (0, 0))).or_fail("VM_CREATE")?;
+            insist(|| call::vm_create(shape, guest::GICR, ram, window)).or_fail("VM_CREATE")?;
         Ok(Self {
             handle,
             vcpus: Vec::new(),

@@ -297,10 +297,14 @@ impl Hardware {
         kept.chain(in_flight).chain(unseen).collect()
     }
 
-    /// Nobody but `vmid` reaches a page, by an old translation or the host's tables.
+    /// Nobody but `vmid` reaches a page, by an old translation or by tables that a core may walk.
     fn assert_unreached(&self, page: u64, vmid: Option<u16>, what: &str) {
-        let host = self.tree(HOST_VMID, self.host_root()).leaves;
-        let mut all = self.remains().into_iter().chain(host);
+        let walked = self
+            .roots
+            .iter()
+            .filter(|(vmid, _)| self.tlb.any_may_hold(**vmid));
+        let leaves = walked.flat_map(|(vmid, root)| self.tree(*vmid, *root).leaves);
+        let mut all = self.remains().into_iter().chain(leaves);
         let other = all.find(|entry| Some(entry.vmid) != vmid && entry.reaches(page));
         assert!(
             other.is_none(),

@@ -240,6 +240,16 @@ impl Sim {
                         .overlaps(leaf.vmid, leaf.ipa_page, leaf.pages)
                 })
                 .map(|(core, entry)| (core, *entry));
+            let unseen = inner
+                .walkers
+                .unseen()
+                .find(|old| old.overlaps(leaf.vmid, leaf.ipa_page, leaf.pages))
+                .copied();
+            if let Some(old) = unseen {
+                inner.violation(format!(
+                    "{leaf:?} was written while walkers may still find {old:?}"
+                ));
+            }
             if let Some((core, entry)) = beside {
                 inner.violation(format!(
                     "{leaf:?} was written while core {core} keeps {entry:?}"
@@ -371,7 +381,15 @@ impl Platform for Sim {
     }
 
     fn tlbi(&self, cpu: CpuId, op: Tlbi) {
-        self.inner().tlb.issue(cpu.index(), op);
+        let mut inner = self.inner();
+        if op == Tlbi::Vmalls12e1is {
+            // What vCPUs of the VM left cached goes with it.
+            let vmid = (inner.cores[cpu.index()].vttbr >> 48) as u16;
+            for core in &mut inner.cores {
+                core.cached_for.remove(&vmid);
+            }
+        }
+        inner.tlb.issue(cpu.index(), op);
     }
 
     fn invalidate_icache(&self, _cpu: CpuId) {}

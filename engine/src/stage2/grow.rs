@@ -137,6 +137,7 @@ impl Stage2 {
             .swap_entry(cpu, at, 0, table_descriptor(table))
             .is_err()
         {
+            #[cfg(not(mutant = "install-lose-table"))]
             pool.put(table);
         }
         Ok(())

@@ -82,11 +82,12 @@ impl Life {
         let next = ((word >> 8) + 1) & GENERATION_MASK;
         let generation = if next == 0 { 1 } else { next };
         let new = pack(generation, Phase::Creating);
+        #[cfg(mutant = "begin-no-compare")]
+        self.0.store(new, Ordering::Release);
         // Acquire: pairs with the Release of the `advance` that freed the slot.
-        self.0
-            .compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed)
-            .ok()
-            .map(|_| generation)
+        #[cfg(not(mutant = "begin-no-compare"))]
+        self.0.compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        Some(generation)
     }
 
     /// Moves `generation` from one phase to another; the phase seen instead, if it is another

@@ -10,7 +10,7 @@ use engine::sim::{GuestOp, Machine};
 
 const MMIO: u64 = 0x0900_0000;
 const FIRMWARE: u64 = 0x4000_0000;
-const WRAPS: u64 = u64::MAX & !0xfff;
+const WRAPS: u64 = !0xfff;
 
 #[track_caller]
 fn refuse(machine: &Machine, call: Call, arguments: &[u64], status: Status) {
@@ -211,14 +211,14 @@ fn vm_create() {
         (1, GICR + PAGE, Unaligned),
         (1, RAM, OutOfRange),
         (1, 1 << 36, OutOfRange),
-        (1, u64::MAX & !0xffff, OutOfRange),
+        (1, !0xffff, OutOfRange),
         (2, RAM + 1, Unaligned),
         (2, 1 << 36, OutOfRange),
         (2, WRAPS, OutOfRange),
         (2, GICR, OutOfRange),
         (3, 0, OutOfRange),
         (3, PAGE + 1, Unaligned),
-        (3, u64::MAX & !0xfff, OutOfRange),
+        (3, !0xfff, OutOfRange),
         (4, 1, Unaligned),
         (5, 8, Unaligned),
     ];
@@ -278,7 +278,7 @@ fn vcpus_and_interrupts() {
             OutOfRange,
         );
     }
-    for bad in [RAM + 2, RAM - 4, GICR, 0, RAM + RAM_SIZE, u64::MAX & !3] {
+    for bad in [RAM + 2, RAM - 4, GICR, 0, RAM + RAM_SIZE, !3] {
         refuse(&machine, Call::VcpuCreate, &[third, 0, bad, 0], OutOfRange);
     }
     machine.call(0, Call::VcpuCreate, &[third, 5, RAM, 0]).ok();
@@ -403,16 +403,16 @@ fn aliased_arguments() {
     };
     // One page at two addresses: the second is no longer the host's to give.
     write(0, machine.host_page(20), RAM | RWX);
-    write(1, machine.host_page(20), RAM + PAGE | RWX);
+    write(1, machine.host_page(20), (RAM + PAGE) | RWX);
     let reply = machine.call(0, Call::VmMapList, &[guest.vm, list, 2]);
     assert_eq!((reply.ok(), reply.x[1] as i64), (1, Status::Busy.raw()));
     // Two pages at one address.
-    write(0, machine.host_page(21), RAM + PAGE | RWX);
-    write(1, machine.host_page(22), RAM + PAGE | RWX);
+    write(0, machine.host_page(21), (RAM + PAGE) | RWX);
+    write(1, machine.host_page(22), (RAM + PAGE) | RWX);
     let reply = machine.call(0, Call::VmMapList, &[guest.vm, list, 2]);
     assert_eq!((reply.ok(), reply.x[1] as i64), (1, Status::Busy.raw()));
     // The list itself.
-    write(0, list, RAM + 2 * PAGE | RWX);
+    write(0, list, (RAM + 2 * PAGE) | RWX);
     assert_eq!(
         machine.call(0, Call::VmMapList, &[guest.vm, list, 1]).ok(),
         1
@@ -454,14 +454,14 @@ fn aliased_arguments() {
     let entries = [
         (
             machine.host_page(30) + 1,
-            RAM + 3 * PAGE | RWX,
+            (RAM + 3 * PAGE) | RWX,
             Status::Unaligned,
         ),
-        (MMIO, RAM + 3 * PAGE | RWX, Status::NotRam),
+        (MMIO, (RAM + 3 * PAGE) | RWX, Status::NotRam),
         (machine.host_page(30), RAM + 3 * PAGE, Status::OutOfRange),
         (
             machine.host_page(30),
-            RAM + 3 * PAGE | 0xff8 | RWX,
+            (RAM + 3 * PAGE) | 0xff8 | RWX,
             Status::OutOfRange,
         ),
         (machine.host_page(30), GICR | RWX, Status::OutOfRange),

@@ -88,9 +88,9 @@ fn lists_are_mapped_in_order_with_their_rights() {
     let list = machine.host_page(10);
     let read_only = 1;
     let entries = [
-        (machine.host_page(200), RAM + 5 * PAGE | RWX),
+        (machine.host_page(200), (RAM + 5 * PAGE) | RWX),
         (machine.host_page(90), RAM | read_only),
-        (machine.host_page(201), RAM + PAGE | RWX),
+        (machine.host_page(201), (RAM + PAGE) | RWX),
     ];
     for (index, (pa, target)) in entries.into_iter().enumerate() {
         machine

@@ -10,7 +10,7 @@ const BLOCK: u64 = 2 << 20;
 /// A page of the host's in the middle of a block of its own.
 fn inside_block(machine: &Machine) -> u64 {
     (600..1200)
-        .find(|index| machine.host_page(*index) % BLOCK == 0)
+        .find(|index| machine.host_page(*index).is_multiple_of(BLOCK))
         .unwrap()
         + 300
 }
@@ -178,7 +178,7 @@ fn every_page_of_a_batch_is_done() {
         machine
             .host_store_raw(0, list + index * 16, machine.host_page(index * 3))
             .unwrap();
-        let target = RAM + index * 7 * PAGE | RWX;
+        let target = (RAM + index * 7 * PAGE) | RWX;
         machine
             .host_store_raw(0, list + index * 16 + 8, target)
             .unwrap();

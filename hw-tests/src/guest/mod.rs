@@ -21,8 +21,12 @@ pub const RAM: u64 = 0x4000_0000;
 pub const RAM_SIZE: u64 = 64 << 20;
 /// Where the programs lie.
 pub const CODE: u64 = RAM;
+/// A second RAM range, into which the host may lend pages; the first one is private.
+pub const WINDOW: u64 = 0x6000_0000;
+/// Its size.
+pub const WINDOW_SIZE: u64 = 1 << 20;
 /// A page that the host lends.
-pub const MAILBOX: u64 = RAM + (1 << 20);
+pub const MAILBOX: u64 = WINDOW;
 /// RAM without a page, until the test gives it one.
 pub const HOLE: u64 = RAM + (2 << 20);
 /// 2 MiB-aligned RAM for data.

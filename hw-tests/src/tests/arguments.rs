@@ -4,7 +4,7 @@
 //! 15: two arguments name the same page. Scenario 28: a failed call leaks.
 
 use crate::{
-    guest::{DATA, GICR, HOLE, MAILBOX, MMIO, RAM, RAM_SIZE},
+    guest::{DATA, GICR, HOLE, MAILBOX, MMIO, RAM, RAM_SIZE, WINDOW, WINDOW_SIZE},
     outcome::{OrFail, TestResult, check, check_eq},
     random::Random,
     refusal::{
@@ -304,21 +304,25 @@ fn vm_lend_and_unlend(_: &mut Random) -> TestResult {
     vm.lend(MAILBOX)?;
     let (engine, uart) = (engine_page()?, machine().uart);
     let (h, lend, unlend) = (vm.handle.raw(), Call::VmLend, Call::VmUnlend);
+    let (free, end) = (WINDOW + 7 * PAGE, WINDOW + WINDOW_SIZE);
     let most = limit::MAP_PAGES as u64;
     check_refused(&[
-        (lend, &[forged(h)[0], own, HOLE, 1, RIGHTS], BAD_HANDLE),
-        (lend, &[h, own + 8, HOLE, 1, RIGHTS], UNALIGNED),
-        (lend, &[h, own, HOLE + 8, 1, RIGHTS], UNALIGNED),
-        (lend, &[h, own, HOLE, 0, RIGHTS], OUT_OF_RANGE),
-        (lend, &[h, own, HOLE, most + 1, RIGHTS], OUT_OF_RANGE),
-        (lend, &[h, LAST, HOLE, 2, RIGHTS], NOWHERE),
+        (lend, &[forged(h)[0], own, free, 1, RIGHTS], BAD_HANDLE),
+        (lend, &[h, own + 8, free, 1, RIGHTS], UNALIGNED),
+        (lend, &[h, own, free + 8, 1, RIGHTS], UNALIGNED),
+        (lend, &[h, own, free, 0, RIGHTS], OUT_OF_RANGE),
+        (lend, &[h, own, free, most + 1, RIGHTS], OUT_OF_RANGE),
+        (lend, &[h, LAST, free, 2, RIGHTS], NOWHERE),
         (lend, &[h, own, LAST, 1, RIGHTS], OUT_OF_RANGE),
-        (lend, &[h, own, HOLE, 1, 0], OUT_OF_RANGE),
-        (lend, &[h, own, HOLE, 1, 8 | RIGHTS], OUT_OF_RANGE),
-        (lend, &[h, uart, HOLE, 1, RIGHTS], NOT_RAM),
-        (lend, &[h, engine, HOLE, 1, RIGHTS], ENGINES),
-        (lend, &[h, theirs, HOLE, 1, RIGHTS], NOT_OWNER),
-        (lend, &[h, own, DATA, 1, RIGHTS], &[Status::AlreadyMapped]),
+        (lend, &[h, own, free, 1, 0], OUT_OF_RANGE),
+        (lend, &[h, own, free, 1, 8 | RIGHTS], OUT_OF_RANGE),
+        (lend, &[h, uart, free, 1, RIGHTS], NOT_RAM),
+        (lend, &[h, engine, free, 1, RIGHTS], ENGINES),
+        (lend, &[h, theirs, free, 1, RIGHTS], NOT_OWNER),
+        // Memory that the VM was promised for itself alone, and the end of what it was not.
+        (lend, &[h, own, DATA, 1, RIGHTS], OUT_OF_RANGE),
+        (lend, &[h, own, HOLE, 1, RIGHTS], OUT_OF_RANGE),
+        (lend, &[h, own, end - PAGE, 2, RIGHTS], OUT_OF_RANGE),
         (
             lend,
             &[h, own, MAILBOX, 1, RIGHTS],

@@ -52,7 +52,7 @@ fn as_many_vms_as_fit(_: &mut Random) -> TestResult {
     for _ in 0..most {
         vms.push(TestVm::create(1)?);
     }
-    let shape = shape(1)?;
+    let shape = shape(1, 0)?;
     let (gicr, ram) = (crate::guest::GICR, crate::guest::RAM);
     let more = insist(|| call::vm_create(shape, gicr, (ram, PAGE), (0, 0)));
     refused("one VM too many", more, Status::Limit)?;

@@ -72,7 +72,7 @@ fn each_is_known_to_the_engine(_: &mut Random) -> TestResult {
 
 fn each_changes_state_100_times(_: &mut Random) -> TestResult {
     let size = cpu::all().len() as u64 * PAGE;
-    let shape = vm::shape(1)?;
+    let shape = vm::shape(1, 0b01)?;
     let target = insist(|| call::vm_create(shape, GICR, (RAM, size), (0, 0)));
     let target = target.or_fail("VM_CREATE")?;
     let result = team::everywhere(move |index| {
