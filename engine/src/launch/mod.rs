@@ -48,7 +48,8 @@ fn vcpu_slots(machine: &MachineInfo) -> usize {
 }
 
 fn pool_pages(machine: &MachineInfo) -> u64 {
-    (machine.ram_bytes() / PAGE / 256).clamp(POOL_MIN, POOL_MAX)
+    // A multiple of a set's word, so that the set's range ends where the region does.
+    (machine.ram_bytes() / PAGE / 256).clamp(POOL_MIN, POOL_MAX) & !63
 }
 
 /// Bytes that the engine's objects and its pool take.

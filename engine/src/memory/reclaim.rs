@@ -334,7 +334,7 @@ impl<P: Platform> Engine<P> {
         let vm = VmHandle::new(work.slot.raw(), work.generation);
         let slots = work.vm.vcpus();
         let vcpus = slots.filter_map(|slot| self.parts.vcpus.get(usize::from(slot)));
-        vcpus.fold(true, |all, vcpu| vcpu.free_of(vm) && all)
+        vcpus.filter(|vcpu| !vcpu.free_of(vm)).count() == 0
     }
 
     /// Frees root and slot. Only by the core that moved the cursor to `Rest`.

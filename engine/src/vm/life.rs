@@ -86,7 +86,9 @@ impl Life {
         self.0.store(new, Ordering::Release);
         // Acquire: pairs with the Release of the `advance` that freed the slot.
         #[cfg(not(mutant = "begin-no-compare"))]
-        self.0.compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        self.0
+            .compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
         Some(generation)
     }
 

@@ -83,7 +83,7 @@ fn both_sides_states_are_checked() {
     for function in [smccc::KVM_MEM_SHARE, smccc::KVM_MEM_UNSHARE] {
         assert_eq!(
             play(&machine, &guest, [hvc(function, &[RAM + PAGE])]),
-            [refused.clone()]
+            std::slice::from_ref(&refused)
         );
     }
     assert_eq!(
