@@ -154,9 +154,6 @@ pub trait Platform: Sized {
     fn host_vectors(&self, cpu: CpuId) -> (u64, u64);
     /// Sets the host's ELR_EL1, SPSR_EL1, ESR_EL1 and FAR_EL1.
     fn set_host_exception(&self, cpu: CpuId, elr: u64, spsr: u64, esr: u64, far: u64);
-    /// Translates a host virtual address to the IPA its stage-1 gives (AT S1E1R); `None` if it
-    /// faults there.
-    fn host_translate(&self, cpu: CpuId, va: u64) -> Option<u64>;
 
     /// Calls the firmware with an allow-listed SMC; `x` is x0–x17 in and out.
     fn smc(&self, cpu: CpuId, x: &mut [u64; 18]);

@@ -263,10 +263,6 @@ impl Platform for LoomMachine {
         self.cores[cpu.index()].denied.store(true, Relaxed);
     }
 
-    fn host_translate(&self, _cpu: CpuId, va: u64) -> Option<u64> {
-        Some(va)
-    }
-
     fn smc(&self, _cpu: CpuId, x: &mut [u64; 18]) {
         x[0] = abi::smccc::NOT_SUPPORTED as u64;
     }

@@ -6,7 +6,6 @@ use super::el1::{self, WalkControl};
 use super::enter::{ExitKind, enter};
 use super::regs::*;
 use crate::vcpu::context::{El1Regs, HostFrame, SCTLR_EL1_RESET};
-use core::arch::asm;
 
 /// Why the host stopped: ESR_EL2, FAR_EL2 and HPFAR_EL2 (valid for aborts only).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,24 +60,4 @@ pub fn set_exception(elr: u64, spsr: u64, esr: u64, far: u64) {
     SPSR_EL1.set(spsr);
     ESR_EL1.set(esr);
     FAR_EL1.set(far);
-}
-
-/// PAR_EL1.F: the translation faulted.
-const PAR_FAULT: u64 = 1;
-/// PAR_EL1.PA, bits 47:12.
-const PAR_ADDRESS: u64 = 0x0000_ffff_ffff_f000;
-
-/// The IPA that the host's stage 1 gives a privileged read of `va`. PAR_EL1 is the host's own again
-/// afterwards (scenario 25).
-pub fn translate(va: u64) -> Option<u64> {
-    let saved = PAR_EL1.get();
-    // SAFETY: AT writes PAR_EL1, which is restored below, and touches no memory but by walking the
-    // host's own tables under the host's stage 2.
-    unsafe { asm!("at s1e1r, {}", in(reg) va, options(nostack, preserves_flags)) };
-    isb();
-    let par = PAR_EL1.get();
-    if cfg!(not(mutant = "at-keep-par")) {
-        PAR_EL1.set(saved);
-    }
-    (par & PAR_FAULT == 0).then(|| par & PAR_ADDRESS | va & 0xfff)
 }

@@ -246,10 +246,6 @@ impl Platform for Metal {
         host::set_exception(elr, spsr, esr, far);
     }
 
-    fn host_translate(&self, _cpu: CpuId, va: u64) -> Option<u64> {
-        host::translate(va)
-    }
-
     fn smc(&self, _cpu: CpuId, x: &mut [u64; 18]) {
         firmware::smc(x);
     }

@@ -164,7 +164,10 @@ impl<P: Platform> Engine<P> {
     /// Puts a queued vCPU into its core's mailbox and rings.
     fn hand_over(&self, cpu: &CpuToken, target: CpuId, number: u16) {
         // Rung whether idle or not: a core that plays another vCPU shall give this one its turn.
+        #[cfg(not(mutant = "hand-over-no-push"))]
         let _ = self.parts.queues.push(target, number);
+        #[cfg(mutant = "hand-over-no-push")]
+        let _ = number;
         self.kick(cpu, target);
     }
 

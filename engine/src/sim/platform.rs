@@ -490,10 +490,6 @@ impl Platform for Sim {
         self.inner().cores[cpu.index()].exception = Some(HostException { esr, elr, far });
     }
 
-    fn host_translate(&self, _cpu: CpuId, va: u64) -> Option<u64> {
-        Some(va)
-    }
-
     fn smc(&self, _cpu: CpuId, x: &mut [u64; 18]) {
         x[0] = abi::smccc::NOT_SUPPORTED as u64;
     }
