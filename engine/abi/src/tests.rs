@@ -139,7 +139,7 @@ fn a_shape_survives_a_register() {
         ipa_bits: 40,
         lendable: 0b10,
     };
-    assert_eq!(shape.raw(), 40 << 16 | 8);
+    assert_eq!(shape.raw(), 0b10 << 32 | 40 << 16 | 8);
     assert_eq!(VmShape::from_raw(shape.raw()), Some(shape));
     assert_eq!(VmShape::from_raw(1 << 34), None);
 }
