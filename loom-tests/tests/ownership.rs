@@ -1,6 +1,6 @@
 //! Page words under loom: does any interleaving give a page two owners, or lose one?
 //!
-//! Numbers in comments are those of the design's list of bugs that other engines really had.
+//! Numbers in comments are those of docs/scenarios.md.
 
 #![cfg(loom)]
 

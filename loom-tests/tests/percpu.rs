@@ -1,6 +1,6 @@
 //! Pins, vCPU residency and run queues under loom: is a vCPU ever on two cores, or on none?
 //!
-//! Numbers in comments are those of the design's list of bugs that other engines really had.
+//! Numbers in comments are those of docs/scenarios.md.
 
 #![cfg(loom)]
 

@@ -1,5 +1,5 @@
 //! Claims on one thread: what they let through, what they refuse, and that a refusal changes
-//! nothing. Numbers in comments are those of the design's list of bugs that other engines had.
+//! nothing. Numbers in comments are those of docs/scenarios.md.
 
 extern crate std;
 

@@ -1,4 +1,4 @@
-//! Which transitions there are: the table of `docs/ownership.md` as one pure function.
+//! Which transitions there are: the table of `docs/memory-model.md` as one pure function.
 //!
 //! Invariants: what is not listed here is refused; every transition but the boot's passes through
 //! `Claimed`; a transition that takes a page from someone who could reach it needs a flush, one that

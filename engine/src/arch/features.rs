@@ -1,7 +1,8 @@
 //! What this core has, read from its identification registers.
 //!
-//! Invariant: the engine's decisions for all cores use the weakest core's features, merged at boot
-//! by [`weakest`]; [`CoreFeatures`] are for this core's own registers only.
+//! Invariant: the engine's decisions for all cores use the boot core's features, and a core that has
+//! less ([`weakest`] of both is not the boot core's) is left out; [`CoreFeatures`] are for this core's
+//! own registers only.
 
 use super::errata;
 use super::regs::*;

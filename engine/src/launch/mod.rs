@@ -282,8 +282,7 @@ fn present(run: PaRange, stride: u64) -> u64 {
     frame.min(run.end()) - run.start()
 }
 
-/// What outside RAM is not the host's to map: every frame of a redistributor but SGI_base, and the
-/// ITSs.
+/// What outside RAM is not the host's to map at all: the ITSs. Redistributors are `guarded_frames`.
 fn holes(machine: &MachineInfo) -> heapless::Vec<engine::engine::PageRun, 96> {
     machine
         .gic

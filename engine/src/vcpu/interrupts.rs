@@ -51,7 +51,7 @@ impl<P: Platform> Engine<P> {
 
     /// Has a core look at the vCPU `handle`, in `slot`, to which something became pending.
     pub(crate) fn wake(&self, cpu: &CpuToken, slot: &VcpuSlot, handle: VcpuHandle) -> Woken {
-        // Pairs with the fences in `publish_idle` and in the residency transitions' users.
+        // Pairs with the fence in `RunQueues::go_idle` and in the residency transitions' users.
         #[cfg(not(mutant = "wake-no-fence"))]
         fence(Ordering::SeqCst);
         match slot.residency().now().1 {
