@@ -153,6 +153,11 @@ impl<P: Platform> Engine<P> {
         &self.parts.host_cores
     }
 
+    /// What guests see of the machine.
+    pub fn guest_machine(&self) -> &GuestMachine {
+        &self.parts.machine
+    }
+
     /// Number of cores.
     pub fn cpus(&self) -> usize {
         self.parts.host_cores.len()

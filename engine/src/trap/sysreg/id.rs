@@ -1,7 +1,7 @@
 //! The machine's feature-ID registers, as the weakest core has them.
 //!
-//! Invariants: filled at boot by each core reading its own registers, narrowed to what all have,
-//! and constant from then on. It holds the truth; the policies in `features` say what is shown.
+//! Invariants: the boot core's values, constant from then on; a core that would narrow them is left
+//! out when it comes up. It holds the truth; the policies in `features` say what is shown.
 
 use super::features::{self, Order};
 use super::number::SysregId;
