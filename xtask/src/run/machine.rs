@@ -3,11 +3,15 @@
 use std::process::Command;
 
 use crate::image::boot::BootFiles;
+use crate::process::find_program;
 use crate::run::size::{Bytes, GIB};
 use crate::setup::qemu::Qemu;
 
 /// From here on QEMU must not reserve the RAM that it promises.
 const RESERVE_LIMIT: Bytes = Bytes(64 * GIB);
+
+/// More emulated cores than this share one processor: see [`pinned`].
+const CROWD: u32 = 32;
 
 /// What is emulated, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +56,43 @@ impl Machine {
             .arg(&files.engine)
             .arg("-initrd")
             .arg(&files.archive);
+        if self.cpus > CROWD {
+            return pinned(command);
+        }
         command
     }
+}
+
+/// The same command on one processor of this machine, where that can be had.
+///
+/// QEMU runs each emulated core in a thread and wakes all of them for each broadcast TLB
+/// invalidation. A Linux guest makes tens of thousands while it boots; with 192 threads that fight
+/// over locks on two processors it does not get through, on one it does.
+fn pinned(command: Command) -> Command {
+    let (Some(taskset), Some(processor)) = (find_program("taskset"), last_processor()) else {
+        return command;
+    };
+    let mut wrapped = Command::new(taskset);
+    wrapped
+        .args(["-c", &processor])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(key, value),
+            None => wrapped.env_remove(key),
+        };
+    }
+    wrapped
+}
+
+/// The last processor that this process may use.
+fn last_processor() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let list = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    list.trim().rsplit([',', '-']).next().map(str::to_owned)
 }
 
 /// The `-cpu` argument for a processor model.
