@@ -94,6 +94,7 @@ impl TableSource for Taker<'_> {
                 .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok()
             {
+                // Relaxed: a hint.
                 next.store(index + 1, Ordering::Relaxed);
                 return tables.get(index);
             }

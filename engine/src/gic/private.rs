@@ -61,6 +61,7 @@ impl Private {
     /// Back to the state after reset. The caller alone reaches the vCPU, and what makes it
     /// reachable for others publishes these stores.
     pub fn reset(&self) {
+        // Relaxed, all of them: see above.
         self.pending.store(0, Ordering::Relaxed);
         self.enabled.store(SGIS, Ordering::Relaxed);
         self.active.store(0, Ordering::Relaxed);

@@ -119,7 +119,7 @@ pub fn flush_vm<P: Platform>(platform: &P, cpu: CpuId, regime: Regime) -> Flushe
 
 /// States that nothing needs invalidating: the caller holds the claims of pages that no valid leaf
 /// of `regime` has named since its last completed flush.
-pub fn nothing_to_flush(regime: Regime) -> Flushed {
+pub(crate) fn nothing_to_flush(regime: Regime) -> Flushed {
     // SAFETY: by the caller's word; a leaf is written only under the page's claim, which is held,
     // and every unmapping since was flushed before its claim was let go.
     unsafe { Flushed::mint(Coverage::Vmid(regime.vmid())) }

@@ -65,7 +65,6 @@ impl<P: Platform> Engine<P> {
             return self
                 .redistributor(cpu, slot, vcpu, state, pinned, index, offset, abort, access);
         }
-        self.count(cpu, Counter::GuestTraps, 0);
         let bytes = u64::from(access.bytes);
         let handle = vcpu.handle(slot);
         if abort.is_write {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::image::boot::BootFiles;
-use crate::process::find_program;
+use crate::process::{find_program, wrap};
 use crate::run::size::{Bytes, GIB};
 use crate::setup::qemu::Qemu;
 
@@ -72,18 +72,7 @@ fn pinned(command: Command) -> Command {
     let (Some(taskset), Some(processor)) = (find_program("taskset"), last_processor()) else {
         return command;
     };
-    let mut wrapped = Command::new(taskset);
-    wrapped
-        .args(["-c", &processor])
-        .arg(command.get_program())
-        .args(command.get_args());
-    for (key, value) in command.get_envs() {
-        match value {
-            Some(value) => wrapped.env(key, value),
-            None => wrapped.env_remove(key),
-        };
-    }
-    wrapped
+    wrap(taskset, &["-c", &processor], &command)
 }
 
 /// The last processor that this process may use.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::hw;
-use crate::process::find_program;
+use crate::process::{find_program, wrap};
 
 /// The line that a run ends with, for this tool only.
 const SUMMARY: &str = "@summary ";
@@ -148,18 +148,7 @@ fn die_with_parent(command: Command) -> Command {
     let Some(setpriv) = find_program("setpriv") else {
         return command;
     };
-    let mut wrapped = Command::new(setpriv);
-    wrapped
-        .args(["--pdeathsig", "KILL"])
-        .arg(command.get_program())
-        .args(command.get_args());
-    for (key, value) in command.get_envs() {
-        match value {
-            Some(value) => wrapped.env(key, value),
-            None => wrapped.env_remove(key),
-        };
-    }
-    wrapped
+    wrap(setpriv, &["--pdeathsig", "KILL"], &command)
 }
 
 struct Watch<O: Write, L: Write> {
