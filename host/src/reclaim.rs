@@ -7,7 +7,7 @@ use crate::{host::Host, memory, run};
 use abi::{Status, VmHandle};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
-use el1::{PAGE, Range, call, pages, println, timer};
+use el1::{PAGE, Range, call, irq, pages, println, timer};
 
 /// Cores that reclaim together.
 const HELPERS: usize = 16;
@@ -27,13 +27,16 @@ fn list_vms(host: &Host) -> Vec<(VmHandle, Vec<Range>)> {
 
 /// A secondary's part.
 pub fn help(host: &Host) {
-    // Acquire: pairs with the Release in `finish`; every core has left the guests.
+    if el1::cpu::this().index >= HELPERS {
+        return;
+    }
+    timer::disarm();
+    // Acquire: pairs with the Release in `finish`, whose SGI ends the sleep; every core has left
+    // the guests.
     while !host.reclaiming.load(Ordering::Acquire) {
-        run::nap(10);
+        irq::wait(|| host.reclaiming.load(Ordering::Acquire));
     }
-    if el1::cpu::this().index < HELPERS {
-        reclaim_all(host);
-    }
+    reclaim_all(host);
 }
 
 /// The boot core's part: returns how many pages came home dirty.
@@ -99,7 +102,7 @@ fn reclaim_all(host: &Host) {
             match call::vm_reclaim(vm, abi::limit::RECLAIM_PAGES as u64) {
                 // Another core frees the slot, or has: the handle is stale.
                 Ok((_, true)) | Err(Status::BadHandle) => break,
-                Ok((0, false)) | Err(Status::Busy) => run::nap(1),
+                Ok((0, false)) | Err(Status::Busy) => run::nap(5),
                 Ok(_) => {}
                 Err(status) => {
                     println!("host: VM_RECLAIM: {}", status.name());

@@ -10,7 +10,7 @@ use crate::{
     reclaim,
 };
 use core::sync::atomic::Ordering;
-use el1::{call, cpu, gic, irq, println, timer};
+use el1::{call, cpu, gic, irq, println, psci, timer};
 
 /// Milliseconds that a core runs guests at most before it looks around.
 const BUDGET: u64 = 10;
@@ -24,6 +24,10 @@ pub fn secondary_main() -> ! {
     host().enter_core(index);
     run_core(index);
     reclaim::help(host());
+    // Not asleep: an interrupt that nobody takes would end every WFI at once, and emulated cores
+    // that spin keep the others from working.
+    let refused = psci::cpu_off();
+    println!("host: core {index}: CPU_OFF: {refused:?}");
     cpu::park()
 }
 
