@@ -9,6 +9,7 @@ mod header;
 mod model;
 mod page;
 mod rust;
+mod source;
 
 use anyhow::{Context, Result, bail};
 use model::Interface;

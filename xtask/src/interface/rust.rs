@@ -1,16 +1,11 @@
-//! `engine/abi/src/generated.rs`: constants, enumerations, handles and argument structs, laid out
-//! as rustfmt would, without dependencies.
+//! `engine/abi/src/generated.rs`: constants, enumerations, handles and argument structs, without
+//! dependencies.
 
 use super::model::{
     ARGUMENT_REGISTERS, Call, Enumeration, Flags, Handle, Interface, RESULT_REGISTERS,
 };
-use super::{camel, capitalised, sentence, wrap};
-use std::fmt::Write;
-
-/// Widest line.
-const WIDTH: usize = 100;
-/// Widest array on one line, as rustfmt has it.
-const ARRAY_WIDTH: usize = 60;
+use super::source::Source;
+use super::{camel, capitalised, sentence};
 
 /// The file's text.
 pub fn render(interface: &Interface) -> String {
@@ -37,42 +32,6 @@ pub fn render(interface: &Interface) -> String {
     out.0.truncate(out.0.trim_end().len());
     out.0.push('\n');
     out.0
-}
-
-/// Text that grows line by line.
-#[derive(Default)]
-struct Source(String);
-
-impl Source {
-    fn text(&mut self, text: &str) {
-        self.0.push_str(text);
-        self.0.push('\n');
-    }
-
-    /// The doc comment of the item that follows; a blank line sets it off from a function before.
-    fn doc(&mut self, indent: usize, text: &str) {
-        if indent > 0 && self.0.ends_with("    }\n") {
-            self.0.push('\n');
-        }
-        for line in wrap(text, WIDTH - indent - 4) {
-            let _ = writeln!(self.0, "{:indent$}/// {line}", "");
-        }
-    }
-
-    /// `before [items] after`, on one line if rustfmt would keep it there.
-    fn array(&mut self, indent: usize, before: &str, items: &[String], after: &str) {
-        let joined = items.join(", ");
-        let line = format!("{:indent$}{before}[{joined}]{after}", "");
-        if joined.len() <= ARRAY_WIDTH && line.len() <= WIDTH {
-            self.text(&line);
-            return;
-        }
-        self.text(&format!("{:indent$}{before}[", ""));
-        for item in items {
-            self.text(&format!("{:indent$}    {item},", ""));
-        }
-        self.text(&format!("{:indent$}]{after}", ""));
-    }
 }
 
 fn convention(out: &mut Source, interface: &Interface) {
