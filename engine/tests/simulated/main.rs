@@ -10,3 +10,4 @@ mod lifecycle;
 mod memory;
 mod random;
 mod scenarios;
+mod vcpus;
