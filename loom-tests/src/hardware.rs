@@ -9,8 +9,8 @@
 //! only; a page that gets a leaf, or is zeroed, is in nobody else's reach by then.
 
 use engine::platform::{Barrier, EntryAt, Tlbi};
+use engine::sim::tables::{Below, Descriptor, Entries, Place, span};
 use engine::sim::tlb::{Tlb, Translation};
-use engine::sim::walker::{Descriptor, span};
 use engine::stage2::Geometry;
 use engine::vm::HOST_VMID;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,17 +22,6 @@ struct Unseen {
     old: u64,
     /// What the old value led to.
     reached: Vec<Translation>,
-}
-
-/// All leaves and table pages of one VM.
-#[derive(Default, Debug)]
-pub struct Tree {
-    /// Leaves.
-    pub leaves: Vec<Translation>,
-    /// Table pages, the root first.
-    pub tables: Vec<u64>,
-    /// Entries that an operation has marked and not filled.
-    pub marks: Vec<(u64, u16)>,
 }
 
 /// See the header.
@@ -74,32 +63,29 @@ impl Hardware {
 
     /// Core `core` changes an entry.
     pub fn change(&mut self, core: usize, at: EntryAt, new: u64) {
-        let (old, key) = (self.entry(at), (at.table.raw(), at.index));
-        if let Some((vmid, level, first)) = self.place(key.0) {
-            let ipa_page = first + u64::from(key.1) * span(level);
-            let valid = |raw| Descriptor::read(raw, level).is_valid();
+        let (old, table) = (self.entry(at), at.table.raw());
+        let place = self.place(table);
+        if let Some(place) = place {
+            let valid = |raw| Descriptor::read(raw, place.level).is_valid();
             assert!(
                 !(valid(old) && valid(new)),
                 "{at:?} went from {old:#x} to {new:#x} at once"
             );
-            let mut gone = Tree::default();
-            if valid(old) && self.tlb.any_may_hold(vmid) {
-                self.add(&mut gone, vmid, (key, old), level, ipa_page);
-            }
-            if !gone.leaves.is_empty() {
+            let reached = Below::entry(self, table, place, at.index, old).leaves;
+            if !reached.is_empty() {
                 self.unseen.push(Unseen {
                     core,
-                    at: key,
+                    at: (table, at.index),
                     old,
-                    reached: gone.leaves,
+                    reached,
                 });
             }
         }
         if let Some(page) = leaf_page(new) {
-            let vmid = self.place(key.0).map(|(vmid, ..)| vmid);
+            let vmid = place.map(|place| place.vmid);
             self.assert_unreached(page, vmid, "was given a leaf");
         }
-        self.entries.insert(key, new);
+        self.entries.insert((table, at.index), new);
     }
 
     /// A table page that nobody can see is filled with zeroes.
@@ -220,70 +206,24 @@ impl Hardware {
         }
     }
 
-    /// Where a table page stands in a tree that some core may walk: VMID, level, first IPA page.
-    fn place(&self, table: u64) -> Option<(u16, u8, u64)> {
-        let level = self.geometry.start_level;
-        let mut walked = self
-            .roots
-            .iter()
-            .filter(|(vmid, _)| self.tlb.any_may_hold(**vmid));
-        walked.find_map(|(vmid, root)| {
-            let (level, first) = self.find(table, *root, level, 0)?;
-            Some((*vmid, level, first))
+    /// Roots of the VMIDs that some core may walk.
+    fn walked(&self) -> impl Iterator<Item = (u16, u64)> {
+        let roots = self.roots.iter().map(|(vmid, root)| (*vmid, *root));
+        roots.filter(|(vmid, _)| self.tlb.any_may_hold(*vmid))
+    }
+
+    /// Where a table page stands in a tree that some core may walk.
+    fn place(&self, table: u64) -> Option<Place> {
+        self.walked().find_map(|(vmid, root)| {
+            let tables = self.tree(vmid, root).tables;
+            let (_, place) = tables.into_iter().find(|(other, _)| *other == table)?;
+            Some(place)
         })
     }
 
-    fn find(&self, table: u64, from: u64, level: u8, first: u64) -> Option<(u8, u64)> {
-        if table == from {
-            return Some((level, first));
-        }
-        self.entries
-            .range((from, 0)..=(from, 511))
-            .find_map(|((_, index), raw)| match Descriptor::read(*raw, level) {
-                Descriptor::Table(next) => self.find(
-                    table,
-                    next,
-                    level + 1,
-                    first + u64::from(*index) * span(level),
-                ),
-                _ => None,
-            })
-    }
-
     /// The tree of a VMID below `root`, as its entries stand.
-    pub fn tree(&self, vmid: u16, root: u64) -> Tree {
-        let mut tree = Tree::default();
-        self.add_table(&mut tree, vmid, root, self.geometry.start_level, 0);
-        tree
-    }
-
-    fn add_table(&self, tree: &mut Tree, vmid: u16, table: u64, level: u8, first: u64) {
-        tree.tables.push(table);
-        for (at, raw) in self.entries.range((table, 0)..=(table, 511)) {
-            let ipa_page = first + u64::from(at.1) * span(level);
-            self.add(tree, vmid, (*at, *raw), level, ipa_page);
-        }
-    }
-
-    fn add(&self, tree: &mut Tree, vmid: u16, entry: ((u64, u16), u64), level: u8, ipa_page: u64) {
-        match Descriptor::read(entry.1, level) {
-            Descriptor::Invalid if entry.1 == 0 => {}
-            Descriptor::Invalid => tree.marks.push(entry.0),
-            Descriptor::Table(next) => self.add_table(tree, vmid, next, level + 1, ipa_page),
-            Descriptor::Leaf {
-                page,
-                write,
-                execute,
-                ..
-            } => tree.leaves.push(Translation {
-                vmid,
-                ipa_page,
-                pages: span(level),
-                page,
-                write,
-                execute,
-            }),
-        }
+    pub fn tree(&self, vmid: u16, root: u64) -> Below {
+        Below::root(self, self.geometry, vmid, root)
     }
 
     /// Everything by which some core may still reach a page though the tables say otherwise.
@@ -299,17 +239,25 @@ impl Hardware {
 
     /// Nobody but `vmid` reaches a page, by an old translation or by tables that a core may walk.
     fn assert_unreached(&self, page: u64, vmid: Option<u16>, what: &str) {
-        let walked = self
-            .roots
-            .iter()
-            .filter(|(vmid, _)| self.tlb.any_may_hold(**vmid));
-        let leaves = walked.flat_map(|(vmid, root)| self.tree(*vmid, *root).leaves);
+        let leaves = self
+            .walked()
+            .flat_map(|(vmid, root)| self.tree(vmid, root).leaves);
         let mut all = self.remains().into_iter().chain(leaves);
         let other = all.find(|entry| Some(entry.vmid) != vmid && entry.reaches(page));
         assert!(
             other.is_none(),
             "page {page:#x} {what} while {other:x?} leads to it"
         );
+    }
+}
+
+impl Entries for Hardware {
+    fn each(&self, table: u64, mut visit: impl FnMut(u16, u64)) -> bool {
+        let entries = self.entries.range((table, 0)..=(table, 511));
+        for ((_, index), raw) in entries.filter(|(_, raw)| **raw != 0) {
+            visit(*index, *raw);
+        }
+        true
     }
 }
 

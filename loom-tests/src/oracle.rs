@@ -7,6 +7,7 @@
 
 use crate::world::{RAM_BASE, World};
 use abi::{Call, InfoIndex};
+use engine::sim::tables::Below;
 use engine::vm::life::Phase;
 use engine::vm::{HOST_VMID, vmid};
 use ownership::{Owner, Pfn, State, VmSlot};
@@ -39,7 +40,7 @@ pub fn check(world: &World, core: &mut CpuToken) {
             "I1: entries are left marked: {:x?}",
             tree.marks
         );
-        for table in &tree.tables {
+        for (table, _) in &tree.tables {
             assert_eq!(
                 state(*table),
                 State::Owned(Owner::Engine),
@@ -89,7 +90,7 @@ pub fn check(world: &World, core: &mut CpuToken) {
 }
 
 /// The trees of the host and of all VMs that are there.
-fn trees(world: &World) -> Vec<crate::hardware::Tree> {
+fn trees(world: &World) -> Vec<Below> {
     let hardware = world.machine().peek();
     let mut trees = vec![hardware.tree(HOST_VMID, hardware.host_root())];
     for (index, vm) in world.engine().vms().iter().enumerate() {

@@ -5,8 +5,8 @@
 //! at once, whatever the engine does later.
 
 use super::content::{self, HOST, Origin};
-use super::platform::{Inner, Sim};
-use super::walker::Descriptor;
+use super::hardware::{Inner, Sim};
+use super::tables::Descriptor;
 use crate::vm::HOST_VMID;
 use ownership::{Owner, State, VmSlot, Word};
 use std::format;

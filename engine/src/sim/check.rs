@@ -1,16 +1,17 @@
 //! The invariants of memory, checked by walking everything after each call.
 //!
-//! I1 each page has one owner, or one claim, and no call leaves a claim; I2 a leaf names only pages
+//! I1 each page has one owner, or one claim, and no call leaves a claim or a mark; I2 a leaf names only pages
 //! that its VM may reach; I3 no leaf names a table or the engine's memory; I4 no page holds a secret
 //! of somebody who is not its owner; I5 no TLB leads to a page that is not its VM's; I6 no page is
 //! lost; I8 a vCPU that no call holds is on no core. I7 is [`Snapshot`](super::snapshot)'s.
 
 use super::access::{may_reach, party};
+use super::boot::IMAGE_PAGES;
 use super::content::PROBED;
-use super::machine::{IMAGE_PAGES, Machine};
-use super::platform::Sim;
+use super::hardware::Sim;
+use super::machine::Machine;
+use super::tables::Below;
 use super::tlb::Translation;
-use super::walker::{Below, all_below};
 use crate::vm::HOST_VMID;
 use crate::vm::life::Phase;
 use abi::{Call, Status};
@@ -88,6 +89,7 @@ pub fn all(machine: &Machine) -> Vec<String> {
     };
     let tables = tables_of_all(machine);
     check_words(machine, &words, &mut broken);
+    check_marks(machine, &tables, &mut broken);
     check_leaves(&words, &tables, &mut broken);
     check_lent(&words, &tables, &mut broken);
     check_tlbs(sim, &words, &tables, &mut broken);
@@ -103,7 +105,7 @@ fn tables_of_all(machine: &Machine) -> Vec<Tables> {
     let (engine, sim) = (machine.engine(), machine.sim());
     let host = engine.host_stage2();
     let walk = |vmid, root: Pfn, live| {
-        let below = all_below(&sim.ram, host.geometry(), vmid, root.raw());
+        let below = Below::root(&sim.ram, host.geometry(), vmid, root.raw());
         let live = live || sim.inner().tlb.any_may_hold(vmid);
         Tables { vmid, below, live }
     };
@@ -138,6 +140,15 @@ fn check_words(machine: &Machine, words: &Words, broken: &mut Vec<String>) {
             }
             _ => {}
         }
+    }
+}
+
+fn check_marks(machine: &Machine, all: &[Tables], broken: &mut Vec<String>) {
+    let marks = all.iter().flat_map(|tables| &tables.below.marks);
+    for (table, index) in marks.filter(|_| machine.is_quiet()) {
+        broken.push(format!(
+            "I1: entry {index} of table {table:#x} is left marked"
+        ));
     }
 }
 

@@ -7,7 +7,7 @@
 //! never ends. A vCPU runs on one core at a time.
 
 use super::access::{Fault, Want};
-use super::platform::{Inner, Sim};
+use super::hardware::{Inner, Sim};
 use crate::vcpu::calls::AFFINITY;
 use crate::vcpu::context::{Context, GuestExit, PSTATE_EL1H_MASKED};
 use percpu::CpuId;

@@ -9,13 +9,18 @@
 //! | file | what |
 //! | --- | --- |
 //! | `ram` | memory |
-//! | `tlb` | what TLBs may hold: plain data, to be shared with a model checker |
-//! | `walker` | an own reading of the tables; stores that walkers have not seen |
+//! | `tlb` | what TLBs may hold: plain data, shared with the models |
+//! | `tables` | an own reading of translation tables, shared with the models too |
+//! | `walker` | which tables walkers know; stores that they have not seen |
 //! | `content` | values that say who wrote them, and who may read them |
 //! | `access` | one load, store or fetch of the host or a guest |
+//! | `hardware` | what the machine is made of |
+//! | `reach` | whom a change lets reach what, judged at once |
 //! | `platform` | the engine's side: barriers, TLBIs, entries, scrubbing |
 //! | `guest` | scripts that guests run |
-//! | `machine` | booting an engine on it, calls, host accesses |
+//! | `boot` | booting an engine on it |
+//! | `machine` | the host's calls |
+//! | `host` | the host's SMCs, loads and stores |
 //! | `check` | the invariants, after each call |
 //! | `snapshot` | what anybody can observe, to compare before and after |
 //!
@@ -23,17 +28,24 @@
 //! it happens ([`Sim::violations`]) and fails the next check.
 
 pub mod access;
+mod boot;
 pub mod check;
 pub mod content;
 pub mod guest;
+mod hardware;
+mod host;
 pub mod machine;
 mod platform;
 pub mod ram;
+mod reach;
 pub mod snapshot;
+pub mod tables;
 pub mod tlb;
-pub mod walker;
+mod walker;
 
 pub use access::{Fault, Want};
+pub use boot::Config;
 pub use guest::{GuestOp, Seen};
-pub use machine::{Config, HostAbort, Machine, Reply};
-pub use platform::Sim;
+pub use hardware::Sim;
+pub use host::HostAbort;
+pub use machine::{Machine, Reply};

@@ -3,6 +3,7 @@
 //! Invariant: a page that nobody has written reads as zero and takes no memory of ours, so a machine
 //! may be as large as a test of 1 GiB blocks needs. Any thread may write any word.
 
+use super::tables::Entries;
 use ownership::Pfn;
 use std::boxed::Box;
 use std::sync::OnceLock;
@@ -105,5 +106,17 @@ impl Ram {
     /// Does every word of the page read as zero?
     pub fn is_zero(&self, page: u64) -> bool {
         (0..WORDS).all(|word| self.load(page, word) == 0)
+    }
+}
+
+impl Entries for Ram {
+    fn each(&self, table: u64, mut visit: impl FnMut(u16, u64)) -> bool {
+        for index in 0..WORDS {
+            let raw = self.load(table, index);
+            if raw != 0 {
+                visit(index as u16, raw);
+            }
+        }
+        self.contains(table)
     }
 }

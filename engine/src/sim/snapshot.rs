@@ -5,8 +5,8 @@
 
 use super::content::PROBED;
 use super::machine::Machine;
+use super::tables::Below;
 use super::tlb::Translation;
-use super::walker::all_below;
 use crate::vm::HOST_VMID;
 use crate::vm::life::Phase;
 use ownership::{Owner, Pfn, State, VmSlot};
@@ -85,7 +85,7 @@ impl Snapshot {
             }
         }
         let below = |(vmid, root): (u16, Pfn)| {
-            joined(all_below(&sim.ram, host.geometry(), vmid, root.raw()).leaves)
+            joined(Below::root(&sim.ram, host.geometry(), vmid, root.raw()).leaves)
         };
         Self {
             states,

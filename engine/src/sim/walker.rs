@@ -1,73 +1,16 @@
-//! Translation-table walkers, as hardware does it: an own reading of the descriptor bits (Arm ARM
-//! D8.3), so that a mistake in the engine's is seen, and the memory of which table page stands where.
+//! Translation-table walkers: the memory of which table page stands where, and of the stores that
+//! they may not have seen.
 //!
 //! Invariants: a store to a table entry may be unseen by walkers until its core's next DSB, and may
 //! be seen at once; so what an entry said stays walkable until then, and is left over after.
 
 use super::ram::Ram;
+use super::tables::{Below, Descriptor, Place, span};
 use super::tlb::Translation;
 use crate::platform::EntryAt;
 use crate::stage2::Geometry;
 use std::collections::BTreeMap;
 use std::vec::Vec;
-
-/// A descriptor, as a walker reads it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Descriptor {
-    /// The access faults.
-    Invalid,
-    /// The next table's page.
-    Table(u64),
-    /// A block or page.
-    Leaf {
-        /// First physical page.
-        page: u64,
-        /// Loads are allowed.
-        read: bool,
-        /// Stores are allowed.
-        write: bool,
-        /// Fetches are allowed.
-        execute: bool,
-    },
-}
-
-/// Pages under one entry of a level.
-pub const fn span(level: u8) -> u64 {
-    1 << (9 * (3 - level as u32))
-}
-
-impl Descriptor {
-    /// Reads the descriptor `raw` of a table of `level`.
-    pub fn read(raw: u64, level: u8) -> Self {
-        let page = raw >> 12 & 0xf_ffff_ffff;
-        match (raw & 0b11, level) {
-            (0b11, 0..=2) => Self::Table(page),
-            (0b11, 3) | (0b01, 1 | 2) if raw >> 10 & 1 == 1 => Self::Leaf {
-                page: page & !(span(level) - 1),
-                read: raw >> 6 & 1 == 1,
-                write: raw >> 7 & 1 == 1,
-                execute: raw >> 53 & 0b11 == 0,
-            },
-            _ => Self::Invalid,
-        }
-    }
-
-    /// Does it lead anywhere?
-    pub fn is_valid(self) -> bool {
-        self != Self::Invalid
-    }
-}
-
-/// Where a table page stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// In whose tables.
-    pub vmid: u16,
-    /// At which level.
-    pub level: u8,
-    /// IPA page of its first entry.
-    pub ipa_page: u64,
-}
 
 /// A store to a table entry that its core has not completed.
 struct Unseen {
@@ -78,74 +21,6 @@ struct Unseen {
     reached: Vec<Translation>,
     /// Table pages under the old value.
     tables: Vec<u64>,
-}
-
-/// All leaves and tables below one entry.
-#[derive(Default)]
-pub struct Below {
-    /// Leaves.
-    pub leaves: Vec<Translation>,
-    /// Table pages with their places.
-    pub tables: Vec<(u64, Place)>,
-}
-
-impl Below {
-    fn add(&mut self, ram: &Ram, vmid: u16, raw: u64, level: u8, ipa_page: u64) {
-        match Descriptor::read(raw, level) {
-            Descriptor::Invalid => {}
-            Descriptor::Leaf {
-                page,
-                write,
-                execute,
-                ..
-            } => self.leaves.push(Translation {
-                vmid,
-                ipa_page,
-                pages: span(level),
-                page,
-                write,
-                execute,
-            }),
-            Descriptor::Table(table) => {
-                let place = Place {
-                    vmid,
-                    level: level + 1,
-                    ipa_page,
-                };
-                self.add_table(ram, table, place);
-            }
-        }
-    }
-
-    fn add_table(&mut self, ram: &Ram, table: u64, place: Place) {
-        // A table outside memory, or one that contains itself, is for the checker to find.
-        if !ram.contains(table) || self.tables.len() > 1 << 16 {
-            return;
-        }
-        self.tables.push((table, place));
-        for index in 0..512 {
-            let raw = ram.load(table, index as usize);
-            if raw & 1 != 0 {
-                let ipa_page = place.ipa_page + index * span(place.level);
-                self.add(ram, place.vmid, raw, place.level, ipa_page);
-            }
-        }
-    }
-}
-
-/// Everything in the tables of one root.
-pub fn all_below(ram: &Ram, geometry: Geometry, vmid: u16, root: u64) -> Below {
-    let mut below = Below::default();
-    for index in 0..u64::from(geometry.root_pages) {
-        let level = geometry.start_level;
-        let place = Place {
-            vmid,
-            level,
-            ipa_page: index * 512 * span(level),
-        };
-        below.add_table(ram, root + index, place);
-    }
-    below
 }
 
 /// Why a walk found nothing.
@@ -192,7 +67,7 @@ impl Walkers {
         }
         self.places.retain(|_, place| place.vmid != vmid);
         self.places
-            .extend(all_below(ram, self.geometry, vmid, root).tables);
+            .extend(Below::root(ram, self.geometry, vmid, root).tables);
         true
     }
 
@@ -209,23 +84,22 @@ impl Walkers {
         let Some(place) = self.place(at.table.raw()) else {
             return Below::default();
         };
-        let ipa_page = place.ipa_page + u64::from(at.index) * span(place.level);
-        let mut before = Below::default();
-        if live(place.vmid) {
-            before.add(ram, place.vmid, old, place.level, ipa_page);
-        }
-        let mut after = Below::default();
-        after.add(ram, place.vmid, new, place.level, ipa_page);
+        let table = at.table.raw();
+        let gone = Below::entry(ram, table, place, at.index, old);
+        let after = Below::entry(ram, table, place, at.index, new);
         let still = |table: &u64| after.tables.iter().any(|(other, _)| other == table);
-        if let Descriptor::Table(table) = Descriptor::read(old, place.level)
-            && !still(&table)
+        if let Descriptor::Table(next) = Descriptor::read(old, place.level)
+            && !still(&next)
         {
-            let mut gone = Below::default();
-            gone.add(ram, place.vmid, old, place.level, ipa_page);
             for (table, _) in &gone.tables {
                 self.places.remove(table);
             }
         }
+        let before = if live(place.vmid) {
+            gone
+        } else {
+            Below::default()
+        };
         self.places.extend(after.tables.iter().copied());
         let tables = before.tables.iter().map(|(table, _)| *table).collect();
         self.unseen.push(Unseen {

@@ -1,0 +1,169 @@
+//! Booting an engine on the simulated hardware, as `main` does on metal.
+//!
+//! Invariant: memory is, from the bottom: the firmware's, the engine's image, its pool, pages that the
+//! host may not give away, the rest of the host's.
+
+use super::hardware::Sim;
+use super::ram::Ram;
+use crate::engine::{Engine, PageRun, Parts};
+use crate::gic::lr::MAX_LIST_REGISTERS;
+use crate::host::boot::map_ram;
+use crate::host::core::HostCore;
+use crate::memory::page_set::PageSet;
+use crate::memory::pool::PagePool;
+use crate::platform::Features;
+use crate::stage2::Stage2;
+use crate::trap::guest_call::Firmware;
+use crate::trap::sysreg::IdRegisters;
+use crate::vcpu::context::GuestMachine;
+use crate::vm::HOST_VMID;
+use ownership::{Owner, PageTable, Pfn, State};
+use percpu::{CpuId, PerCpu, Pins, RunQueues};
+use std::sync::Arc;
+use sync::AtomicU64;
+
+/// First page of memory.
+pub const RAM_BASE: u64 = 0x40000;
+/// Pages at the bottom that are the firmware's.
+pub const RESERVED_PAGES: u64 = 8;
+/// Pages of the engine's image: never in the pool.
+pub const IMAGE_PAGES: u64 = 8;
+/// Pages after the engine's that the host may use but not give away.
+pub const FIXED_PAGES: u64 = 4;
+
+/// What to build.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Cores.
+    pub cpus: usize,
+    /// Pages of memory.
+    pub ram_pages: u64,
+    /// Pages that the engine's pool begins with.
+    pub pool_pages: u64,
+    /// VM slots.
+    pub vms: usize,
+    /// vCPU slots.
+    pub vcpus: usize,
+    /// Hardware features.
+    pub features: Features,
+    /// Where random choices begin.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    /// Two cores and 16 MiB.
+    fn default() -> Self {
+        Self {
+            cpus: 2,
+            ram_pages: 4096,
+            pool_pages: 120,
+            vms: 4,
+            vcpus: 8,
+            features: Features {
+                tlb_range: true,
+                force_write_back: true,
+                icache_by_hand: false,
+                repeat_tlbi: true,
+                pa_bits: 40,
+            },
+            seed: 1,
+        }
+    }
+}
+
+pub(super) fn store<T>(count: usize, mut make: impl FnMut(usize) -> T) -> Arc<[T]> {
+    (0..count).map(&mut make).collect()
+}
+
+/// An engine, its host's cores running.
+///
+/// # Panics
+/// If the configuration makes no machine.
+pub(super) fn engine(config: Config) -> Engine<Sim> {
+    let base = Pfn::from_raw(RAM_BASE);
+    let pages = config.ram_pages as usize;
+    let words: Arc<[AtomicU64]> = store(pages, |_| AtomicU64::new(0));
+    let ram = Ram::new(base, pages);
+    let sim = Sim::new(
+        ram,
+        words.clone(),
+        config.features,
+        config.cpus,
+        config.seed,
+    );
+    let geometry = sim.geometry();
+    let page = |offset: u64| Pfn::from_raw(RAM_BASE + offset);
+
+    let mut table = PageTable::new(base, words);
+    let engine_pages = IMAGE_PAGES + config.pool_pages;
+    let fixed = RESERVED_PAGES + engine_pages;
+    let host = fixed + FIXED_PAGES;
+    let mut set = |first: u64, count: u64, to: State| {
+        table
+            .boot_set(page(first), count as usize, to)
+            .expect("boot states");
+    };
+    set(RESERVED_PAGES, engine_pages, State::Owned(Owner::Engine));
+    set(fixed, FIXED_PAGES, State::HostFixed);
+    set(host, config.ram_pages - host, State::Owned(Owner::Host));
+
+    let set_of = |first: Pfn, pages: u64| {
+        let (bits, summary) = PageSet::<Arc<[AtomicU64]>>::words_for(pages as usize);
+        let zeroes = |count| store(count, |_| AtomicU64::new(0));
+        PageSet::new(first, zeroes(bits), zeroes(summary))
+    };
+    let own = set_of(page(RESERVED_PAGES), engine_pages);
+    let pool = PagePool::new(own, set_of(base, config.ram_pages));
+    sim.boot_map_el2(page(RESERVED_PAGES), engine_pages);
+    for offset in RESERVED_PAGES + IMAGE_PAGES..fixed {
+        assert!(pool.put(page(offset)));
+    }
+    // The root's alignment is its size: offset 16 suits all.
+    let root = page(RESERVED_PAGES + IMAGE_PAGES);
+    for index in 0..u64::from(geometry.root_pages) {
+        assert!(pool.take_exact(Pfn::from_raw(root.raw() + index)));
+    }
+    let stage2 = Stage2::new(root, HOST_VMID, geometry);
+    let boot = CpuId::new(0).expect("core 0");
+    let run = PageRun {
+        first: page(fixed),
+        pages: config.ram_pages - fixed,
+    };
+    map_ram(&sim, boot, &pool, stage2, run).expect("the host's tables");
+    sim.start_host(stage2.regime().vttbr());
+
+    let mut all_ram = heapless::Vec::new();
+    let _ = all_ram.push(PageRun {
+        first: base,
+        pages: config.ram_pages,
+    });
+    let host_core = |index: usize| {
+        let core = HostCore::new(index as u64);
+        core.set_on();
+        core
+    };
+    Engine::new(Parts {
+        platform: sim,
+        pages: table,
+        pool,
+        host: stage2,
+        vms: store(config.vms, |_| Default::default()),
+        vcpus: store(config.vcpus, |_| Default::default()),
+        host_cores: store(config.cpus, host_core),
+        cores: PerCpu::new(store(config.cpus, |_| Default::default())),
+        pins: Pins::new(store(config.cpus, |_| Default::default())),
+        queues: RunQueues::new(store(config.cpus, |_| Default::default())),
+        counters: store(config.cpus, |_| Default::default()),
+        rings: store(config.cpus, |_| Default::default()),
+        machine: GuestMachine {
+            midr: 0x410f_d0c0,
+            // Four list registers, five priority bits.
+            ich_vtr: 4 << 29 | 4 << 26 | (MAX_LIST_REGISTERS as u64 / 4 - 1),
+            id: IdRegisters::new(),
+        },
+        firmware: Firmware::none(),
+        guarded: heapless::Vec::new(),
+        holes: heapless::Vec::new(),
+        ram: all_ram,
+    })
+}

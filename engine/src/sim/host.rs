@@ -1,0 +1,105 @@
+//! The host as its engine sees it beside calls: SMCs, loads and stores with the faults they take.
+//!
+//! Invariant: an access ends, or the host has taken the architectural exception with its own address.
+
+use super::access::Want;
+use super::check;
+use super::guest::abort_registers;
+use super::machine::Machine;
+use crate::host::Next;
+use crate::vcpu::context::{Frame, HostFrame};
+
+/// The host's VBAR_EL1.
+pub const HOST_VECTORS: u64 = 0x7000_0000;
+/// Where the host's instructions are.
+const HOST_PC: u64 = 0x5000_0000;
+/// Faults that one access of the host may meet before it counts as hanging.
+const HOST_TRIES: usize = 8;
+
+/// The host's access failed: ESR_EL1 of the exception that it took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HostAbort {
+    /// ESR_EL1.
+    pub esr: u64,
+    /// FAR_EL1.
+    pub far: u64,
+}
+
+impl Machine {
+    /// An SMC of the host: x0–x3 after it, and what the core does next.
+    pub fn host_smc(&self, cpu: usize, x: [u64; 4]) -> ([u64; 4], Next) {
+        let mut frame = HostFrame(Frame::new(HOST_PC, 0));
+        frame.0.x[..4].copy_from_slice(&x);
+        let next = self.on_core(cpu, |token| {
+            self.engine()
+                .host_trap(token, &mut frame, 0x17 << 26 | 1 << 25, 0, 0)
+        });
+        let x = frame.0.x;
+        ([x[0], x[1], x[2], x[3]], next)
+    }
+
+    /// An access of the host, its stage-2 faults taken to the engine as hardware does.
+    ///
+    /// # Panics
+    /// If it hangs, or an invariant is broken.
+    #[track_caller]
+    pub fn host_access(&self, cpu: usize, address: u64, want: Want) -> Result<u64, HostAbort> {
+        let value = self.host_access_unchecked(cpu, address, want);
+        check::assert_all(self, &|| {
+            std::format!("host {want:?} at {address:#x} on core {cpu}")
+        });
+        value
+    }
+
+    #[track_caller]
+    fn host_access_unchecked(
+        &self,
+        cpu: usize,
+        address: u64,
+        want: Want,
+    ) -> Result<u64, HostAbort> {
+        for _ in 0..HOST_TRIES {
+            let fault = match self.sim().access(cpu, address, want) {
+                Ok(value) => return Ok(value),
+                Err(fault) => fault,
+            };
+            let mut frame = HostFrame(Frame::new(HOST_PC, 0));
+            let (esr, far, hpfar) = abort_registers(address, want, true, fault);
+            let next = self.on_core(cpu, |token| {
+                self.engine().host_trap(token, &mut frame, esr, far, hpfar)
+            });
+            assert_eq!(next, Next::Resume);
+            if let Some(taken) = self.sim().inner().cores[cpu].exception.take() {
+                assert_eq!(frame.0.pc & !0x7ff, HOST_VECTORS);
+                assert_eq!((taken.elr, taken.far), (HOST_PC, address));
+                return Err(HostAbort {
+                    esr: taken.esr,
+                    far: taken.far,
+                });
+            }
+            assert!(matches!(frame.0.pc, HOST_PC) || frame.0.pc == HOST_PC + 4);
+            if frame.0.pc != HOST_PC {
+                return Ok(frame.0.x[9]);
+            }
+        }
+        panic!("the host's {want:?} at {address:#x} hangs");
+    }
+
+    /// A load of the host.
+    #[track_caller]
+    pub fn host_load(&self, cpu: usize, address: u64) -> Result<u64, HostAbort> {
+        self.host_access(cpu, address, Want::Load)
+    }
+
+    /// A store of the host: the value, which says that it is the host's.
+    #[track_caller]
+    pub fn host_store(&self, cpu: usize, address: u64) -> Result<u64, HostAbort> {
+        self.host_access(cpu, address, Want::Store)
+    }
+
+    /// A store of a value as it is: lists of VM_MAP_LIST.
+    #[track_caller]
+    pub fn host_store_raw(&self, cpu: usize, address: u64, value: u64) -> Result<u64, HostAbort> {
+        self.host_access(cpu, address, Want::StoreRaw(value))
+    }
+}
