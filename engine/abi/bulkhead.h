@@ -72,7 +72,10 @@
 #define BULKHEAD_CALL_ENGINE_INFO 0xC6000100UL
 /* (sgi). From now on the engine kicks running and idle cores with this SGI. */
 #define BULKHEAD_CALL_ENGINE_DOORBELL 0xC6000101UL
-/* (pa, n) -> done, reason. Host pages become the engine's and join its page pool. */
+/*
+ * (pa, n) -> done, reason. Host pages become the engine's and join its page pool. Works with an
+ * empty pool: a few pages are kept back for the tables that it needs itself.
+ */
 #define BULKHEAD_CALL_ENGINE_DONATE 0xC6000102UL
 /* (max) -> n. Free pool pages that the host had donated come back, scrubbed. */
 #define BULKHEAD_CALL_ENGINE_RECLAIM 0xC6000103UL
@@ -164,7 +167,7 @@
 #define BULKHEAD_INFO_INDEX_MAX_VCPUS 5
 /* Widest IPA a VM may have. */
 #define BULKHEAD_INFO_INDEX_IPA_BITS 6
-/* Pages free in the engine's pool. */
+/* Pages free in the engine's pool, without the few kept back for ENGINE_DONATE. */
 #define BULKHEAD_INFO_INDEX_FREE_PAGES 7
 /* Engine number of the calling core. */
 #define BULKHEAD_INFO_INDEX_THIS_CPU 8

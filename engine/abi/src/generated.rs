@@ -40,7 +40,8 @@ pub mod call {
     pub const ENGINE_INFO: u64 = 0xC600_0100;
     /// From now on the engine kicks running and idle cores with this SGI.
     pub const ENGINE_DOORBELL: u64 = 0xC600_0101;
-    /// Host pages become the engine's and join its page pool.
+    /// Host pages become the engine's and join its page pool. Works with an empty pool: a few pages
+    /// are kept back for the tables that it needs itself.
     pub const ENGINE_DONATE: u64 = 0xC600_0102;
     /// Free pool pages that the host had donated come back, scrubbed.
     pub const ENGINE_RECLAIM: u64 = 0xC600_0103;
@@ -96,7 +97,8 @@ pub enum Call {
     EngineInfo = 0x00,
     /// From now on the engine kicks running and idle cores with this SGI.
     EngineDoorbell = 0x01,
-    /// Host pages become the engine's and join its page pool.
+    /// Host pages become the engine's and join its page pool. Works with an empty pool: a few pages
+    /// are kept back for the tables that it needs itself.
     EngineDonate = 0x02,
     /// Free pool pages that the host had donated come back, scrubbed.
     EngineReclaim = 0x03,
@@ -388,7 +390,7 @@ pub enum InfoIndex {
     MaxVcpus = 5,
     /// Widest IPA a VM may have.
     IpaBits = 6,
-    /// Pages free in the engine's pool.
+    /// Pages free in the engine's pool, without the few kept back for ENGINE_DONATE.
     FreePages = 7,
     /// Engine number of the calling core.
     ThisCpu = 8,

@@ -5,23 +5,21 @@
 //! mapped when the host touches them.
 
 use crate::engine::PageRun;
-use crate::memory::pool::PagePool;
+use crate::memory::pool::TablePages;
 use crate::platform::{Barrier, Platform};
 use crate::stage2::descriptor::{Access, LAST_LEVEL, LeafBits, Memory, pages_of};
 use crate::stage2::{MapError, Stage2};
-use core::ops::Deref;
 use ownership::{Ipa, Pfn};
 use percpu::CpuId;
-use sync::AtomicU64;
 
 /// Largest blocks: 1 GiB.
 const TOP_BLOCK_LEVEL: u8 = 1;
 
 /// Maps a run of RAM for the host.
-pub fn map_ram<P: Platform, S: Deref<Target = [AtomicU64]>>(
+pub fn map_ram<P: Platform, T: TablePages>(
     platform: &P,
     cpu: CpuId,
-    pool: &PagePool<S>,
+    pool: &T,
     host: Stage2,
     run: PageRun,
 ) -> Result<(), MapError> {

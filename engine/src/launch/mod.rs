@@ -214,6 +214,7 @@ fn make_pool<E: smp_boot::Engine>(
     for page in 0..n {
         pool.put(ownership::Pfn::from_raw(first.raw() + page));
     }
+    pool.fill_reserve();
     Ok(pool)
 }
 

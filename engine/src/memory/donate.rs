@@ -41,7 +41,7 @@ impl<P: Platform> Engine<P> {
         n: u64,
         access: Access,
     ) -> Batch {
-        let (ready, stopped) = self.prepare_host(cpu, first, n);
+        let (ready, stopped) = self.prepare_host(cpu, first, n, &self.parts.pool);
         let mut reason = stopped.map_or(Status::Success, status_of);
         if ready == 0 {
             return Batch::refused(reason);
@@ -135,7 +135,7 @@ impl<P: Platform> Engine<P> {
         drop(claim.split_off(taken as usize));
         let first = claim.pfn();
         // A block that was wanted whole may have lost some of its pages since.
-        let ready = match self.prepare_host(cpu, first, taken) {
+        let ready = match self.prepare_host(cpu, first, taken, &self.parts.pool) {
             (_, Some(error)) => Err(error),
             _ => self.unmap_from_host(cpu, first, taken),
         };
@@ -226,7 +226,7 @@ impl<P: Platform> Engine<P> {
         stage2: Stage2,
         entry: ListEntry,
     ) -> Result<(Claim<'t>, ListEntry), Status> {
-        if let (_, Some(error)) = self.prepare_host(cpu, entry.page, 1) {
+        if let (_, Some(error)) = self.prepare_host(cpu, entry.page, 1, &self.parts.pool) {
             return Err(status_of(error));
         }
         let claim = self

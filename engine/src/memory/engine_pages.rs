@@ -2,7 +2,7 @@
 //!
 //! Invariants: a page joins the pool only after the host can't reach it any more and EL2 can; it
 //! leaves only after every core's EL2 translation of it is gone and it is zero; a poisoned page is
-//! mapped nowhere.
+//! mapped nowhere; a donation works however empty the pool is.
 
 use super::settled;
 use super::{Batch, status_of, status_of_refusal};
@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::platform::Platform;
 use abi::Status;
 use heapless::Vec;
-use ownership::{Coverage, Flushed, Granule, Op, Owner, Pfn, State};
+use ownership::{Coverage, Flushed, Granule, Op, Owner, Pfn, Refused, State};
 use percpu::CpuToken;
 
 impl<P: Platform> Engine<P> {
@@ -37,7 +37,21 @@ impl<P: Platform> Engine<P> {
     }
 
     fn donate_page_to_engine(&self, cpu: &CpuToken, page: Pfn) -> Result<(), Status> {
-        if let (_, Some(error)) = self.prepare_host(cpu, page, 1) {
+        // What can't be donated shall not use the reserve up; that it can be, the claim decides.
+        let refused = match self.parts.pages.state(page) {
+            Some(State::Owned(Owner::Host)) => None,
+            Some(State::Claimed { .. }) => Some(Refused::Busy),
+            Some(other) => Some(Refused::Was(other)),
+            None => Some(Refused::OutOfRange),
+        };
+        if let Some(refused) = refused {
+            return Err(status_of_refusal(refused));
+        }
+        #[cfg(not(mutant = "donate-no-reserve"))]
+        let tables = &self.parts.pool.for_donation();
+        #[cfg(mutant = "donate-no-reserve")]
+        let tables = &self.parts.pool;
+        if let (_, Some(error)) = self.prepare_host(cpu, page, 1, tables) {
             return Err(status_of(error));
         }
         let claim = self
@@ -56,7 +70,7 @@ impl<P: Platform> Engine<P> {
             return Err(Status::NoMemory);
         }
         settled(claim.donate_to_engine(&flushed));
-        self.parts.pool.put(page);
+        self.parts.pool.refill(page);
         Ok(())
     }
 
@@ -122,7 +136,7 @@ impl<P: Platform> Engine<P> {
 
     /// Takes a host page with a memory error out of circulation for good.
     pub(crate) fn poison(&self, cpu: &CpuToken, page: Pfn) -> Result<(), Status> {
-        if let (_, Some(error)) = self.prepare_host(cpu, page, 1) {
+        if let (_, Some(error)) = self.prepare_host(cpu, page, 1, &self.parts.pool) {
             return Err(status_of(error));
         }
         let claim = self

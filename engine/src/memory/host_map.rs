@@ -10,6 +10,7 @@
 use super::runs::Runs;
 use super::tlb::FlushKind;
 use crate::engine::{Engine, PageRun};
+use crate::memory::pool::TablePages;
 use crate::platform::{Barrier, Platform};
 use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, LeafBits, Memory, pages_of};
 use crate::stage2::{Fill, Found, MapError};
@@ -46,12 +47,14 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Splits the host's blocks around `n` pages from `first` on, so that these can be unmapped one
-    /// by one; a block that is wanted whole stays. Returns how many pages are ready.
+    /// by one, with tables from `tables`; a block that is wanted whole stays. Returns how many pages
+    /// are ready.
     pub(crate) fn prepare_host(
         &self,
         cpu: &CpuToken,
         first: Pfn,
         n: u64,
+        tables: &impl TablePages,
     ) -> (u64, Option<MapError>) {
         let mut ready = 0;
         while ready < n {
@@ -69,7 +72,7 @@ impl<P: Platform> Engine<P> {
                         ready += span;
                         continue;
                     }
-                    if let Err(error) = self.split_host(cpu, page, &found, Fill::Children) {
+                    if let Err(error) = self.split_host(cpu, page, &found, Fill::Children, tables) {
                         return (ready, Some(error));
                     }
                 }
@@ -89,12 +92,13 @@ impl<P: Platform> Engine<P> {
         page: Pfn,
         found: &Found,
         fill: Fill,
+        tables: &impl TablePages,
     ) -> Result<Flushed, MapError> {
         let ipa = Ipa::from_raw(page.pa().raw());
         let (flushed, kind) = self.parts.host.split_block(
             &self.parts.platform,
             cpu.id(),
-            &self.parts.pool,
+            tables,
             ipa,
             found,
             fill,
@@ -124,7 +128,7 @@ impl<P: Platform> Engine<P> {
             } else {
                 return Err(MapError::Busy);
             };
-            return self.split_host(cpu, first, &found, fill);
+            return self.split_host(cpu, first, &found, fill, &self.parts.pool);
         }
         let mut runs = Runs::default();
         self.collect_unmapped(cpu, first, n, &mut runs);
@@ -188,11 +192,11 @@ impl<P: Platform> Engine<P> {
                         self.count(cpu, Counter::HostFaultIn, 1);
                         HostFault::Retry
                     }
-                    Err(MapError::Occupied | MapError::Busy) => {
+                    Err(MapError::Occupied | MapError::Busy | MapError::NoMemory) => {
                         self.count(cpu, Counter::HostFaultRetry, 1);
                         HostFault::Retry
                     }
-                    Err(MapError::NoMemory | MapError::OutOfRange) => HostFault::Deny,
+                    Err(MapError::OutOfRange) => HostFault::Deny,
                 }
             }
             Err(Refused::Busy) => {
@@ -205,7 +209,8 @@ impl<P: Platform> Engine<P> {
 
     /// Answers a stage-2 fault of the host outside RAM: devices are the host's by default, mapped
     /// on first touch in the largest block that holds no RAM and no hole. No page word is involved:
-    /// whoever wins the empty entry maps it.
+    /// whoever wins the empty entry maps it. Without a page for a table the access is tried again
+    /// until the host has donated one: it is not told that its own device is none.
     pub(crate) fn host_device_fault(&self, cpu: &CpuToken, page: Pfn) -> HostFault {
         let force_write_back = self.parts.platform.features().force_write_back;
         let bits = LeafBits::new(Memory::Device, Access::DATA, force_write_back);
@@ -225,11 +230,11 @@ impl<P: Platform> Engine<P> {
             }
             let platform = &self.parts.platform;
             let ipa = Ipa::from_raw(area.first.pa().raw());
-            let pool = &self.parts.pool;
+            let pool = self.parts.pool.for_host_fault();
             return match self
                 .parts
                 .host
-                .take_entry(platform, cpu.id(), pool, ipa, level)
+                .take_entry(platform, cpu.id(), &pool, ipa, level)
             {
                 Ok(at) => {
                     platform.store_entry(cpu.id(), at, bits.leaf(area.first, level));
@@ -239,8 +244,11 @@ impl<P: Platform> Engine<P> {
                 }
                 // A table stands here: a smaller block, then.
                 Err(MapError::Occupied) if level < LAST_LEVEL => continue,
-                Err(MapError::Occupied | MapError::Busy) => HostFault::Retry,
-                Err(MapError::NoMemory | MapError::OutOfRange) => HostFault::Deny,
+                Err(MapError::Occupied | MapError::Busy | MapError::NoMemory) => {
+                    self.count(cpu, Counter::HostFaultRetry, 1);
+                    HostFault::Retry
+                }
+                Err(MapError::OutOfRange) => HostFault::Deny,
             };
         }
         HostFault::Deny
@@ -250,10 +258,11 @@ impl<P: Platform> Engine<P> {
     pub(crate) fn map_for_host(&self, cpu: &CpuToken, page: Pfn) -> Result<(), MapError> {
         let platform = &self.parts.platform;
         let ipa = Ipa::from_raw(page.pa().raw());
-        let at =
-            self.parts
-                .host
-                .take_entry(platform, cpu.id(), &self.parts.pool, ipa, LAST_LEVEL)?;
+        let pool = self.parts.pool.for_host_fault();
+        let at = self
+            .parts
+            .host
+            .take_entry(platform, cpu.id(), &pool, ipa, LAST_LEVEL)?;
         platform.store_entry(
             cpu.id(),
             at,

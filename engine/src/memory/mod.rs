@@ -8,7 +8,7 @@
 //! | `reclaim` | VM_RECLAIM: a dying VM's pages come home |
 //! | `engine_pages` | ENGINE_DONATE, ENGINE_RECLAIM, PAGE_POISON |
 //! | `host_map` | the host's own stage-2: unmapping what leaves, mapping what it touches |
-//! | `tlb`, `scrub`, `pool` over `page_set` | the tools all of these use |
+//! | `tlb`, `scrub`, `pool` over `page_set` and `reserve` | the tools all of these use |
 
 pub mod donate;
 pub mod engine_pages;
@@ -17,6 +17,7 @@ pub mod lend;
 pub mod page_set;
 pub mod pool;
 pub mod reclaim;
+pub mod reserve;
 pub mod runs;
 pub mod scrub;
 pub mod share;

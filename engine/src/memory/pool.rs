@@ -1,26 +1,43 @@
 //! Free pages of the engine: translation tables come from here.
 //!
 //! Two sets: pages that were the engine's from boot, which stay its own, and pages that the host has
-//! donated, which it can have back. Tables are taken from the first while there are any.
+//! donated, which it can have back. Tables are taken from the first while there are any. Beside them
+//! a [`Reserve`] of a few pages, so that an empty pool can be filled again: to donate a page out of
+//! a block the host's block must be split, and the table for that can't come from the donation.
 //!
-//! Invariant: a page in either set is `Owned(Engine)` by its word, mapped at EL2, and in no table.
-//! Any core may take and put.
+//! Invariants: a page in either set or the reserve is `Owned(Engine)` by its word, mapped at EL2, and
+//! in no table, and it is in one of the three only. The reserve is drawn only through [`WithReserve`],
+//! when both sets are empty. Any core may take and put.
 
 use super::page_set::PageSet;
+use super::reserve::{RESERVE_PAGES, Reserve};
 use core::ops::Deref;
 use ownership::Pfn;
 use sync::AtomicU64;
+
+/// Where pages for tables come from, and go back to if they are not used after all.
+pub trait TablePages {
+    /// Takes a free page; `hint` differs by core.
+    fn take_table(&self, hint: usize) -> Option<Pfn>;
+    /// Gives back a page that was taken and stands in no table.
+    fn put_table(&self, page: Pfn);
+}
 
 /// The pool.
 pub struct PagePool<S> {
     own: PageSet<S>,
     donated: PageSet<S>,
+    reserve: Reserve,
 }
 
 impl<S: Deref<Target = [AtomicU64]>> PagePool<S> {
     /// A pool of two empty sets: `own` over the engine's region, `donated` over all RAM.
     pub fn new(own: PageSet<S>, donated: PageSet<S>) -> Self {
-        Self { own, donated }
+        Self {
+            own,
+            donated,
+            reserve: Reserve::default(),
+        }
     }
 
     /// Adds a page; `false`, and nothing happens, if it is nowhere in RAM or was free already.
@@ -32,14 +49,40 @@ impl<S: Deref<Target = [AtomicU64]>> PagePool<S> {
         }
     }
 
+    /// Adds a page, to the reserve if that lacks one.
+    pub fn refill(&self, page: Pfn) {
+        #[cfg(not(mutant = "reserve-no-refill"))]
+        if self.reserve.put(page) {
+            return;
+        }
+        self.put(page);
+    }
+
+    /// Fills the reserve from the pool, as far as that goes; at boot.
+    pub fn fill_reserve(&self) {
+        for _ in 0..RESERVE_PAGES {
+            let Some(page) = self.take(0) else { return };
+            self.refill(page);
+        }
+    }
+
     /// Takes a free page; `hint` differs by core.
     pub fn take(&self, hint: usize) -> Option<Pfn> {
         self.own.take(hint).or_else(|| self.donated.take(hint))
     }
 
-    /// Takes a free page that the host had donated.
+    /// Takes a free page that the host had donated. One in the reserve counts as free while a page
+    /// of the engine's own can take its place.
     pub fn take_donated(&self, hint: usize) -> Option<Pfn> {
-        self.donated.take(hint)
+        if let Some(page) = self.donated.take(hint) {
+            return Some(page);
+        }
+        let own = self.own.take(hint)?;
+        let swapped = self.reserve.swap(own, |page| !self.own.contains(page));
+        if swapped.is_none() {
+            self.own.put(own);
+        }
+        swapped
     }
 
     /// Takes this very page if it is free.
@@ -51,9 +94,113 @@ impl<S: Deref<Target = [AtomicU64]>> PagePool<S> {
         }
     }
 
-    /// Pages free now, counted up to `most`.
+    /// Pages free now, without the reserve, counted up to `most`.
     pub fn free_up_to(&self, most: u64) -> u64 {
         let own = self.own.free_up_to(most);
         own.saturating_add(self.donated.free_up_to(most - own))
+    }
+
+    /// Pages in the reserve now.
+    pub fn reserved(&self) -> u64 {
+        self.reserve.len()
+    }
+
+    /// The pool as ENGINE_DONATE draws on it: down to the last page of the reserve.
+    pub(crate) fn for_donation(&self) -> WithReserve<'_, S> {
+        WithReserve {
+            pool: self,
+            leaves: 0,
+        }
+    }
+
+    /// The pool as a fault of the host on its own memory draws on it: what one donation may need is
+    /// left.
+    pub(crate) fn for_host_fault(&self) -> WithReserve<'_, S> {
+        WithReserve {
+            pool: self,
+            leaves: DONATION_TABLES,
+        }
+    }
+}
+
+impl<S: Deref<Target = [AtomicU64]>> TablePages for PagePool<S> {
+    fn take_table(&self, hint: usize) -> Option<Pfn> {
+        self.take(hint)
+    }
+
+    fn put_table(&self, page: Pfn) {
+        self.put(page);
+    }
+}
+
+/// Tables that taking one page out of the host's map needs: a 1 GiB block is split twice.
+const DONATION_TABLES: usize = 2;
+
+/// The pool and, when that is empty, its reserve but for the last `leaves` pages.
+pub(crate) struct WithReserve<'p, S> {
+    pool: &'p PagePool<S>,
+    leaves: usize,
+}
+
+impl<S: Deref<Target = [AtomicU64]>> TablePages for WithReserve<'_, S> {
+    fn take_table(&self, hint: usize) -> Option<Pfn> {
+        let free = self.pool.take(hint);
+        free.or_else(|| self.pool.reserve.take(self.leaves))
+    }
+
+    fn put_table(&self, page: Pfn) {
+        self.pool.refill(page);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    const OWN: u64 = 0x40100;
+    const RAM: u64 = 0x40000;
+
+    fn pool() -> PagePool<Vec<AtomicU64>> {
+        let set = |first: u64, pages: usize| {
+            let (bits, summary) = PageSet::<Vec<AtomicU64>>::words_for(pages);
+            let zeroes = |n| (0..n).map(|_| AtomicU64::new(0)).collect();
+            PageSet::new(Pfn::from_raw(first), zeroes(bits), zeroes(summary))
+        };
+        PagePool::new(set(OWN, 64), set(RAM, 4096))
+    }
+
+    #[test]
+    fn only_who_may_draws_on_the_reserve() {
+        let pool = pool();
+        for page in 0..6 {
+            assert!(pool.put(Pfn::from_raw(OWN + page)));
+        }
+        pool.fill_reserve();
+        assert_eq!((pool.free_up_to(99), pool.reserved()), (2, 4));
+        assert!(pool.take(0).is_some() && pool.take_table(0).is_some());
+        assert_eq!(pool.take_table(0), None);
+        let fault = pool.for_host_fault();
+        assert!(fault.take_table(0).is_some() && fault.take_table(0).is_some());
+        assert_eq!(fault.take_table(0), None);
+        let donation = pool.for_donation();
+        let last = [donation.take_table(0), donation.take_table(0)].map(Option::unwrap);
+        assert_eq!((donation.take_table(0), pool.reserved()), (None, 0));
+        // What comes goes to the reserve first.
+        donation.put_table(last[0]);
+        pool.refill(last[1]);
+        assert_eq!((pool.free_up_to(99), pool.reserved()), (0, 2));
+    }
+
+    #[test]
+    fn a_donated_page_in_the_reserve_comes_back_for_an_own_one() {
+        let pool = pool();
+        let donated = Pfn::from_raw(RAM);
+        pool.refill(donated);
+        assert_eq!((pool.take_donated(0), pool.reserved()), (None, 1));
+        assert!(pool.put(Pfn::from_raw(OWN)));
+        assert_eq!(pool.take_donated(0), Some(donated));
+        assert_eq!((pool.take_donated(0), pool.reserved()), (None, 1));
+        assert_eq!((pool.take(0), pool.reserved()), (None, 1));
     }
 }

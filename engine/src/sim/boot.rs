@@ -124,6 +124,7 @@ pub(super) fn engine(config: Config) -> Engine<Sim> {
         assert!(pool.take_exact(Pfn::from_raw(root.raw() + index)));
     }
     let stage2 = Stage2::new(root, HOST_VMID, geometry);
+    pool.fill_reserve();
     let boot = CpuId::new(0).expect("core 0");
     let run = PageRun {
         first: page(fixed),

@@ -253,7 +253,8 @@ fn check_pool(machine: &Machine, words: &Words, all: &[Tables], broken: &mut Vec
             ));
         }
     }
-    let free = engine.parts.pool.free_up_to(u64::MAX);
+    let pool = &engine.parts.pool;
+    let free = pool.free_up_to(u64::MAX) + pool.reserved();
     let owned: BTreeSet<u64> = words
         .all()
         .filter(|(_, state)| *state == State::Owned(Owner::Engine))

@@ -7,20 +7,18 @@
 
 use super::descriptor::{Entry, LAST_LEVEL, RESERVED, table_descriptor};
 use super::{MapError, Stage2, ipa_after};
-use crate::memory::pool::PagePool;
+use crate::memory::pool::TablePages;
 use crate::platform::{EntryAt, Platform};
-use core::ops::Deref;
 use ownership::Ipa;
 use percpu::CpuId;
-use sync::AtomicU64;
 
 impl Stage2 {
     /// Takes the empty entry of `ipa` at `level` for a leaf to come, installing the tables above it.
-    pub fn take_entry<P: Platform, S: Deref<Target = [AtomicU64]>>(
+    pub fn take_entry<P: Platform, T: TablePages>(
         self,
         platform: &P,
         cpu: CpuId,
-        pool: &PagePool<S>,
+        pool: &T,
         ipa: Ipa,
         level: u8,
     ) -> Result<EntryAt, MapError> {
@@ -43,11 +41,11 @@ impl Stage2 {
     }
 
     /// Takes the empty level-3 entries of `n` pages from `ipa` on; how many it got, and why not more.
-    pub fn take_pages<P: Platform, S: Deref<Target = [AtomicU64]>>(
+    pub fn take_pages<P: Platform, T: TablePages>(
         self,
         platform: &P,
         cpu: CpuId,
-        pool: &PagePool<S>,
+        pool: &T,
         ipa: Ipa,
         n: u64,
     ) -> (u64, Option<MapError>) {
@@ -121,14 +119,14 @@ impl Stage2 {
         platform.store_entry(cpu, at, 0);
     }
 
-    fn install<P: Platform, S: Deref<Target = [AtomicU64]>>(
+    fn install<P: Platform, T: TablePages>(
         self,
         platform: &P,
         cpu: CpuId,
-        pool: &PagePool<S>,
+        pool: &T,
         at: EntryAt,
     ) -> Result<(), MapError> {
-        let table = pool.take(cpu.index()).ok_or(MapError::NoMemory)?;
+        let table = pool.take_table(cpu.index()).ok_or(MapError::NoMemory)?;
         #[cfg(not(mutant = "grow-no-clear"))]
         platform.clear_table(cpu, table);
         // A walker must see the zeroes before it can see the entry.
@@ -138,7 +136,7 @@ impl Stage2 {
             .is_err()
         {
             #[cfg(not(mutant = "install-lose-table"))]
-            pool.put(table);
+            pool.put_table(table);
         }
         Ok(())
     }

@@ -10,13 +10,11 @@ use super::descriptor::{
 };
 use super::walk::Found;
 use super::{MapError, Stage2};
-use crate::memory::pool::PagePool;
+use crate::memory::pool::TablePages;
 use crate::memory::tlb::{FlushKind, IpaRun, flush_runs};
 use crate::platform::{Barrier, EntryAt, Platform};
-use core::ops::Deref;
 use ownership::{Flushed, Ipa, Pfn};
 use percpu::CpuId;
-use sync::AtomicU64;
 
 /// What the new table holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,11 +28,11 @@ pub enum Fill {
 impl Stage2 {
     /// Replaces the block that `found` is by a table one level down, for the area around `ipa`.
     /// `Busy` if the entry is no longer what was found.
-    pub fn split_block<P: Platform, S: Deref<Target = [AtomicU64]>>(
+    pub fn split_block<P: Platform, T: TablePages>(
         self,
         platform: &P,
         cpu: CpuId,
-        pool: &PagePool<S>,
+        pool: &T,
         ipa: Ipa,
         found: &Found,
         fill: Fill,
@@ -45,7 +43,7 @@ impl Stage2 {
         if found.level >= LAST_LEVEL {
             return Err(MapError::Occupied);
         }
-        let table = pool.take(cpu.index()).ok_or(MapError::NoMemory)?;
+        let table = pool.take_table(cpu.index()).ok_or(MapError::NoMemory)?;
         platform.clear_table(cpu, table);
         if fill == Fill::Children {
             fill_with_children(platform, cpu, table, base, bits, found.level + 1);
@@ -54,7 +52,7 @@ impl Stage2 {
             .swap_entry(cpu, found.at, found.raw, splitting_descriptor(base))
             .is_err()
         {
-            pool.put(table);
+            pool.put_table(table);
             return Err(MapError::Busy);
         }
         let pages = pages_of(found.level);

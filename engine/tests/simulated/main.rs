@@ -9,5 +9,6 @@ mod host;
 mod lifecycle;
 mod memory;
 mod random;
+mod reserve;
 mod scenarios;
 mod vcpus;

@@ -1,0 +1,64 @@
+//! A few pages that only the filling of the pool may use, and a fault of the host's on its own map.
+//!
+//! Invariants: a slot holds a page number or 0, which is no page of the engine's; a page leaves its
+//! slot by one exchange, so it is given once. Any core may take and put; nobody waits.
+
+use ownership::Pfn;
+use sync::{AtomicU64, Ordering};
+
+/// Pages of a full reserve: enough for a donation and for a few devices that the host meets while
+/// the pool is empty.
+pub const RESERVE_PAGES: usize = 4;
+
+/// The reserve.
+#[derive(Default)]
+pub struct Reserve([AtomicU64; RESERVE_PAGES]);
+
+impl Reserve {
+    /// Adds a page; `false` if there is no room.
+    pub fn put(&self, page: Pfn) -> bool {
+        self.0.iter().any(|slot| {
+            // Release: pairs with the Acquire of `take` and `swap`; the page's last use happened
+            // before. Relaxed on failure: the next slot is tried.
+            slot.compare_exchange(0, page.raw(), Ordering::Release, Ordering::Relaxed)
+                .is_ok()
+        })
+    }
+
+    /// Takes a page, but none of the first `leaves` slots', which are filled first and emptied last.
+    pub fn take(&self, leaves: usize) -> Option<Pfn> {
+        self.0.iter().skip(leaves).rev().find_map(|slot| {
+            // Acquire: pairs with the Release of `put`.
+            let page = slot.swap(0, Ordering::Acquire);
+            (page != 0).then(|| Pfn::from_raw(page))
+        })
+    }
+
+    /// Puts `page` in the place of one that is `wanted`, and gives that.
+    pub fn swap(&self, page: Pfn, wanted: impl Fn(Pfn) -> bool) -> Option<Pfn> {
+        self.0.iter().find_map(|slot| {
+            // Relaxed: the exchange decides and acquires.
+            let seen = slot.load(Ordering::Relaxed);
+            if seen == 0 || !wanted(Pfn::from_raw(seen)) {
+                return None;
+            }
+            // AcqRel: pairs with the Release of `put` and the Acquire of `take`, for the two pages.
+            // Relaxed on failure: the page went elsewhere.
+            slot.compare_exchange(seen, page.raw(), Ordering::AcqRel, Ordering::Relaxed)
+                .ok()
+                .map(|_| Pfn::from_raw(seen))
+        })
+    }
+
+    /// Pages in it now: only a moment's truth while others take and give.
+    pub fn len(&self) -> u64 {
+        // Relaxed: a statistic.
+        let full = |slot: &&AtomicU64| slot.load(Ordering::Relaxed) != 0;
+        self.0.iter().filter(full).count() as u64
+    }
+
+    /// Is it empty?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,121 @@
+//! The engine's page pool runs empty: donations still work, and the host's own accesses too.
+
+use crate::common::{RAM, RWX, build, machine, shape};
+use abi::{Call, InfoIndex, Status};
+use engine::sim::{Config, Machine};
+
+const BLOCK: u64 = 2 << 20;
+
+fn free_pages(machine: &Machine) -> u64 {
+    let index = InfoIndex::FreePages.raw();
+    machine.call(0, Call::EngineInfo, &[index]).ok()
+}
+
+/// Uses up the pool: roots first, then tables under which single pages are lent.
+fn empty_pool(machine: &Machine) {
+    let mut vms = Vec::new();
+    loop {
+        let reply = machine.call(0, Call::VmCreate, &shape(1));
+        if reply.status != Status::Success {
+            assert_eq!(reply.status, Status::NoMemory);
+            break;
+        }
+        vms.push(reply.x[0]);
+    }
+    for (vm, block) in vms
+        .iter()
+        .flat_map(|vm| (0..8).map(move |block| (vm, block)))
+    {
+        if free_pages(machine) == 0 {
+            return;
+        }
+        let lend = [*vm, machine.host_page(5), RAM + block * BLOCK, 1, RWX];
+        machine.call(0, Call::VmLend, &lend);
+    }
+    assert_eq!(free_pages(machine), 0, "the test's VMs are too few");
+}
+
+fn small(pa_bits: u8) -> Machine {
+    let mut config = Config {
+        pool_pages: 56,
+        vms: 200,
+        ..Config::default()
+    };
+    config.features.pa_bits = pa_bits;
+    Machine::new(config)
+}
+
+/// The address of the host's `n`-th whole 2 MiB block.
+fn block(machine: &Machine, n: u64) -> u64 {
+    machine.host_page(0).next_multiple_of(BLOCK) + n * BLOCK
+}
+
+#[test]
+fn an_empty_pool_takes_donations_out_of_whole_blocks() {
+    let machine = small(40);
+    let guest = build(&machine, 1);
+    empty_pool(&machine);
+    let vm_map = [guest.vm, machine.host_page(10), RAM, 3, RWX];
+    assert_eq!(
+        machine.call(1, Call::VmMap, &vm_map).status,
+        Status::NoMemory
+    );
+    // One page out of each block: each donation pays back what its split took.
+    for n in 0..6 {
+        let page = block(&machine, n) + 77 * 4096;
+        machine.host_store(1, page).unwrap();
+        let reply = machine.call(0, Call::EngineDonate, &[page, 1]);
+        assert_eq!((reply.ok(), reply.x[1]), (1, 0), "donation {n}");
+        machine.host_load(1, page).unwrap_err();
+        machine.host_store(0, page + 4096).unwrap();
+    }
+    machine
+        .call(0, Call::EngineDonate, &[block(&machine, 0), 8])
+        .ok();
+    assert_eq!(machine.call(1, Call::VmMap, &vm_map).ok(), 3);
+}
+
+/// A donation that is refused takes nothing of the reserve with it.
+#[test]
+fn refused_donations_use_nothing_up() {
+    let machine = small(40);
+    let guest = build(&machine, 1);
+    for n in 0..6 {
+        let lend = [guest.vm, block(&machine, n), RAM + n * 4096, 1, RWX];
+        machine.call(0, Call::VmLend, &lend).ok();
+    }
+    empty_pool(&machine);
+    for n in 0..6 {
+        let lent = machine.call(0, Call::EngineDonate, &[block(&machine, n), 1]);
+        assert_eq!(lent.status, Status::NotOwner);
+    }
+    machine
+        .call(0, Call::EngineDonate, &[block(&machine, 0) + 4096, 1])
+        .ok();
+}
+
+/// A device of the host's needs a table of level 1 here: it works, and a donation after it too.
+#[test]
+fn an_empty_pool_does_not_take_the_host_s_devices_away() {
+    let machine = small(48);
+    empty_pool(&machine);
+    for device in [0x80_0000_0000, 0x100_0000_0000] {
+        assert_eq!(machine.host_load(0, device), Ok(0));
+    }
+    let page = block(&machine, 1) + 4096;
+    let reply = machine.call(0, Call::EngineDonate, &[page, 8]);
+    assert_eq!((reply.ok(), reply.x[1]), (8, 0));
+    assert_eq!(machine.host_load(1, 0x180_0000_0000), Ok(0));
+}
+
+/// What the host donated is returned, from the reserve too, once the engine has its own back.
+#[test]
+fn donated_pages_are_not_kept_in_the_reserve() {
+    let machine = machine();
+    let page = block(&machine, 0);
+    let free = free_pages(&machine);
+    machine.call(0, Call::EngineDonate, &[page, 16]).ok();
+    assert_eq!(free_pages(&machine), free + 16 - 1);
+    assert_eq!(machine.call(0, Call::EngineReclaim, &[16]).ok(), 16);
+    assert_eq!(machine.call(0, Call::EngineReclaim, &[16]).ok(), 0);
+}
