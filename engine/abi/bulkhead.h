@@ -191,7 +191,10 @@
 #define BULKHEAD_EXIT_REASON_VCPU_ON 5
 /* The vCPU turned itself off. */
 #define BULKHEAD_EXIT_REASON_VCPU_OFF 6
-/* D0 = handle of a vCPU that is on no queue and has work: enqueue it. */
+/*
+ * D0-d6 = handles of vCPUs of this one's VM that are on no queue and have work, 0 after the
+ * last: enqueue them; the vCPU stays queued.
+ */
 #define BULKHEAD_EXIT_REASON_VCPU_READY 7
 /* D0 = IPA that the guest shares with the host from now on, d1 = its physical address. */
 #define BULKHEAD_EXIT_REASON_PAGE_SHARED 8

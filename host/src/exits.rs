@@ -59,8 +59,10 @@ fn handle_guest(host: &Host, guest: &Guest, exit: &Exit) {
         }
         // No call is the host's to answer: SMCCC's "not supported".
         Some(ExitReason::Call) => respond(guest, exit.vcpu, u64::MAX, Outcome::Complete),
-        Some(ExitReason::VcpuOn | ExitReason::VcpuReady) => {
-            host.enqueue(VcpuHandle::from_raw(d0));
+        Some(ExitReason::VcpuOn) => host.enqueue(VcpuHandle::from_raw(d0)),
+        Some(ExitReason::VcpuReady) => {
+            let ready = exit.details.into_iter().take_while(|raw| *raw != 0);
+            ready.for_each(|raw| host.enqueue(VcpuHandle::from_raw(raw)));
         }
         Some(ExitReason::LevelEnded) => {
             let intid = d0 as u32;

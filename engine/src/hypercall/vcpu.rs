@@ -226,6 +226,7 @@ impl<P: Platform> Engine<P> {
             self.put_back(cpu, found.number, ticket);
             return Err(status);
         }
+        found.slot.publish_bar(&mut ticket);
         let home = cpu.id();
         ticket.requeue(home);
         let _ = self.parts.queues.push(home, found.number);

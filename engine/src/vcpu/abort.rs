@@ -62,8 +62,7 @@ impl<P: Platform> Engine<P> {
             return self.abort_guest(cpu, state, abort, is_fetch, far);
         };
         if let Some((index, offset)) = pinned.vm.redistributor_at(Ipa::from_raw(exact)) {
-            return self
-                .redistributor(cpu, slot, vcpu, state, pinned, index, offset, abort, access);
+            return self.redistributor(cpu, slot, state, pinned, index, offset, abort, access);
         }
         let bytes = u64::from(access.bytes);
         let handle = vcpu.handle(slot);
@@ -108,7 +107,6 @@ impl<P: Platform> Engine<P> {
         &self,
         cpu: &CpuToken,
         slot: u16,
-        vcpu: &VcpuSlot,
         state: &mut VcpuState,
         pinned: &PinnedVm<'_>,
         index: usize,
@@ -133,8 +131,7 @@ impl<P: Platform> Engine<P> {
                 let effect = frames.write(offset, bytes, value);
                 // This vCPU's own lists are filled anew before it goes on.
                 if effect == Effect::LookAgain && owner_slot != slot {
-                    let woken = self.wake(cpu, owner, owner.handle(owner_slot));
-                    verdict = after_waking(woken, vcpu.handle(slot));
+                    verdict = after_waking(self.wake_sibling(cpu, pinned, index, owner));
                 }
             } else {
                 let value = access.extend(frames.read(offset, bytes));

@@ -4,7 +4,6 @@
 //! told is built here and in `abort` and `calls` from the few values the exit is about, never from
 //! the register frame as a whole.
 
-use super::interrupts::Woken;
 use super::run::{Leave, RunExit};
 use super::slot::{Pending, VcpuSlot, VcpuState};
 use crate::engine::Engine;
@@ -16,7 +15,7 @@ use crate::trap::syndrome::{SysregAccess, Trap};
 use crate::trap::sysreg::{SgiGroup, SysregId, SysregOutcome, guest_read, guest_write};
 use crate::vcpu::context::GuestExit;
 use crate::vm::PinnedVm;
-use abi::{Counter, ExitReason, FaultKind, VcpuHandle};
+use abi::{Counter, ExitReason, FaultKind};
 use percpu::CpuToken;
 
 /// What follows an exit.
@@ -40,16 +39,13 @@ const fn is_end(reason: ExitReason) -> bool {
     )
 }
 
-/// How the vCPU that woke others goes on.
-pub(crate) fn after_waking(woken: Woken, waker: VcpuHandle) -> Verdict {
-    match woken {
-        Woken::ByItsCore => Verdict::Resume,
+/// How the vCPU that woke others, one of this core's among them or not, goes on.
+pub(crate) const fn after_waking(is_here: bool) -> Verdict {
+    if is_here {
         // It would have to wait for the end of this turn, which may be far.
-        Woken::Here => Verdict::Interrupted,
-        Woken::ByHost(target) => Verdict::Host(
-            RunExit::of(ExitReason::VcpuReady, waker, [target.raw(), 0, 0]),
-            Leave::Queued,
-        ),
+        Verdict::Interrupted
+    } else {
+        Verdict::Resume
     }
 }
 
@@ -143,7 +139,7 @@ impl<P: Platform> Engine<P> {
                 state.context.frame.skip_instruction();
                 self.guest_call(cpu, slot, vcpu, state, pinned, imm)
             }
-            Trap::Sysreg(access) => self.guest_sysreg(cpu, slot, vcpu, state, pinned, access),
+            Trap::Sysreg(access) => self.guest_sysreg(cpu, vcpu, state, pinned, access),
             Trap::DataAbort(abort) => {
                 self.guest_abort(cpu, slot, vcpu, state, pinned, &abort, false, far, hpfar)
             }
@@ -176,7 +172,6 @@ impl<P: Platform> Engine<P> {
     fn guest_sysreg(
         &self,
         cpu: &CpuToken,
-        slot: u16,
         vcpu: &VcpuSlot,
         state: &mut VcpuState,
         pinned: &PinnedVm<'_>,
@@ -207,8 +202,7 @@ impl<P: Platform> Engine<P> {
                     SgiGroup::One => Scope::BothGroups,
                     SgiGroup::Zero => Scope::GroupZero,
                 };
-                let woken = self.send_guest_sgi(cpu, vcpu, pinned, value, scope);
-                return after_waking(woken, vcpu.handle(slot));
+                return after_waking(self.send_guest_sgi(cpu, vcpu, pinned, value, scope));
             }
             SysregOutcome::Undefined => {
                 self.count(cpu, Counter::SysregDenied, 1);

@@ -4,7 +4,8 @@
 //! Invariants: what makes an interrupt pending is a single atomic operation on the target's slot,
 //! then a SeqCst fence, then a look at where the target is; the target's core publishes that it
 //! waits, fences, then looks at what is pending. So one of the two sees the other, and a wake-up is
-//! never lost. The timer's line is a function of the saved timer and the counter.
+//! never lost. A parked vCPU is noted in its VM, and told to the host by whichever core enters a
+//! vCPU of that VM next, the waker's first of all. The timer's line is a function of the saved timer and the counter.
 
 use super::slot::{VcpuSlot, VcpuState};
 use crate::engine::Engine;
@@ -13,20 +14,21 @@ use crate::gic::sgi::{Scope, Sgi};
 use crate::gic::{PrivateId, Spi};
 use crate::platform::Platform;
 use crate::vm::PinnedVm;
-use abi::{InjectKind, VcpuHandle};
+use abi::InjectKind;
+use abi::limit::VCPUS_PER_VM;
 use percpu::{CpuToken, Residence};
 use sync::{Ordering, fence};
 
 /// Who has a vCPU run to which something became pending.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Woken {
+enum Woken {
     /// The core that has it, which was kicked; or whoever turns it on.
-    ByItsCore,
+    Elsewhere,
     /// This core, as soon as it looks at its queue again.
     Here,
-    /// The host alone: this vCPU is on no queue.
-    ByHost(VcpuHandle),
+    /// The host alone: the vCPU is on no queue.
+    Parked,
 }
 
 impl<P: Platform> Engine<P> {
@@ -46,11 +48,11 @@ impl<P: Platform> Engine<P> {
             InjectKind::Deassert => inbox.deassert(spi, priority),
         }
         // The host has this core, and asked itself: nobody is to be told.
-        let _ = self.wake(cpu, slot, VcpuHandle::NONE);
+        let _ = self.wake(cpu, slot);
     }
 
-    /// Has a core look at the vCPU `handle`, in `slot`, to which something became pending.
-    pub(crate) fn wake(&self, cpu: &CpuToken, slot: &VcpuSlot, handle: VcpuHandle) -> Woken {
+    /// Has a core look at the vCPU in `slot`, to which something became pending.
+    fn wake(&self, cpu: &CpuToken, slot: &VcpuSlot) -> Woken {
         // Pairs with the fence in `RunQueues::go_idle` and in the residency transitions' users.
         #[cfg(not(mutant = "wake-no-fence"))]
         fence(Ordering::SeqCst);
@@ -58,16 +60,64 @@ impl<P: Platform> Engine<P> {
             Residence::Queued(target) if target == cpu.id() => Woken::Here,
             Residence::Queued(target) | Residence::Running(target) => {
                 self.kick(cpu, target);
-                Woken::ByItsCore
+                Woken::Elsewhere
             }
-            Residence::Parked => Woken::ByHost(handle),
+            Residence::Parked => Woken::Parked,
             Residence::Free | Residence::Off | Residence::Starting(_) | Residence::OnPending => {
-                Woken::ByItsCore
+                Woken::Elsewhere
             }
         }
     }
 
-    /// Sends a guest's SGI. Of several targets the answer is the one that asks for most.
+    /// Has whoever can run the `index`-th vCPU of the caller's VM do so: its core, or the host,
+    /// which is told when a vCPU of the VM is entered next. Is it this core?
+    pub(crate) fn wake_sibling(
+        &self,
+        cpu: &CpuToken,
+        pinned: &PinnedVm<'_>,
+        index: usize,
+        vcpu: &VcpuSlot,
+    ) -> bool {
+        match self.wake(cpu, vcpu) {
+            Woken::Elsewhere => {}
+            Woken::Here => return true,
+            // One that waits for the host's answer is queued with that.
+            Woken::Parked => {
+                if vcpu.is_parked_ready() {
+                    pinned.vm.note_ready(index);
+                }
+            }
+        }
+        false
+    }
+
+    /// Handles of vCPUs of the VM that are parked and have work, 0 after the last; `None` if there
+    /// is none. Each is given once for each time that work came.
+    pub(crate) fn take_ready(&self, pinned: &PinnedVm<'_>) -> Option<[u64; 7]> {
+        let mut ready = [0; 7];
+        let mut places = ready.iter_mut();
+        // As many looks as there are vCPUs: others may note more meanwhile.
+        for _ in 0..VCPUS_PER_VM {
+            if places.len() == 0 {
+                break;
+            }
+            let Some(index) = pinned.vm.take_ready() else {
+                break;
+            };
+            let slot = pinned.vm.vcpus().nth(index);
+            let vcpu = slot.and_then(|slot| Some((slot, self.parts.vcpus.get(usize::from(slot))?)));
+            // The host may have put it on a queue since.
+            if let Some((slot, vcpu)) = vcpu
+                && vcpu.is_parked_ready()
+                && let Some(place) = places.next()
+            {
+                *place = vcpu.handle(slot).raw();
+            }
+        }
+        (ready[0] != 0).then_some(ready)
+    }
+
+    /// Sends a guest's SGI. Is a target's core this one?
     pub(crate) fn send_guest_sgi(
         &self,
         cpu: &CpuToken,
@@ -75,12 +125,12 @@ impl<P: Platform> Engine<P> {
         pinned: &PinnedVm<'_>,
         value: u64,
         scope: Scope,
-    ) -> Woken {
-        let mut woken = Woken::ByItsCore;
+    ) -> bool {
+        let mut is_here = false;
         let Some(sgi) = Sgi::decode(value, scope) else {
-            return woken;
+            return false;
         };
-        for slot in pinned.vm.vcpus() {
+        for (index, slot) in pinned.vm.vcpus().enumerate() {
             let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else {
                 continue;
             };
@@ -90,12 +140,9 @@ impl<P: Platform> Engine<P> {
             if !vcpu.interrupts.private.raise_sgi(sgi.intid, sgi.scope) {
                 continue;
             }
-            match (self.wake(cpu, vcpu, vcpu.handle(slot)), woken) {
-                (Woken::ByItsCore, _) | (Woken::Here, Woken::ByHost(_)) => {}
-                (more, _) => woken = more,
-            }
+            is_here |= self.wake_sibling(cpu, pinned, index, vcpu);
         }
-        woken
+        is_here
     }
 
     /// Brings the virtual timer's line up to date.

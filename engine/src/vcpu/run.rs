@@ -208,7 +208,10 @@ impl<P: Platform> Engine<P> {
                 ticket.requeue(cpu.id());
                 self.put_last(cpu, slot);
             }
-            Leave::Parked => ticket.park(),
+            Leave::Parked => {
+                vcpu.publish_bar(&mut ticket);
+                ticket.park();
+            }
             Leave::Off => ticket.turn_off(),
         }
         drop(pinned);
@@ -243,6 +246,14 @@ impl<P: Platform> Engine<P> {
             #[cfg(not(mutant = "run-ignore-phase"))]
             if pinned.vm.life.now() != (pinned.generation, Phase::Running) {
                 return (None, Leave::Parked);
+            }
+            if let Some(details) = self.take_ready(pinned) {
+                let exit = RunExit {
+                    reason: ExitReason::VcpuReady,
+                    vcpu: handle,
+                    details,
+                };
+                return (Some(exit), Leave::Queued);
             }
             let verdict = vcpu.with(ticket, |state| {
                 settle(state);

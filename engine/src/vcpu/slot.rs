@@ -9,7 +9,7 @@ use super::context::Context;
 use crate::gic::{Shared, spi::SPI_WORDS};
 use abi::{VcpuHandle, VmHandle};
 use percpu::{Residence, Residency, Resident, RunTicket};
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicBool, AtomicU64, Ordering};
 
 /// What a vCPU waits for before its next instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -60,6 +60,8 @@ pub struct VcpuSlot {
     /// Interrupts that other cores make pending.
     pub interrupts: Shared<SPI_WORDS>,
     resident: Resident<Option<VcpuState>>,
+    /// Parked, it waits for more than a queue: a copy of [`Pending::bars_queues`].
+    barred: AtomicBool,
     vm: AtomicU64,
     mpidr: AtomicU64,
 }
@@ -82,6 +84,8 @@ impl VcpuSlot {
         self.vm.store(vm.raw(), Ordering::Relaxed);
         // Relaxed: as above.
         self.mpidr.store(mpidr, Ordering::Relaxed);
+        // Relaxed: as above.
+        self.barred.store(false, Ordering::Relaxed);
         #[cfg(not(mutant = "vcpu-keep-interrupts"))]
         self.interrupts.reset();
         self.resident.with(ticket, |content| *content = Some(state));
@@ -97,6 +101,20 @@ impl VcpuSlot {
         self.resident
             .with(ticket, |content| content.as_mut().map(f))
             .flatten()
+    }
+
+    /// Lets others know whether it waits for an answer. Whoever changed that calls it before the
+    /// ticket ends.
+    pub(crate) fn publish_bar(&self, ticket: &mut RunTicket<'_>) {
+        let barred = self.with(ticket, |state| state.pending.bars_queues());
+        // Relaxed: published by the Release with which the ticket ends.
+        self.barred.store(barred != Some(false), Ordering::Relaxed);
+    }
+
+    /// Is it on no queue for no reason but that nobody has put it on one?
+    pub fn is_parked_ready(&self) -> bool {
+        // Relaxed: read after the residency word, whose Acquire orders it.
+        self.residency().now().1 == Residence::Parked && !self.barred.load(Ordering::Relaxed)
     }
 
     /// The VM it belongs to.

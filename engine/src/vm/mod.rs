@@ -82,7 +82,11 @@ pub struct Vm {
     vcpu_lock: AtomicU64,
     vcpus: VcpuList,
     leftover: AtomicU64,
+    ready: AtomicU64,
 }
+
+/// One bit of `ready` for each vCPU.
+const _: () = assert!(VCPUS_PER_VM <= 64);
 
 /// Slots of the VM's vCPUs, in order of creation.
 struct VcpuList([AtomicU64; VCPUS_PER_VM]);
@@ -123,6 +127,7 @@ impl Vm {
         Self::store(&self.gicr, plan.gicr);
         Self::store(&self.vcpu_limit, u64::from(plan.vcpu_limit));
         Self::store(&self.vcpu_count, 0);
+        Self::store(&self.ready, 0);
     }
 
     /// What was fixed at creation.
@@ -186,6 +191,27 @@ impl Vm {
     pub(crate) fn take_leftover(&self) -> bool {
         // AcqRel: pairs with the Release in `note_leftover`.
         self.leftover.swap(0, Ordering::AcqRel) != 0
+    }
+
+    /// Remembers that the `index`-th vCPU is parked and has work, which the host is to be told.
+    pub(crate) fn note_ready(&self, index: usize) {
+        // Release: pairs with the Acquire in `take_ready`; whoever takes the bit sees the vCPU no
+        // earlier than parked.
+        self.ready.fetch_or(1 << (index % 64), Ordering::Release);
+    }
+
+    /// One of those that were remembered, each once.
+    pub(crate) fn take_ready(&self) -> Option<usize> {
+        // Relaxed: only a hint; the exchange below decides and acquires. A bit that it misses is
+        // found at the next entry.
+        let seen = self.ready.load(Ordering::Relaxed);
+        if seen == 0 {
+            return None;
+        }
+        let bit = seen & seen.wrapping_neg();
+        // Acquire: pairs with the Release in `note_ready`.
+        let taken = self.ready.fetch_and(!bit, Ordering::Acquire) & bit != 0;
+        taken.then_some(bit.trailing_zeros() as usize)
     }
 
     /// Takes the right to add a vCPU; `None` while another core has it.

@@ -9,6 +9,7 @@ mod host;
 mod lifecycle;
 mod memory;
 mod random;
+mod ready;
 mod reserve;
 mod scenarios;
 mod vcpus;
