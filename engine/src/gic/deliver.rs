@@ -74,10 +74,14 @@ impl<const WORDS: usize> Runner<WORDS> {
         }
     }
 
-    /// Back to the state after reset.
-    pub fn reset(&mut self) {
+    /// The CPU interface back to the state after reset, as when its core is turned on again. The list
+    /// registers are empty: `drain` came before. SPIs that are pending or active stay so.
+    pub fn restart(&mut self) {
         self.ich.reset();
-        self.spis = SpiState::new();
+        #[cfg(mutant = "restart-forget-spis")]
+        {
+            self.spis = SpiState::new();
+        }
         self.latched = 0;
     }
 

@@ -13,7 +13,6 @@ use crate::memory::share::GuestPageCall;
 use crate::platform::Platform;
 use crate::trap::guest_call::{GuestCall, classify_guest};
 use crate::trap::psci::{CpuOn, PowerState, PsciCall, affinity_info, check_suspend};
-use crate::vcpu::context::Context;
 use crate::vm::PinnedVm;
 use abi::{ExitReason, psci, smccc};
 use ownership::Ipa;
@@ -166,17 +165,8 @@ impl<P: Platform> Engine<P> {
             // off between two looks was turned on by another call that this one lost to.
             TurnOn::Gone | TurnOn::Busy => return Err(psci::INTERNAL_FAILURE),
         };
-        let counter_offset = pinned.vm.counter_offset();
-        let machine = &self.parts.machine;
-        let mpidr = target.mpidr();
         target.with(&mut ticket, |state| {
-            state.context = Context::new(
-                call.entry,
-                call.context,
-                vmpidr(mpidr),
-                machine,
-                counter_offset,
-            );
+            state.context.restart(call.entry, call.context);
             state.pending = Pending::Nothing;
             state.waiting = false;
         });

@@ -235,6 +235,32 @@ impl Context {
             fp: FpRegs::new(),
         }
     }
+
+    /// Back to that state, for PSCI CPU_ON of a core that was on before. What the distributor and
+    /// redistributor hold of a core outlives its being off: which interrupts are pending or active.
+    pub fn restart(&mut self, entry: u64, x0: u64) {
+        let Self {
+            frame,
+            el1,
+            timer,
+            vmpidr: _,
+            vpidr: _,
+            gic,
+            fp,
+        } = self;
+        *frame = Frame::new(entry, x0);
+        *el1 = El1Regs {
+            sctlr: SCTLR_EL1_RESET,
+            ..El1Regs::default()
+        };
+        *timer = VirtualTimer {
+            ctl: 0,
+            cval: 0,
+            offset: timer.offset,
+        };
+        gic.restart();
+        *fp = FpRegs::new();
+    }
 }
 
 /// Why a guest stopped, with the syndrome registers that belong to it.

@@ -345,7 +345,7 @@ fn reset_leaves_nothing_behind() {
     machine.shared.spis.edge(spi(1000), 0x50);
 
     machine.shared.reset();
-    machine.runner.reset();
+    machine.runner = RunnerHalf::new(VTR);
     let fresh = Machine {
         shared: SharedHalf::new(),
         runner: RunnerHalf::new(VTR),
