@@ -176,7 +176,10 @@
 
 /* ExitReason: Why CPU_RUN returned. */
 
-/* D0 = page-aligned IPA in a RAM range that has no page; the vCPU stays queued. */
+/*
+ * D0 = page-aligned IPA in a RAM range that has no page, which the guest used or wants to share;
+ * the vCPU stays queued.
+ */
 #define BULKHEAD_EXIT_REASON_RAM_FAULT 1
 /* D0 = IPA, d1 = size in bytes; VCPU_RESPOND completes it. */
 #define BULKHEAD_EXIT_REASON_MMIO_READ 2
@@ -221,6 +224,11 @@
 #define BULKHEAD_EXIT_REASON_SYSTEM_RESET 17
 /* D0 = FaultKind: the vCPU cannot go on and is off every queue. */
 #define BULKHEAD_EXIT_REASON_FAULT 18
+/*
+ * A call of the guest about its memory needs a page of the engine's, whose pool is empty:
+ * ENGINE_DONATE; the vCPU stays queued and repeats its call.
+ */
+#define BULKHEAD_EXIT_REASON_POOL_EMPTY 19
 
 /* FaultKind: Why a vCPU cannot go on. */
 

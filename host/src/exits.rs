@@ -75,6 +75,8 @@ fn handle_guest(host: &Host, guest: &Guest, exit: &Exit) {
         Some(ExitReason::SystemOff) => host.end_guest(guest, "off"),
         Some(ExitReason::SystemReset) => host.end_guest(guest, "reset"),
         Some(ExitReason::Fault) => host.end_guest(guest, "fault"),
+        // The engine's pool was made large enough for every guest of this host.
+        Some(ExitReason::PoolEmpty) => host.end_guest(guest, "lack of engine memory"),
         // A guest's sharing is its own affair here: the host uses none of its pages.
         Some(ExitReason::VcpuOff | ExitReason::PageShared | ExitReason::PageUnshared) => {}
         Some(

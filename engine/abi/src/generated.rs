@@ -455,7 +455,8 @@ impl InfoIndex {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u64)]
 pub enum ExitReason {
-    /// D0 = page-aligned IPA in a RAM range that has no page; the vCPU stays queued.
+    /// D0 = page-aligned IPA in a RAM range that has no page, which the guest used or wants to
+    /// share; the vCPU stays queued.
     RamFault = 1,
     /// D0 = IPA, d1 = size in bytes; VCPU_RESPOND completes it.
     MmioRead = 2,
@@ -494,11 +495,14 @@ pub enum ExitReason {
     SystemReset = 17,
     /// D0 = FaultKind: the vCPU cannot go on and is off every queue.
     Fault = 18,
+    /// A call of the guest about its memory needs a page of the engine's, whose pool is empty:
+    /// ENGINE_DONATE; the vCPU stays queued and repeats its call.
+    PoolEmpty = 19,
 }
 
 impl ExitReason {
     /// All of them, in the interface file's order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RamFault,
         Self::MmioRead,
         Self::MmioWrite,
@@ -517,6 +521,7 @@ impl ExitReason {
         Self::SystemOff,
         Self::SystemReset,
         Self::Fault,
+        Self::PoolEmpty,
     ];
     /// The meaning of a register's value.
     pub const fn from_raw(raw: u64) -> Option<Self> {
@@ -539,6 +544,7 @@ impl ExitReason {
             16 => Some(Self::SystemOff),
             17 => Some(Self::SystemReset),
             18 => Some(Self::Fault),
+            19 => Some(Self::PoolEmpty),
             _ => None,
         }
     }
@@ -569,6 +575,7 @@ impl ExitReason {
             Self::SystemOff => "SystemOff",
             Self::SystemReset => "SystemReset",
             Self::Fault => "Fault",
+            Self::PoolEmpty => "PoolEmpty",
         }
     }
 }

@@ -26,6 +26,9 @@ pub enum GuestPageCall {
     Refused,
     /// Something is in transition: the guest repeats its call without knowing.
     Again,
+    /// There is no page yet where the guest was promised memory: the host puts one there, and the
+    /// guest repeats its call without knowing.
+    Absent,
     /// The engine's pool is empty: the host must donate before the guest can go on.
     NoMemory,
 }
@@ -54,6 +57,10 @@ impl<P: Platform> Engine<P> {
                 let page = claim.pfn();
                 settled(claim.share_with_host());
                 GuestPageCall::Done(page)
+            }
+            #[cfg(not(mutant = "share-no-fault"))]
+            Err(LeafRefusal::NotMapped) if caller.vm.ram_holds(ipa.page(), 1) => {
+                GuestPageCall::Absent
             }
             Err(refusal) => refusal.into(),
         }

@@ -1,8 +1,8 @@
 //! HVC and SMC of guests: PSCI 1.1 in full, SMCCC discovery, the memory-sharing calls of KVM's
 //! protected-guest driver, and forwarding of the rest.
 //!
-//! Invariants: a guest never sees `BUSY`: what meets a claim in flight is rewound to its HVC; a
-//! vCPU that turns itself on gets ALREADY_ON and nothing else changes, because the target's
+//! Invariants: a guest never sees `BUSY`, nor that a page or the engine's memory is missing: it is
+//! rewound to its HVC, and repeats it when it runs again; a vCPU that turns itself on gets ALREADY_ON and nothing else changes, because the target's
 //! residency is claimed by compare-exchange from `off` alone; standard calls preserve x4–x17.
 
 use super::exit::Verdict;
@@ -218,11 +218,25 @@ fn answer_page_call(
             )
         }
         GuestPageCall::Refused => answer_with(state, [smccc::INVALID_PARAMETER as u64, 0, 0, 0]),
-        GuestPageCall::NoMemory => answer_with(state, [smccc::NOT_SUPPORTED as u64, 0, 0, 0]),
         GuestPageCall::Again => {
-            // Back to the HVC: the guest repeats its call without knowing.
-            state.context.frame.pc = state.context.frame.pc.wrapping_sub(4);
+            repeat_call(state);
             Verdict::Resume
         }
+        GuestPageCall::Absent => {
+            repeat_call(state);
+            state.pending = Pending::RamFault;
+            let exit = RunExit::of(ExitReason::RamFault, vcpu.handle(slot), [ipa, 0, 0]);
+            Verdict::Host(exit, Leave::Queued)
+        }
+        GuestPageCall::NoMemory => {
+            repeat_call(state);
+            let exit = RunExit::of(ExitReason::PoolEmpty, vcpu.handle(slot), [0; 3]);
+            Verdict::Host(exit, Leave::Queued)
+        }
     }
+}
+
+/// Back to the HVC: the guest repeats its call without knowing.
+fn repeat_call(state: &mut VcpuState) {
+    state.context.frame.pc = state.context.frame.pc.wrapping_sub(4);
 }

@@ -4,6 +4,7 @@
 mod arguments;
 mod common;
 mod engine_pages;
+mod guest_calls;
 mod guests;
 mod host;
 mod lifecycle;

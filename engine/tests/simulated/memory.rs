@@ -218,10 +218,10 @@ fn shared_pages_are_the_host_s_too_until_they_are_unshared() {
     let answer = machine.host_store(1, page).unwrap();
     machine.host_load(1, machine.host_page(30)).unwrap_err();
 
-    // Sharing twice is refused, as is what is not mapped.
+    // Sharing twice is refused, as is what is no memory of the guest's.
     let refused = [
         hvc(smccc::KVM_MEM_SHARE, &[RAM + PAGE]),
-        hvc(smccc::KVM_MEM_SHARE, &[RAM + 9 * PAGE]),
+        hvc(smccc::KVM_MEM_SHARE, &[RAM - PAGE]),
     ];
     for seen in play(&machine, &guest, refused) {
         assert_eq!(
