@@ -80,6 +80,9 @@ mod metal {
                 firmware::halt();
             }
             engine.platform().init_core(id);
+            if let Some(core) = engine.host_cores().get(id.index()) {
+                core.arrive();
+            }
             cpu.arrive();
             let host = park(engine, id);
             run(engine, id, host)

@@ -1,16 +1,18 @@
-//! One core of the host: parked at EL2, being released, or running.
+//! One core of the host: absent, parked at EL2, being released, or running.
 //!
-//! Invariants: `Off -> Releasing` is won by one CPU_ON, which alone writes the entry and then
+//! Invariants: a core is absent until it says itself that it is at EL2 and fit to run the host, so
+//! nobody waits for one that never came up; `Off -> Releasing` is won by one CPU_ON, which alone writes the entry and then
 //! publishes `Released`; the core itself takes `Released -> On`, reading the entry after. Nobody
 //! else writes.
 
 use crate::trap::psci::PowerState;
 use sync::{AtomicU64, Ordering};
 
-const OFF: u64 = 0;
-const RELEASING: u64 = 1;
-const RELEASED: u64 = 2;
-const ON: u64 = 3;
+const ABSENT: u64 = 0;
+const OFF: u64 = 1;
+const RELEASING: u64 = 2;
+const RELEASED: u64 = 3;
+const ON: u64 = 4;
 
 /// A host core.
 #[derive(Default)]
@@ -22,7 +24,7 @@ pub struct HostCore {
 }
 
 impl HostCore {
-    /// A core that is off, with its affinity.
+    /// A core that has not come up yet, with its affinity.
     pub fn new(mpidr: u64) -> Self {
         let core = Self::default();
         // Relaxed: published by the core's bring-up.
@@ -40,6 +42,7 @@ impl HostCore {
     pub fn power(&self) -> PowerState {
         // Relaxed: a snapshot for AFFINITY_INFO.
         match self.state.load(Ordering::Relaxed) {
+            ABSENT => PowerState::Absent,
             OFF => PowerState::Off,
             ON => PowerState::On,
             _ => PowerState::OnPending,
@@ -52,9 +55,16 @@ impl HostCore {
         self.state.store(ON, Ordering::Relaxed);
     }
 
+    /// On the core itself: it has come up, and is about to park.
+    pub fn arrive(&self) {
+        // Release: pairs with the Acquire in `release`; what the core set up came before.
+        self.state.store(OFF, Ordering::Release);
+    }
+
     /// CPU_ON: wins the core if it is off and says where it starts.
     pub(crate) fn release(&self, entry: u64, context: u64) -> Result<(), PowerState> {
-        // Acquire: pairs with the Release of `turn_off`: the core is done with the old entry.
+        // Acquire: pairs with the Release of `turn_off` and `arrive`: the core is done with the old
+        // entry.
         let won = self
             .state
             .compare_exchange(OFF, RELEASING, Ordering::Acquire, Ordering::Relaxed);
@@ -68,6 +78,7 @@ impl HostCore {
                 Ok(())
             }
             Err(ON) => Err(PowerState::On),
+            Err(ABSENT) => Err(PowerState::Absent),
             Err(_) => Err(PowerState::OnPending),
         }
     }
@@ -89,5 +100,26 @@ impl HostCore {
     pub(crate) fn turn_off(&self) {
         // Release: pairs with the Acquire in `release`.
         self.state.store(OFF, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_is_released_once_it_has_come_up() {
+        let core = HostCore::new(3);
+        assert_eq!(core.power(), PowerState::Absent);
+        assert_eq!(core.release(1, 2), Err(PowerState::Absent));
+        assert_eq!(core.take_release(), None);
+        core.arrive();
+        assert_eq!((core.power(), core.mpidr()), (PowerState::Off, 3));
+        assert_eq!(core.release(1, 2), Ok(()));
+        assert_eq!(core.release(1, 2), Err(PowerState::OnPending));
+        assert_eq!(core.take_release(), Some((1, 2)));
+        assert_eq!(core.release(1, 2), Err(PowerState::On));
+        core.turn_off();
+        assert_eq!(core.power(), PowerState::Off);
     }
 }

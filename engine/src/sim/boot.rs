@@ -36,6 +36,8 @@ pub const FIXED_PAGES: u64 = 4;
 pub struct Config {
     /// Cores.
     pub cpus: usize,
+    /// Of these, the last so many never came up.
+    pub missing: usize,
     /// Pages of memory.
     pub ram_pages: u64,
     /// Pages that the engine's pool begins with.
@@ -55,6 +57,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             cpus: 2,
+            missing: 0,
             ram_pages: 4096,
             pool_pages: 120,
             vms: 4,
@@ -140,7 +143,9 @@ pub(super) fn engine(config: Config) -> Engine<Sim> {
     });
     let host_core = |index: usize| {
         let core = HostCore::new(index as u64);
-        core.set_on();
+        if index < config.cpus - config.missing {
+            core.set_on();
+        }
         core
     };
     Engine::new(Parts {

@@ -127,6 +127,8 @@ pub enum PowerState {
     Off,
     /// A `CPU_ON` is under way.
     OnPending,
+    /// It never came up, and can't be turned on.
+    Absent,
 }
 
 impl CpuOn {
@@ -166,6 +168,8 @@ pub fn already(state: PowerState) -> Result<(), i64> {
         PowerState::Off => Ok(()),
         PowerState::On => Err(psci::ALREADY_ON),
         PowerState::OnPending => Err(psci::ON_PENDING),
+        // DEN0022 5.6: a core that can't be powered up, for whatever physical reason.
+        PowerState::Absent => Err(psci::INTERNAL_FAILURE),
     }
 }
 
@@ -192,8 +196,10 @@ pub fn affinity_info(
         match state {
             PowerState::On => return psci::AFFINITY_ON,
             PowerState::OnPending => answer = psci::AFFINITY_ON_PENDING,
-            PowerState::Off if answer == psci::INVALID_PARAMETERS => answer = psci::AFFINITY_OFF,
-            PowerState::Off => {}
+            PowerState::Off | PowerState::Absent if answer == psci::INVALID_PARAMETERS => {
+                answer = psci::AFFINITY_OFF;
+            }
+            PowerState::Off | PowerState::Absent => {}
         }
     }
     answer

@@ -3,6 +3,7 @@
 use crate::common::{PAGE, machine, start};
 use abi::{Call, psci, smccc};
 use engine::host::Next;
+use engine::sim::{Config, Machine};
 
 #[test]
 fn psci_of_the_host() {
@@ -45,6 +46,22 @@ fn psci_of_the_host() {
         machine.host_smc(0, [psci::SYSTEM_OFF, 0, 0, 0]).1,
         Next::SystemOff
     );
+}
+
+/// A core that never came up is not waited for.
+#[test]
+fn an_absent_core_is_not_turned_on() {
+    let machine = Machine::new(Config {
+        cpus: 3,
+        missing: 1,
+        ..Config::default()
+    });
+    for _ in 0..2 {
+        let (x, _) = machine.host_smc(0, [psci::CPU_ON_64, 2, 0x4800_0000, 9]);
+        assert_eq!(x[0] as i64, psci::INTERNAL_FAILURE);
+        let (x, _) = machine.host_smc(1, [psci::AFFINITY_INFO_64, 2, 0, 0]);
+        assert_eq!(x[0] as i64, psci::AFFINITY_OFF);
+    }
 }
 
 #[test]
