@@ -28,6 +28,8 @@
 #define BULKHEAD_MAX_ENGINE_RECLAIM_PAGES 16
 /* Most pages one PAGE_CENSUS looks at. */
 #define BULKHEAD_MAX_CENSUS_PAGES 2048
+/* Pages that PAGE_CENSUS counts together at least: 2 MiB. */
+#define BULKHEAD_MAX_CENSUS_GRAIN 512
 /* Most VMs alive at once beside the host (8-bit VMID, VMID 0 is the host's). */
 #define BULKHEAD_MAX_VMS 254
 /* Most vCPUs of one VM. */
@@ -77,11 +79,16 @@
  * empty pool: a few pages are kept back for the tables that it needs itself.
  */
 #define BULKHEAD_CALL_ENGINE_DONATE 0xC6000102UL
-/* (max) -> n. Free pool pages that the host had donated come back, scrubbed. */
+/*
+ * (max) -> n. Free pool pages that the host had donated come back, scrubbed: as many as there
+ * are, up to max.
+ */
 #define BULKHEAD_CALL_ENGINE_RECLAIM 0xC6000103UL
 /*
  * (shape, gicr, ram0, ram0_size, ram1, ram1_size) -> vm. A new VM in state Building, without
- * pages or vCPUs; its RAM ranges never change.
+ * pages or vCPUs; its RAM ranges never change. Where physical addresses have fewer than 44 bits
+ * (IpaBits says) its table needs 2^(bits - 39) contiguous, aligned pages: NO_MEMORY with pages
+ * free means that none are together, and a donation of such a run helps.
  */
 #define BULKHEAD_CALL_VM_CREATE 0xC6000108UL
 /*
@@ -89,14 +96,21 @@
  * pages to an aligned IPA is one block.
  */
 #define BULKHEAD_CALL_VM_MAP 0xC6000109UL
-/* (vm, list, n) -> done, reason. VM_MAP for scattered pages, in list order. */
+/*
+ * (vm, list, n) -> done, reason. VM_MAP for scattered pages, in list order. A page or an IPA
+ * that comes a second time ends the batch with BUSY: the call holds it itself.
+ */
 #define BULKHEAD_CALL_VM_MAP_LIST 0xC600010AUL
 /*
  * (vm, pa, ipa, n, attrs) -> done, reason. The VM can reach the host's pages too; the host keeps
  * them. Refused (OUT_OF_RANGE) where the VM was promised memory of its own.
  */
 #define BULKHEAD_CALL_VM_LEND 0xC600010BUL
-/* (vm, ipa, n) -> done, reason. Ends VM_LEND: after it returns no vCPU reaches the pages. */
+/*
+ * (vm, ipa, n) -> done, reason. Ends VM_LEND: after it returns no vCPU reaches the pages. Where
+ * a page is lent twice in the run, the batch may end with BUSY before its second place, because
+ * the call holds the page itself: call again for the rest.
+ */
 #define BULKHEAD_CALL_VM_UNLEND 0xC600010CUL
 /*
  * (vm). Seals the content: no VM_MAP that began before lands after. BUSY while one is inside:
@@ -143,7 +157,8 @@
 #define BULKHEAD_CALL_PAGE_POISON 0xC6000119UL
 /*
  * (first, n) -> seen, reserved, host, host_fixed, engine, vm, shared, claimed, poisoned. Counts
- * the states of a run of page words: totals only, no page's state.
+ * the states of a run of page words: totals of whole grains only, no page's state. The last
+ * grain takes in the words behind it that make no grain.
  */
 #define BULKHEAD_CALL_PAGE_CENSUS 0xC600011AUL
 /* (cpu, sequence) -> sequence, event, time. Reads the engine's own events; never guest data. */

@@ -26,6 +26,8 @@ pub mod limit {
     pub const ENGINE_RECLAIM_PAGES: usize = 16;
     /// Most pages one PAGE_CENSUS looks at.
     pub const CENSUS_PAGES: usize = 2048;
+    /// Pages that PAGE_CENSUS counts together at least: 2 MiB.
+    pub const CENSUS_GRAIN: usize = 512;
     /// Most VMs alive at once beside the host (8-bit VMID, VMID 0 is the host's).
     pub const VMS: usize = 254;
     /// Most vCPUs of one VM.
@@ -43,18 +45,25 @@ pub mod call {
     /// Host pages become the engine's and join its page pool. Works with an empty pool: a few pages
     /// are kept back for the tables that it needs itself.
     pub const ENGINE_DONATE: u64 = 0xC600_0102;
-    /// Free pool pages that the host had donated come back, scrubbed.
+    /// Free pool pages that the host had donated come back, scrubbed: as many as there are, up to
+    /// max.
     pub const ENGINE_RECLAIM: u64 = 0xC600_0103;
-    /// A new VM in state Building, without pages or vCPUs; its RAM ranges never change.
+    /// A new VM in state Building, without pages or vCPUs; its RAM ranges never change. Where
+    /// physical addresses have fewer than 44 bits (IpaBits says) its table needs 2^(bits - 39)
+    /// contiguous, aligned pages: NO_MEMORY with pages free means that none are together, and a
+    /// donation of such a run helps.
     pub const VM_CREATE: u64 = 0xC600_0108;
     /// Host pages become the VM's alone. An aligned 2 MiB of pages to an aligned IPA is one block.
     pub const VM_MAP: u64 = 0xC600_0109;
-    /// VM_MAP for scattered pages, in list order.
+    /// VM_MAP for scattered pages, in list order. A page or an IPA that comes a second time ends
+    /// the batch with BUSY: the call holds it itself.
     pub const VM_MAP_LIST: u64 = 0xC600_010A;
     /// The VM can reach the host's pages too; the host keeps them. Refused (OUT_OF_RANGE) where the
     /// VM was promised memory of its own.
     pub const VM_LEND: u64 = 0xC600_010B;
-    /// Ends VM_LEND: after it returns no vCPU reaches the pages.
+    /// Ends VM_LEND: after it returns no vCPU reaches the pages. Where a page is lent twice in the
+    /// run, the batch may end with BUSY before its second place, because the call holds the page
+    /// itself: call again for the rest.
     pub const VM_UNLEND: u64 = 0xC600_010C;
     /// Seals the content: no VM_MAP that began before lands after. BUSY while one is inside: call
     /// again.
@@ -81,7 +90,8 @@ pub mod call {
     pub const PAGE_INFO: u64 = 0xC600_0118;
     /// Takes a page with a memory error out of circulation for good.
     pub const PAGE_POISON: u64 = 0xC600_0119;
-    /// Counts the states of a run of page words: totals only, no page's state.
+    /// Counts the states of a run of page words: totals of whole grains only, no page's state. The
+    /// last grain takes in the words behind it that make no grain.
     pub const PAGE_CENSUS: u64 = 0xC600_011A;
     /// Reads the engine's own events; never guest data.
     pub const TRACE_READ: u64 = 0xC600_011B;
@@ -100,18 +110,25 @@ pub enum Call {
     /// Host pages become the engine's and join its page pool. Works with an empty pool: a few pages
     /// are kept back for the tables that it needs itself.
     EngineDonate = 0x02,
-    /// Free pool pages that the host had donated come back, scrubbed.
+    /// Free pool pages that the host had donated come back, scrubbed: as many as there are, up to
+    /// max.
     EngineReclaim = 0x03,
-    /// A new VM in state Building, without pages or vCPUs; its RAM ranges never change.
+    /// A new VM in state Building, without pages or vCPUs; its RAM ranges never change. Where
+    /// physical addresses have fewer than 44 bits (IpaBits says) its table needs 2^(bits - 39)
+    /// contiguous, aligned pages: NO_MEMORY with pages free means that none are together, and a
+    /// donation of such a run helps.
     VmCreate = 0x08,
     /// Host pages become the VM's alone. An aligned 2 MiB of pages to an aligned IPA is one block.
     VmMap = 0x09,
-    /// VM_MAP for scattered pages, in list order.
+    /// VM_MAP for scattered pages, in list order. A page or an IPA that comes a second time ends
+    /// the batch with BUSY: the call holds it itself.
     VmMapList = 0x0a,
     /// The VM can reach the host's pages too; the host keeps them. Refused (OUT_OF_RANGE) where the
     /// VM was promised memory of its own.
     VmLend = 0x0b,
-    /// Ends VM_LEND: after it returns no vCPU reaches the pages.
+    /// Ends VM_LEND: after it returns no vCPU reaches the pages. Where a page is lent twice in the
+    /// run, the batch may end with BUSY before its second place, because the call holds the page
+    /// itself: call again for the rest.
     VmUnlend = 0x0c,
     /// Seals the content: no VM_MAP that began before lands after. BUSY while one is inside: call
     /// again.
@@ -138,7 +155,8 @@ pub enum Call {
     PageInfo = 0x18,
     /// Takes a page with a memory error out of circulation for good.
     PagePoison = 0x19,
-    /// Counts the states of a run of page words: totals only, no page's state.
+    /// Counts the states of a run of page words: totals of whole grains only, no page's state. The
+    /// last grain takes in the words behind it that make no grain.
     PageCensus = 0x1a,
     /// Reads the engine's own events; never guest data.
     TraceRead = 0x1b,
@@ -1550,9 +1568,9 @@ impl PagePoisonArgs {
 /// Arguments of [`Call::PageCensus`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageCensusArgs {
-    /// Index of the first page word (u64).
+    /// Index of the first page word, a multiple of CENSUS_GRAIN (u64).
     pub first: u64,
-    /// 1..=CENSUS_PAGES (pages).
+    /// A multiple of CENSUS_GRAIN, at most CENSUS_PAGES (pages).
     pub n: u64,
 }
 

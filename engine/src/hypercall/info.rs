@@ -1,7 +1,7 @@
 //! Calls that tell: ENGINE_INFO, PAGE_INFO, PAGE_CENSUS, TRACE_READ, STATS_READ; and the doorbell.
 //!
 //! Invariants: nothing here changes a page or a VM; of pages that are not the host's only totals
-//! are told.
+//! are told, and those of many pages together.
 
 use super::arguments::pages;
 use super::{Answer, Outcome};
@@ -13,6 +13,9 @@ use abi::{
 };
 use ownership::{Owner, Pa, State};
 use percpu::CpuToken;
+
+/// Pages that PAGE_CENSUS counts together: of fewer a total would tell a page's state.
+const CENSUS_GRAIN: u64 = limit::CENSUS_GRAIN as u64;
 
 /// How far ENGINE_INFO counts free pages: enough to decide on a donation, and bounded.
 const FREE_PAGES_COUNTED: u64 = 4096;
@@ -74,10 +77,21 @@ impl<P: Platform> Engine<P> {
     pub(super) fn call_page_census(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let PageCensusArgs { first, n } = PageCensusArgs::from_registers(x);
         let n = pages(n, limit::CENSUS_PAGES)?;
-        let seen = n.min((self.parts.pages.len() as u64).saturating_sub(first));
-        if seen == 0 {
+        let words = self.parts.pages.len() as u64;
+        if first >= words {
             return Ok(Answer::with(&[0]));
         }
+        #[cfg(not(mutant = "census-any-range"))]
+        if !first.is_multiple_of(CENSUS_GRAIN) || !n.is_multiple_of(CENSUS_GRAIN) {
+            return Err(Status::OutOfRange);
+        }
+        // The last grain takes in what is left behind it, which alone may be a single page.
+        let last = (words / CENSUS_GRAIN).saturating_sub(1) * CENSUS_GRAIN;
+        if first > last {
+            return Ok(Answer::with(&[0]));
+        }
+        let end = first + n;
+        let seen = if end > last { words } else { end } - first;
         let page = self
             .parts
             .pages

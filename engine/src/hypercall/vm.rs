@@ -18,7 +18,8 @@ use percpu::CpuToken;
 const MIN_IPA_BITS: u16 = 32;
 /// Redistributor frames are 64 KiB-aligned (IHI0069 12.10).
 const GICR_ALIGNMENT: u64 = 1 << 16;
-/// Pages tried as the first of a concatenated root, where the geometry needs one.
+/// Pages tried as one of a concatenated root's, where the geometry needs one: of all, and then of the
+/// donated ones.
 const ROOT_TRIES: usize = 32;
 
 impl<P: Platform> Engine<P> {
@@ -116,10 +117,17 @@ impl<P: Platform> Engine<P> {
     fn take_root(&self, cpu: &CpuToken) -> Option<Pfn> {
         let pool = &self.parts.pool;
         let pages = u64::from(self.parts.host.geometry().root_pages);
-        let mut passed = heapless::Vec::<Pfn, ROOT_TRIES>::new();
+        let mut passed = heapless::Vec::<Pfn, { 2 * ROOT_TRIES }>::new();
         let mut root = None;
         while root.is_none() && !passed.is_full() {
-            let Some(page) = pool.take(cpu.id().index()) else {
+            let hint = cpu.id().index();
+            // Where the engine's own pages are scattered, a run that the host donated may be whole.
+            let page = if passed.len() < ROOT_TRIES {
+                pool.take(hint)
+            } else {
+                pool.take_donated(hint)
+            };
+            let Some(page) = page else {
                 break;
             };
             let base = Pfn::from_raw(page.raw() & !(pages - 1));

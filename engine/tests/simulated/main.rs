@@ -2,6 +2,7 @@
 //! each.
 
 mod arguments;
+mod census;
 mod common;
 mod engine_pages;
 mod guest_calls;

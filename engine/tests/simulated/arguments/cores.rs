@@ -30,10 +30,15 @@ fn calls_that_tell() {
         (1, 0, OutOfRange),
         (1, 2049, OutOfRange),
         (1, u64::MAX, OutOfRange),
+        (0, 1, OutOfRange),
+        (0, 2047, OutOfRange),
+        (1, 1, OutOfRange),
+        (1, 511, OutOfRange),
+        (1, 513, OutOfRange),
     ];
     refuse_each(&machine, Call::PageCensus, &[0, 2048], &census);
     for past in [machine.config().ram_pages, u64::MAX] {
-        assert_eq!(machine.call(0, Call::PageCensus, &[past, 1]).ok(), 0);
+        assert_eq!(machine.call(0, Call::PageCensus, &[past, 512]).ok(), 0);
     }
     refuse(&machine, Call::TraceRead, &[2, 0], OutOfRange);
     refuse(&machine, Call::TraceRead, &[0, u64::MAX], OutOfRange);

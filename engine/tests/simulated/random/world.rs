@@ -190,7 +190,10 @@ impl World {
                 vec![vcpu, 30 + self.random.below(10), outcome_of(n), 0xa0],
             ),
             87 => (Call::PageInfo, vec![pa]),
-            88 => (Call::PageCensus, vec![self.random.below(5000), n]),
+            88 => (
+                Call::PageCensus,
+                vec![self.random.below(10) * 512, n % 6 * 512],
+            ),
             89 => (Call::EngineDoorbell, vec![self.random.below(20)]),
             _ => (Call::CpuRun, vec![5_000]),
         }
