@@ -10,7 +10,7 @@ use super::settled;
 use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
-use crate::platform::{Barrier, Platform};
+use crate::platform::Platform;
 use crate::stage2::Stage2;
 use crate::stage2::descriptor::{Access, LAST_LEVEL, pages_of};
 use crate::vm::PinnedVm;
@@ -104,7 +104,7 @@ impl<P: Platform> Engine<P> {
         }
         self.forget_code(cpu);
         platform.store_entry(cpu.id(), at, self.ram_bits(access).leaf(first, BLOCK_LEVEL));
-        platform.barrier(cpu.id(), Barrier::DsbIshst);
+        self.publish_leaves(cpu);
         settled(claim.donate_to_vm(target.slot, &flushed));
         self.count(cpu, Counter::PagesDonated, n);
         BlockOutcome::Done(n)
@@ -157,7 +157,7 @@ impl<P: Platform> Engine<P> {
             let page = Pfn::from_raw(first.raw() + index);
             platform.store_entry(cpu.id(), at, bits.leaf(page, LAST_LEVEL));
         });
-        platform.barrier(cpu.id(), Barrier::DsbIshst);
+        self.publish_leaves(cpu);
         settled(claim.donate_to_vm(target.slot, &flushed));
         self.count(cpu, Counter::PagesDonated, taken);
         Batch {
@@ -209,7 +209,7 @@ impl<P: Platform> Engine<P> {
                 platform.store_entry(cpu.id(), at, leaf);
             });
         }
-        platform.barrier(cpu.id(), Barrier::DsbIshst);
+        self.publish_leaves(cpu);
         let done = held.len() as u64;
         // By `pop`: a consuming iterator would put a second copy of the list on the stack.
         while let Some((claim, _)) = held.pop() {

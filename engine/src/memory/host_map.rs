@@ -11,7 +11,7 @@ use super::runs::Runs;
 use super::tlb::FlushKind;
 use crate::engine::{Engine, PageRun};
 use crate::memory::pool::TablePages;
-use crate::platform::{Barrier, Platform};
+use crate::platform::Platform;
 use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, LeafBits, Memory, pages_of};
 use crate::stage2::{Fill, Found, MapError};
 use abi::Counter;
@@ -238,7 +238,7 @@ impl<P: Platform> Engine<P> {
             {
                 Ok(at) => {
                     platform.store_entry(cpu.id(), at, bits.leaf(area.first, level));
-                    platform.barrier(cpu.id(), Barrier::DsbIshst);
+                    self.publish_leaves(cpu);
                     self.count(cpu, Counter::HostFaultIn, 1);
                     HostFault::Retry
                 }
@@ -268,7 +268,7 @@ impl<P: Platform> Engine<P> {
             at,
             self.ram_bits(Access::ALL).leaf(page, LAST_LEVEL),
         );
-        platform.barrier(cpu.id(), Barrier::DsbIshst);
+        self.publish_leaves(cpu);
         Ok(())
     }
 }

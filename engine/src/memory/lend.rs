@@ -9,7 +9,7 @@ use super::settled;
 use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
-use crate::platform::{Barrier, Platform};
+use crate::platform::Platform;
 use crate::stage2::descriptor::{Access, LAST_LEVEL};
 use crate::stage2::{Stage2, ipa_after};
 use crate::vm::PinnedVm;
@@ -85,7 +85,7 @@ impl<P: Platform> Engine<P> {
             .map_err(status_of)?;
         self.write_back(cpu, page);
         platform.store_entry(cpu.id(), at, self.ram_bits(access).leaf(page, LAST_LEVEL));
-        platform.barrier(cpu.id(), Barrier::DsbIshst);
+        self.publish_leaves(cpu);
         settled(claim.lend_to(slot));
         Ok(())
     }

@@ -103,6 +103,14 @@ impl<P: Platform> Engine<P> {
         }
     }
 
+    /// Walkers of all cores see the leaves that were stored before.
+    pub(crate) fn publish_leaves(&self, cpu: &CpuToken) {
+        #[cfg(not(mutant = "leaf-no-dsb"))]
+        self.parts.platform.barrier(cpu.id(), Barrier::DsbIshst);
+        #[cfg(mutant = "leaf-no-dsb")]
+        let _ = cpu;
+    }
+
     /// Without FEAT_S2FWB a guest can look past the caches: what it is given must be in memory.
     pub(crate) fn write_back(&self, cpu: &CpuToken, page: Pfn) {
         if !self.parts.platform.features().force_write_back {

@@ -152,6 +152,20 @@ impl Walkers {
         self.unseen.iter().flat_map(|store| &store.reached)
     }
 
+    /// Leaves in the tables that walkers need not see yet: no DSB came after the store.
+    pub fn unpublished(&self, ram: &Ram) -> Vec<Translation> {
+        let mut below = Below::default();
+        for store in &self.unseen {
+            if let Some(place) = self.place(store.at.table.raw()) {
+                let index = store.at.index;
+                let raw = ram.load(store.at.table.raw(), usize::from(index));
+                let ipa_page = place.ipa_page + u64::from(index) * span(place.level);
+                below.add(ram, place.vmid, raw, place.level, ipa_page);
+            }
+        }
+        below.leaves
+    }
+
     /// Walks for an IPA page, seeing no store before it must.
     pub fn walk(&self, ram: &Ram, vmid: u16, ipa_page: u64) -> Result<(Descriptor, u8, u64), Miss> {
         let root = self.root(vmid).ok_or(Miss { level: 0 })?;

@@ -12,7 +12,9 @@ use super::walk::Found;
 use super::{MapError, Stage2};
 use crate::memory::pool::TablePages;
 use crate::memory::tlb::{FlushKind, IpaRun, flush_runs};
-use crate::platform::{Barrier, EntryAt, Platform};
+#[cfg(not(mutant = "split-no-dsb"))]
+use crate::platform::Barrier;
+use crate::platform::{EntryAt, Platform};
 use ownership::{Flushed, Ipa, Pfn};
 use percpu::CpuId;
 
@@ -67,6 +69,7 @@ impl Stage2 {
         #[cfg(mutant = "split-no-flush")]
         let _ = (first, pages);
         platform.store_entry(cpu, found.at, table_descriptor(table));
+        #[cfg(not(mutant = "split-no-dsb"))]
         platform.barrier(cpu, Barrier::DsbIshst);
         Ok(flushed)
     }
