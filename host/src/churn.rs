@@ -18,8 +18,8 @@ use el1::{PAGE, Range, call, pages, println};
 const DONATED: u64 = 4;
 /// Pages of RAM for each core.
 const PER_CORE: u64 = DONATED + LENT + 1;
-/// IPAs at which each core lends its page, one call each, before one call takes all of them back:
-/// that one costs every core of the machine an invalidation.
+/// Pages that each core lends, one call each, before one call takes all of them back: that one
+/// costs every core of the machine an invalidation.
 const LENT: u64 = 50;
 /// Times that it does so.
 const ROUNDS: u64 = 2;
@@ -82,12 +82,12 @@ impl Churn {
     }
 
     fn lend(&self, core: usize) -> Result<(), Status> {
-        let pa = memory::take_patterned(1, PAGE).ok_or(Status::NoMemory)?;
+        let pa = memory::take_patterned(LENT, PAGE).ok_or(Status::NoMemory)?;
         let ipa = self.first_ipa(core) + DONATED * PAGE;
         for _ in 0..ROUNDS {
             for page in 0..LENT {
-                let at = ipa + page * PAGE;
-                insist(|| progress(call::vm_lend(self.vm, pa, at, 1, ALL)))?;
+                let (from, to) = (pa + page * PAGE, ipa + page * PAGE);
+                insist(|| progress(call::vm_lend(self.vm, from, to, 1, ALL)))?;
             }
             let mut back = 0;
             while back < LENT {
@@ -95,8 +95,8 @@ impl Churn {
                 back += insist(|| progress(call::vm_unlend(self.vm, at, LENT - back)))?;
             }
         }
-        // SAFETY: lent and taken back: the page is ours alone again.
-        unsafe { pages::give(pa, 1) };
+        // SAFETY: lent and taken back: the pages are ours alone again.
+        unsafe { pages::give(pa, LENT) };
         Ok(())
     }
 
