@@ -18,7 +18,7 @@ use abi::{InfoIndex, Status, VcpuHandle};
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use el1::Lock;
-use el1::{call, console, cpu, gic, irq, machine, pages, println, psci, timer};
+use el1::{call, cpu, gic, irq, machine, pages, println, psci, timer};
 use spin::Once;
 
 /// SGI that the engine may use for kicks.
@@ -165,10 +165,7 @@ fn prepare() -> Result<Host, String> {
         guests,
         churn,
         cores: (0..cores).map(|_| Core::default()).collect(),
-        deadline: match args.console {
-            Some(_) => u64::MAX,
-            None => timer::now().saturating_add(timer::ticks(args.deadline.saturating_mul(1000))),
-        },
+        deadline: timer::now().saturating_add(timer::ticks(args.deadline.saturating_mul(1000))),
         args,
         expected,
         online: AtomicUsize::new(0),
@@ -230,11 +227,11 @@ fn start_guests() -> Result<(), String> {
             .map_err(|status| format!("guest {}: VM_START: {}", guest.id, status.name()))?;
         host.enqueue(guest.vcpus[0].handle);
     }
-    if host.args.console.is_some()
+    if let Some(guest) = host.args.console.map(|id| &host.guests[id])
         && let Some(intid) = machine().uart_intid
     {
         gic::enable_spi(intid);
-        console::enable_receive_interrupt();
+        guest.take_input();
     }
     Ok(())
 }
@@ -244,9 +241,7 @@ fn on_interrupt(intid: u32) {
     if machine().uart_intid == Some(intid)
         && let Some(guest) = host().args.console.map(|id| &host().guests[id])
     {
-        while let Some(byte) = console::read_byte() {
-            guest.with_uart(|uart| uart.receive(byte));
-        }
+        guest.take_input();
     }
 }
 

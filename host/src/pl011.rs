@@ -1,7 +1,8 @@
 //! A guest's PL011: transmits at once, receives into 16 bytes.
 //!
 //! Invariants: the transmit FIFO is always empty, so that the transmit interrupt is raised by each
-//! byte sent and stays until cleared; the receive interrupts are raised while bytes wait. Written
+//! byte sent and stays until cleared; the receive interrupts are raised while bytes wait. A byte
+//! is taken from its source only when there is room for it, so that none is lost here. Written
 //! under its owner's lock. Registers: Arm PL011 TRM (DDI0183) 3.2.
 
 /// Bytes the receive FIFO holds.
@@ -113,13 +114,22 @@ impl Pl011 {
         None
     }
 
-    /// A byte arrives; it is lost if the FIFO is full, as on a wire without flow control.
-    pub fn receive(&mut self, byte: u8) {
-        if self.waiting < FIFO {
+    /// Whether there is no room for another byte.
+    pub fn is_full(&self) -> bool {
+        self.waiting == FIFO
+    }
+
+    /// Receives what `next` has while there is room; true if `next` ran out first.
+    pub fn receive_from(&mut self, mut next: impl FnMut() -> Option<u8>) -> bool {
+        while !self.is_full() {
+            let Some(byte) = next() else {
+                return true;
+            };
             self.fifo[(self.first + self.waiting) % FIFO] = byte;
             self.waiting += 1;
             self.raw |= INT_RX | INT_RX_TIMEOUT;
         }
+        false
     }
 
     fn take_byte(&mut self) -> u32 {
@@ -153,6 +163,7 @@ impl Pl011 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     #[test]
     fn identifies_itself() {
@@ -176,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn receives_in_order_and_drops_when_full() {
+    fn receives_in_order_and_takes_no_more_than_fits() {
         let mut uart = Pl011::default();
         uart.write(IMSC, INT_RX | INT_RX_TIMEOUT);
         assert_ne!(uart.read(FR) & FR_RX_EMPTY, 0);
-        for byte in 0..20 {
-            uart.receive(byte);
-        }
-        assert!(uart.line());
+        let mut typed = 0..20;
+        assert!(!uart.receive_from(|| typed.next()));
+        assert_eq!(typed, 16..20);
+        assert!(uart.line() && uart.is_full());
         assert_ne!(uart.read(FR) & FR_RX_FULL, 0);
         for byte in 0..16 {
             assert!(uart.line());
@@ -191,6 +202,22 @@ mod tests {
         }
         assert!(!uart.line());
         assert_ne!(uart.read(FR) & FR_RX_EMPTY, 0);
+    }
+
+    #[test]
+    fn bytes_that_waited_follow_when_there_is_room() {
+        let mut uart = Pl011::default();
+        uart.write(IMSC, INT_RX);
+        let mut typed = 0..=255;
+        let mut got = Vec::new();
+        while !uart.receive_from(|| typed.next()) {
+            got.push(uart.read(DR) as u8);
+            assert!(uart.line(), "fifteen bytes still wait");
+        }
+        while uart.line() {
+            got.push(uart.read(DR) as u8);
+        }
+        assert_eq!(got, (0..=255).collect::<Vec<u8>>());
     }
 
     #[test]

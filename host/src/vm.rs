@@ -17,7 +17,7 @@ use abi::{InfoIndex, Status, VcpuHandle, VmHandle, VmShape};
 use alloc::{format, string::String, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use el1::Lock;
-use el1::{call, println};
+use el1::{call, console, println};
 
 /// What every guest is made of.
 pub struct Content<'a> {
@@ -213,6 +213,23 @@ impl Guest {
     /// The guest sent a byte.
     pub fn take_output(&self, byte: u8) {
         let mut console = self.console.lock();
+    /// The guest reads a register of the UART. Where it makes room, bytes that waited follow.
+    pub fn read_uart(&self, offset: u64) -> u32 {
+        self.with_uart(|uart| {
+            let was_full = uart.is_full();
+            let value = uart.read(offset);
+            if self.is_interactive && was_full && !uart.is_full() {
+                take_typed(uart);
+            }
+            value
+        })
+    }
+
+    /// Bytes were typed for the guest.
+    pub fn take_input(&self) {
+        self.with_uart(take_typed);
+    }
+
         if self.is_interactive {
             el1::print!("{}", char::from(byte & 0x7f));
         }
@@ -234,6 +251,16 @@ impl Guest {
 /// Linux's command line.
 fn bootargs(id: usize, args: &Args, targets: &str) -> String {
     let mut line = format!(
+/// Moves what was typed to the guest's UART while that has room. The rest stays in the machine's,
+/// which interrupts again only once the guest has read: whoever holds the guest's UART decides.
+fn take_typed(uart: &mut Pl011) {
+    if uart.receive_from(console::read_byte) {
+        console::enable_receive_interrupt();
+    } else {
+        console::disable_receive_interrupt();
+    }
+}
+
         "console=ttyAMA0 earlycon panic=-1 bulkhead.guest={id} bulkhead.parts={}",
         args.vcpus
     );

@@ -13,7 +13,6 @@ use core::{
 const DR: u64 = 0x00;
 const FR: u64 = 0x18;
 const IMSC: u64 = 0x38;
-const ICR: u64 = 0x44;
 const FR_RX_EMPTY: u32 = 1 << 4;
 const FR_TX_FULL: u32 = 1 << 5;
 /// Receive and receive-timeout interrupts.
@@ -87,11 +86,15 @@ pub fn read_byte() -> Option<u8> {
     (uart.read(FR) & FR_RX_EMPTY == 0).then(|| uart.read(DR) as u8)
 }
 
-/// Lets the UART interrupt when bytes wait.
+/// Lets the UART interrupt when bytes wait. Some UARTs tell of the first byte only: to be called
+/// after [`read_byte`] found none.
 pub fn enable_receive_interrupt() {
-    let mut uart = CONSOLE.lock();
-    uart.write(ICR, RX_INTERRUPTS);
-    uart.write(IMSC, RX_INTERRUPTS);
+    CONSOLE.lock().write(IMSC, RX_INTERRUPTS);
+}
+
+/// Keeps the UART from interrupting: bytes wait in it, and their sender behind it.
+pub fn disable_receive_interrupt() {
+    CONSOLE.lock().write(IMSC, 0);
 }
 
 /// Prints to the console.

@@ -17,7 +17,7 @@ use crate::hw::report::Report;
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE, Program};
 use crate::paths::Paths;
-use crate::run::supervise::Supervision;
+use crate::run::supervise::{Input, Supervision};
 use crate::setup::Tools;
 
 pub use report::TOTAL;
@@ -155,7 +155,7 @@ fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Rep
     let log = log_file(paths, boot);
     let outcome = Supervision {
         limit: Some(boot.limit),
-        interactive: false,
+        input: Input::Nothing,
         log: &log,
     }
     .run(boot.machine.command(&images.tools.qemu, &files), io::sink())?;

@@ -15,7 +15,7 @@ use crate::paths::Paths;
 use crate::run::options::RunOptions;
 use crate::run::plan::Plan;
 use crate::run::summary::Summary;
-use crate::run::supervise::{Outcome, Supervision};
+use crate::run::supervise::{Input, Outcome, Supervision};
 use crate::run::verdict::{Expectation, judge};
 use crate::run::{mutants, table};
 use crate::setup::Tools;
@@ -62,7 +62,7 @@ pub fn run(paths: &Paths, options: &RunOptions) -> Result<ExitCode> {
     let command = plan.machine.command(&qemu, &files);
     let outcome = Supervision {
         limit: options.time_limit(),
-        interactive: options.console.is_some(),
+        input: input(options)?,
         log: &log,
     }
     .run(command, io::stdout())?;
@@ -96,6 +96,18 @@ pub fn run(paths: &Paths, options: &RunOptions) -> Result<ExitCode> {
 }
 
 /// Shows the summary and returns what is wrong with the run.
+/// What the machine's console reads.
+fn input(options: &RunOptions) -> Result<Input> {
+    match (&options.console_script, options.console) {
+        (Some(file), _) => {
+            let script = fs::read(file).with_context(|| format!("script {}", file.display()))?;
+            Ok(Input::Script(script))
+        }
+        (None, Some(_)) => Ok(Input::Ours),
+        (None, None) => Ok(Input::Nothing),
+    }
+}
+
 fn conclude(expected: &Expectation, outcome: &Outcome) -> Vec<String> {
     let mut broken = outcome.troubles();
     match outcome.summary().map(Summary::parse) {

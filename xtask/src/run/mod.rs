@@ -9,6 +9,7 @@ pub mod summary;
 pub mod supervise;
 pub mod table;
 pub mod verdict;
+pub mod terminal;
 
 mod job;
 

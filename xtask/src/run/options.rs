@@ -37,6 +37,9 @@ pub struct RunOptions {
     /// An interactive shell in this guest (Ctrl-A X ends QEMU)
     #[arg(long, value_name = "N")]
     pub console: Option<u32>,
+    /// Type this file into that shell once it prompts, as if it were pasted
+    #[arg(long, value_name = "FILE", requires = "console", hide = true)]
+    pub console_script: Option<PathBuf>,
     /// Build the engine without one of its protections; `list` names them
     #[arg(long, value_name = "NAME")]
     pub mutant: Option<String>,
@@ -57,7 +60,7 @@ pub struct RunOptions {
 impl RunOptions {
     /// How long the machine may run.
     pub fn time_limit(&self) -> Option<Duration> {
-        let interactive = self.gdb || self.console.is_some();
+        let interactive = self.gdb || (self.console.is_some() && self.console_script.is_none());
         let seconds = match self.timeout {
             Some(seconds) => seconds,
             None if interactive => return None,

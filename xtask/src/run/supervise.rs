@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use anyhow::{Context, Result};
 
 use crate::hw;
 use crate::process::{find_program, wrap};
+use crate::run::terminal::Terminal;
 
 /// The line that a run ends with, for this tool only.
 const SUMMARY: &str = "@summary ";
@@ -24,6 +25,8 @@ const SUMMARY: &str = "@summary ";
 const CRASH: &str = "@crash ";
 /// Console lines kept to be shown when something went wrong.
 const TAIL: usize = 30;
+/// How the line begins on which our guests' shell waits for commands.
+const PROMPT: &[u8] = b"/ # ";
 /// After its last word the machine has this long to power off.
 const POWER_OFF: Duration = Duration::from_secs(20);
 
@@ -81,33 +84,44 @@ impl Outcome {
     }
 }
 
+/// What a machine reads.
+pub enum Input {
+    /// Nothing.
+    Nothing,
+    /// What this program would read.
+    Ours,
+    /// This, all at once, when a guest's shell prompts.
+    Script(Vec<u8>),
+}
+
 /// How to watch over a machine.
 pub struct Supervision<'a> {
     /// How long it may run.
     pub limit: Option<Duration>,
-    /// Whether this program's standard input is the machine's.
-    pub interactive: bool,
+    /// What its console reads.
+    pub input: Input,
     /// Where its console is kept.
     pub log: &'a Path,
 }
 
 impl Supervision<'_> {
     /// Runs `command` until it ends or its time is over; its console goes to `out` too.
-    pub fn run(&self, mut command: Command, out: impl Write) -> Result<Outcome> {
+    pub fn run(self, command: Command, out: impl Write) -> Result<Outcome> {
         let name = || format!("log {}", self.log.display());
         if let Some(dir) = self.log.parent() {
             std::fs::create_dir_all(dir).with_context(name)?;
         }
         let log = File::create(self.log).with_context(name)?;
-        let terminal = self.interactive.then(Terminal::save).flatten();
-        command.stdin(if self.interactive {
-            Stdio::inherit()
-        } else {
-            Stdio::null()
-        });
-        let (child, chunks) = start(command)?;
+        let (stdin, terminal, script) = match self.input {
+            Input::Nothing => (Stdio::null(), None, None),
+            Input::Ours => (Stdio::inherit(), Terminal::save(), None),
+            Input::Script(script) => (Stdio::piped(), None, Some(script)),
+        };
+        let (mut child, chunks) = start(command, stdin)?;
+        let script = script.and_then(|script| Some((child.stdin.take()?, script)));
         let outcome = Watch {
             child,
+            script,
             console: Console::new(out, log),
             deadline: self.limit.map(|limit| (Instant::now() + limit, limit)),
             last_word: None,
@@ -121,10 +135,13 @@ impl Supervision<'_> {
 }
 
 /// Starts the machine with its output and errors in one stream of chunks.
-fn start(command: Command) -> Result<(Child, Receiver<Vec<u8>>)> {
+fn start(command: Command, stdin: Stdio) -> Result<(Child, Receiver<Vec<u8>>)> {
     let mut command = die_with_parent(command);
     let (mut reader, writer) = io::pipe()?;
-    command.stdout(writer.try_clone()?).stderr(writer);
+    command
+        .stdin(stdin)
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
     let child = command
         .spawn()
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
@@ -153,6 +170,8 @@ fn die_with_parent(command: Command) -> Command {
 
 struct Watch<O: Write, L: Write> {
     child: Child,
+    /// What is to be typed at the first prompt, and where.
+    script: Option<(ChildStdin, Vec<u8>)>,
     console: Console<O, L>,
     deadline: Option<(Instant, Duration)>,
     /// Until when it may take to power off, once it has said how it went.
@@ -174,6 +193,11 @@ impl<O: Write, L: Write> Watch<O, L> {
                     };
                 }
             }
+            if self.console.line.starts_with(PROMPT)
+                && let Some((input, script)) = self.script.take()
+            {
+                type_in(input, script);
+            }
             if self.last_word.is_none() && self.console.has_last_word() {
                 self.last_word = Some(Instant::now() + POWER_OFF);
             }
@@ -188,6 +212,12 @@ impl<O: Write, L: Write> Watch<O, L> {
             None => chunks.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
+}
+
+/// Types `script` as fast as the machine takes it, beside everything else.
+fn type_in(mut input: ChildStdin, script: Vec<u8>) {
+    // A machine that ends before it has read all shows that by its verdict.
+    thread::spawn(move || input.write_all(&script));
 }
 
 /// The console's text on its way to the terminal and the log.
@@ -265,31 +295,6 @@ impl<O: Write, L: Write> Console<O, L> {
     }
 }
 
-/// The terminal's settings, which QEMU changes and does not restore when it is stopped.
-struct Terminal(String);
-
-impl Terminal {
-    fn save() -> Option<Self> {
-        if !io::stdin().is_terminal() {
-            return None;
-        }
-        let output = Command::new("stty")
-            .arg("-g")
-            .stdin(Stdio::inherit())
-            .output();
-        let text = String::from_utf8(output.ok()?.stdout).ok()?;
-        Some(Self(text.trim().to_owned()))
-    }
-
-    fn restore(self) {
-        // Nothing can be done about a terminal that refuses its own settings.
-        let _ = Command::new("stty")
-            .arg(self.0)
-            .stdin(Stdio::inherit())
-            .status();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,12 +305,18 @@ mod tests {
         Console::new(Vec::new(), Vec::new())
     }
 
-    fn shell(script: &str, limit: Duration) -> Outcome {
+    fn shell(program: &str, limit: Duration) -> Outcome {
+        shell_reading(program, None, limit)
+    }
+
+    fn shell_reading(program: &str, script: Option<&str>, limit: Duration) -> Outcome {
         let mut command = Command::new("sh");
-        command.args(["-c", script]).stdin(Stdio::null());
-        let (child, chunks) = start(command).unwrap();
+        command.args(["-c", program]);
+        let (mut child, chunks) = start(command, Stdio::piped()).unwrap();
+        let input = child.stdin.take().unwrap();
         Watch {
             child,
+            script: script.map(|script| (input, script.into())),
             console: console(),
             deadline: Some((Instant::now() + limit, limit)),
             last_word: None,
@@ -329,6 +340,13 @@ mod tests {
         let mut console = console();
         console.feed(b"~ # ").unwrap();
         assert_eq!(console.out, b"~ # ");
+    }
+
+    #[test]
+    fn script_is_typed_at_the_prompt() {
+        let program = "printf '/ # '; read word; echo; echo got $word";
+        let outcome = shell_reading(program, Some("typed\n"), LONG);
+        assert_eq!(outcome.tail, ["/ #", "got typed"]);
     }
 
     #[test]
