@@ -3,7 +3,8 @@
 //! Invariants: an absent key takes its default; an unknown key or a malformed value is an error
 //! that names the word, never ignored. Numbers are decimal.
 
-use alloc::{format, string::String};
+use crate::fate::Fate;
+use alloc::{collections::BTreeMap, format, string::String};
 
 /// Longest deadline, in seconds: in ticks of any counter it fits 64 bits.
 const LONGEST: u64 = 1_000_000;
@@ -21,6 +22,8 @@ pub struct Args {
     pub attack: bool,
     /// The guest whose console is this machine's, if one's is.
     pub console: Option<usize>,
+    /// Guests that are not to end well.
+    pub fates: BTreeMap<usize, Fate>,
     /// Seconds after which a guest that still runs is killed.
     pub deadline: u64,
     /// Where random choices begin.
@@ -35,6 +38,7 @@ impl Default for Args {
             guest_mem: 256 << 20,
             attack: true,
             console: None,
+            fates: BTreeMap::new(),
             deadline: 900,
             seed: 1,
         }
@@ -60,7 +64,13 @@ impl Args {
                 "console" => args.console = Some(narrow(number, word)?),
                 "deadline" => args.deadline = number,
                 "seed" => args.seed = number,
-                _ => return Err(format!("'{key}' is no key of the host's command line")),
+                _ => {
+                    let fate = Fate::from_key(key)
+                        .ok_or_else(|| format!("'{key}' is no key of the host's command line"))?;
+                    if args.fates.insert(narrow(number, word)?, fate).is_some() {
+                        return Err(format!("'{word}' is that guest's second fate"));
+                    }
+                }
             }
         }
         args.check()?;
@@ -88,8 +98,9 @@ impl Args {
                 self.deadline
             ));
         }
-        match self.console {
-            Some(guest) if guest >= self.guests => Err(format!("console={guest} is no guest")),
+        let named = self.console.iter().chain(self.fates.keys());
+        match named.max() {
+            Some(guest) if *guest >= self.guests => Err(format!("{guest} is no guest")),
             _ => Ok(()),
         }
     }
@@ -110,13 +121,15 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let line = "guests=4 vcpus=3 guest-mem=134217728 attack=0 console=1 deadline=9 seed=7";
+        let line = "guests=4 vcpus=3 guest-mem=134217728 attack=0 console=1 deadline=9 seed=7 \
+                    crash=0 kill=2";
         let expected = Args {
             guests: 4,
             vcpus: 3,
             guest_mem: 128 << 20,
             attack: false,
             console: Some(1),
+            fates: BTreeMap::from([(0, Fate::Crash), (2, Fate::Kill)]),
             deadline: 9,
             seed: 7,
         };
@@ -133,13 +146,15 @@ mod tests {
             "guests=300",
             "vcpus=65",
             "deadline=1000001",
+            "guests=2 kill=2",
+            "crash=1 spin=1",
         ] {
             assert!(Args::parse(line).is_err(), "{line}");
         }
         assert!(
             Args::parse("guests=2 console=2")
                 .unwrap_err()
-                .contains("console=2")
+                .contains("2 is no guest")
         );
         assert!(Args::parse("guest-mem=1000").unwrap_err().contains("2 MiB"));
     }

@@ -4,7 +4,7 @@
 //! device is an abort in the guest, never a value. A guest that ended gets no answers.
 
 use crate::{
-    fdt,
+    fate, fdt,
     gicd::{self, Injection},
     host::Host,
     memory::insist,
@@ -73,7 +73,10 @@ fn handle_guest(host: &Host, guest: &Guest, exit: &Exit) {
         }
         Some(ExitReason::PageRelinquished) => guest.ram.lock().forget(d0),
         Some(ExitReason::SystemOff) => host.end_guest(guest, "off"),
-        Some(ExitReason::SystemReset) => host.end_guest(guest, "reset"),
+        Some(ExitReason::SystemReset) => {
+            let reason = fate::name_reset(&guest.report.lock());
+            host.end_guest(guest, reason);
+        }
         Some(ExitReason::Fault) => host.end_guest(guest, "fault"),
         // The engine's pool was made large enough for every guest of this host.
         Some(ExitReason::PoolEmpty) => host.end_guest(guest, "lack of engine memory"),

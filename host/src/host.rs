@@ -58,6 +58,8 @@ pub struct Host {
     pub expected: &'static str,
     /// Cores that are in Rust, GIC and all.
     pub online: AtomicUsize,
+    /// Cores whose attacks are over.
+    pub attacked: AtomicUsize,
     /// Cores that have left the guests for good.
     pub arrived: AtomicUsize,
     /// Set once every core may reclaim.
@@ -169,6 +171,7 @@ fn prepare() -> Result<Host, String> {
         args,
         expected,
         online: AtomicUsize::new(0),
+        attacked: AtomicUsize::new(0),
         arrived: AtomicUsize::new(0),
         reclaiming: AtomicBool::new(false),
         reclaimed: AtomicUsize::new(0),
@@ -259,6 +262,12 @@ impl Host {
     pub fn is_running(&self) -> bool {
         // Acquire: pairs with the Release in `end_guest`; the guests' ends are seen.
         self.running.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether no core attacks any more.
+    pub fn is_attack_over(&self) -> bool {
+        // Acquire: pairs with the Release in `run::attack`; their accesses came before.
+        !self.args.attack || self.attacked.load(Ordering::Acquire) == self.cores.len()
     }
 
     /// Whose vCPU this is, and which.

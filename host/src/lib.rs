@@ -2,7 +2,7 @@
 //!
 //! It decides which guests exist, where their memory comes from, which core runs which vCPU and
 //! what their devices do; the engine keeps them apart. The parts that only compute ([`args`],
-//! [`archive`], [`fdt`], [`gicd`], [`loader`], [`pl011`], [`report`], [`summary`]) build and are
+//! [`archive`], [`fate`], [`fdt`], [`gicd`], [`loader`], [`pl011`], [`report`], [`summary`]) build and are
 //! tested on any machine; the others exist in the bare-metal image alone.
 
 #![cfg_attr(target_os = "none", no_std)]
@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod archive;
 pub mod args;
+pub mod fate;
 pub mod fdt;
 pub mod gicd;
 pub mod loader;
@@ -22,6 +23,8 @@ pub mod summary;
 mod attack;
 #[cfg(target_os = "none")]
 mod churn;
+#[cfg(target_os = "none")]
+mod doom;
 #[cfg(target_os = "none")]
 mod exits;
 #[cfg(target_os = "none")]

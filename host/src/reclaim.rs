@@ -1,7 +1,9 @@
-//! The end of the run: all memory comes home, from several cores at once, and is looked at.
+//! Memory comes home: at the end of the run all that is left, by several cores at once; of a guest
+//! that met its fate while the others run on. At the end all of it is looked at.
 //!
-//! Invariants: reclaiming begins after every core has left the guests; a page is read only
-//! after its VM's slot is free, when all of its pages are the host's.
+//! Invariants: a guest's memory is reclaimed after every core's attacks, as those must not find it
+//! the host's; a page is read, and used again, only at the end, when its VM's slot is free and all
+//! of its pages are the host's.
 
 use crate::{host::Host, memory, run};
 use abi::{Status, VmHandle};
@@ -83,6 +85,8 @@ fn wait_for(condition: impl Fn() -> bool) {
 fn destroy(vm: VmHandle) {
     wait_for(|| match call::vm_destroy(vm) {
         Ok((inside, _)) => inside == 0,
+        // Its memory is home already.
+        Err(Status::BadHandle) => true,
         Err(status) => {
             println!("host: VM_DESTROY: {}", status.name());
             true
@@ -98,19 +102,26 @@ fn reclaim_all(host: &Host) {
         .map(|guest| guest.vm)
         .chain([host.churn.vm])
     {
-        loop {
-            match call::vm_reclaim(vm, abi::limit::RECLAIM_PAGES as u64) {
-                // Another core frees the slot, or has: the handle is stale.
-                Ok((_, true)) | Err(Status::BadHandle) => break,
-                Ok((0, false)) | Err(Status::Busy) => run::nap(5),
-                Ok(_) => {}
-                Err(status) => {
-                    println!("host: VM_RECLAIM: {}", status.name());
-                    break;
-                }
-            }
+        while !bring_home(vm) {
+            run::nap(5);
         }
     }
     // Release: pairs with the Acquire in `finish`.
     host.reclaimed.fetch_add(1, Ordering::Release);
+}
+
+/// Reclaims a VM as far as that needs no waiting; true once nothing is left of it.
+pub fn bring_home(vm: VmHandle) -> bool {
+    loop {
+        match call::vm_reclaim(vm, abi::limit::RECLAIM_PAGES as u64) {
+            // Another core frees the slot, or has: the handle is stale.
+            Ok((_, true)) | Err(Status::BadHandle) => return true,
+            Ok((0, false)) | Err(Status::Busy) => return false,
+            Ok(_) => {}
+            Err(status) => {
+                println!("host: VM_RECLAIM: {}", status.name());
+                return true;
+            }
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! What a guest says on its console.
 //!
-//! Invariants: only whole lines are read; a line without the mark changes nothing; what a guest
-//! says counts for itself alone. The lines are those of the guests' `/init`.
+//! Invariants: only whole lines are read; a line without the mark changes nothing, but for a kernel's
+//! panic; what a guest says counts for itself alone. The lines are those of the guests' `/init`.
 
 use alloc::{collections::BTreeMap, string::String};
 
 /// What a line that counts has in it.
 const MARK: &str = "BULKHEAD: ";
+/// What Linux says when it panics.
+const PANIC: &str = "Kernel panic - not syncing";
 /// A line is cut here, so that a guest can't fill the host's heap.
 const LONGEST: usize = 400;
 
@@ -41,6 +43,10 @@ pub struct Report {
     pub blocked: u64,
     /// Whether it finished its work.
     pub done: bool,
+    /// Whether it began to spin.
+    pub spins: bool,
+    /// Whether its kernel panicked.
+    pub panicked: bool,
     /// Digest of each part of the workload.
     digests: BTreeMap<usize, String>,
 }
@@ -48,6 +54,7 @@ pub struct Report {
 impl Report {
     /// Reads a line of the console.
     pub fn read_line(&mut self, line: &str) {
+        self.panicked |= line.contains(PANIC);
         let Some((_, said)) = line.split_once(MARK) else {
             return;
         };
@@ -68,8 +75,14 @@ impl Report {
                 self.blocked += blocked.parse().unwrap_or(0);
             }
             ["done", ..] => self.done = true,
+            ["spin", ..] => self.spins = true,
             _ => {}
         }
+    }
+
+    /// Whether it finished a part of its work.
+    pub fn has_digest(&self) -> bool {
+        !self.digests.is_empty()
     }
 
     /// Whether the digests are those that `expected` lists for `guest`: lines of guest, part and

@@ -4,7 +4,7 @@
 //! leaves the loop only when no guest runs, and after its attacks.
 
 use crate::{
-    attack,
+    attack, doom,
     exits::{self, Next},
     host::{Host, host},
     reclaim,
@@ -64,6 +64,7 @@ pub fn run_core(core: usize) {
         if core == 0 {
             check_deadline(host);
         }
+        doom::carry_out(host, core);
     }
     if !attacked {
         attack(host, core);
@@ -74,7 +75,7 @@ pub fn run_core(core: usize) {
 
 fn sleep(host: &Host, core: usize, deadline: u64, attacked: bool) {
     let now = timer::now();
-    let housekeeping = match core == 0 || !attacked {
+    let housekeeping = match core == 0 || !attacked || !host.args.fates.is_empty() {
         true => now + timer::ticks(HOUSEKEEPING),
         false => u64::MAX,
     };
@@ -95,6 +96,8 @@ fn is_attackable(host: &Host) -> bool {
 
 fn attack(host: &Host, core: usize) {
     *host.cores[core].tally.lock() = attack::run(host, core);
+    // Release: pairs with the Acquire in `Host::is_attack_over`.
+    host.attacked.fetch_add(1, Ordering::Release);
 }
 
 fn check_deadline(host: &Host) {

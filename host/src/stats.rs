@@ -91,6 +91,7 @@ fn describe(host: &Host, guest: &crate::vm::Guest) -> GuestResult {
         vcpus: guest.vcpus.len(),
         kernel: report.kernel.clone(),
         workload_ok: report.is_workload_ok(guest.id, host.expected),
+        fate: guest.fate,
         exit: guest.exit(),
         built: guest.built,
         faulted: guest.ram.lock().count - guest.built,

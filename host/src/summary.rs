@@ -3,6 +3,7 @@
 //! Invariants: the line holds every field on every run, early failures included; `result` is "ok"
 //! only if [`Summary::judge`] finds nothing wrong. Field names are what `cargo xtask run` checks.
 
+use crate::fate::Fate;
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::{self, Write};
 
@@ -17,7 +18,9 @@ pub struct GuestResult {
     pub kernel: String,
     /// Whether its digests are the expected ones.
     pub workload_ok: bool,
-    /// How it ended: "off" is how it should.
+    /// What was to become of it instead of its workload.
+    pub fate: Option<Fate>,
+    /// How it ended: "off" is how it should, unless it has a fate.
     pub exit: String,
     /// Pages donated before it started.
     pub built: u64,
@@ -134,7 +137,7 @@ impl Summary {
         let checks = [
             (self.cpus_online == self.cpus, "not every core is online"),
             (
-                faulted >= built,
+                faulted >= built || self.guests.iter().any(|guest| guest.fate.is_some()),
                 "less than half of the guests' pages were donated on faults",
             ),
             (self.blocked == self.tried, "an attack was not blocked"),
@@ -242,11 +245,13 @@ impl Summary {
 
 /// What is wrong with a guest.
 fn judge_guest((id, guest): (usize, &GuestResult)) -> Option<String> {
-    if guest.exit != "off" {
+    if guest.exit != guest.fate.map_or("off", Fate::exit) {
         return Some(format!("guest {id} ended by {}", guest.exit));
     }
-    if !guest.workload_ok {
-        return Some(format!("guest {id} did not compute what was expected"));
+    match (guest.fate, guest.workload_ok) {
+        (None, true) | (Some(_), false) => {}
+        (None, false) => return Some(format!("guest {id} did not compute what was expected")),
+        (Some(_), true) => return Some(format!("guest {id} met its fate after its workload")),
     }
     // A user's own initial RAM disk reports nothing, not even a kernel.
     let silent = guest.kernel.is_empty();
@@ -300,6 +305,7 @@ mod tests {
             vcpus: 2,
             kernel: "6.12".into(),
             workload_ok: true,
+            fate: None,
             exit: "off".into(),
             built: 10,
             faulted: 20,
@@ -349,9 +355,10 @@ mod tests {
 
     #[test]
     fn each_wrong_fact_is_found() {
-        let spoil: [fn(&mut Summary); 12] = [
+        let spoil: [fn(&mut Summary); 13] = [
             |s| s.cpus = 2,
             |s| s.guests[0].exit = "reset".into(),
+            |s| s.guests[0].fate = Some(Fate::Kill),
             |s| s.guests[0].workload_ok = false,
             |s| s.guests[0].vcpus_online = 1,
             |s| s.guests[0].built = 21,
@@ -368,6 +375,21 @@ mod tests {
             spoil(&mut summary);
             assert_ne!(summary.judge(), "ok", "{index}");
         }
+    }
+
+    #[test]
+    fn a_fate_is_met_in_the_middle_of_the_workload() {
+        let mut summary = good();
+        let doomed = GuestResult {
+            fate: Some(Fate::Kill),
+            exit: "killed".into(),
+            workload_ok: false,
+            ..summary.guests[0].clone()
+        };
+        summary.guests.push(doomed);
+        assert_eq!(summary.judge(), "ok");
+        summary.guests[1].workload_ok = true;
+        assert_ne!(summary.judge(), "ok");
     }
 
     #[test]

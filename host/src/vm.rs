@@ -5,6 +5,7 @@
 
 use crate::{
     args::Args,
+    fate::Fate,
     fdt::{self, Description},
     gicd::{Gicd, Injection},
     loader::{Kernel, Layout},
@@ -63,8 +64,12 @@ pub struct Guest {
     pub report: Lock<Report>,
     /// Whether memory came on a fault.
     pub has_faulted: AtomicBool,
+    /// Whether its memory came home while others run.
+    pub is_home: AtomicBool,
     /// Accesses that the host turned into aborts.
     pub aborted: AtomicU64,
+    /// What is to become of it instead of its workload.
+    pub fate: Option<Fate>,
     /// Pages donated before it started.
     pub built: u64,
     /// Whether this machine's console is its own.
@@ -137,12 +142,14 @@ impl Guest {
             id,
             vm,
             vcpus,
+            fate: args.fates.get(&id).copied(),
             built: ram.count,
             ram: Lock::new(ram),
             console: Lock::default(),
             gicd: Lock::new(Gicd::new(args.vcpus)),
             report: Lock::default(),
             has_faulted: AtomicBool::new(false),
+            is_home: AtomicBool::new(false),
             aborted: AtomicU64::new(0),
             is_interactive: args.console == Some(id),
             exit: Lock::new(None),
@@ -210,9 +217,6 @@ impl Guest {
         result
     }
 
-    /// The guest sent a byte.
-    pub fn take_output(&self, byte: u8) {
-        let mut console = self.console.lock();
     /// The guest reads a register of the UART. Where it makes room, bytes that waited follow.
     pub fn read_uart(&self, offset: u64) -> u32 {
         self.with_uart(|uart| {
@@ -230,6 +234,9 @@ impl Guest {
         self.with_uart(take_typed);
     }
 
+    /// The guest sent a byte.
+    pub fn take_output(&self, byte: u8) {
+        let mut console = self.console.lock();
         if self.is_interactive {
             el1::print!("{}", char::from(byte & 0x7f));
         }
@@ -248,9 +255,6 @@ impl Guest {
     }
 }
 
-/// Linux's command line.
-fn bootargs(id: usize, args: &Args, targets: &str) -> String {
-    let mut line = format!(
 /// Moves what was typed to the guest's UART while that has room. The rest stays in the machine's,
 /// which interrupts again only once the guest has read: whoever holds the guest's UART decides.
 fn take_typed(uart: &mut Pl011) {
@@ -261,11 +265,17 @@ fn take_typed(uart: &mut Pl011) {
     }
 }
 
+/// Linux's command line.
+fn bootargs(id: usize, args: &Args, targets: &str) -> String {
+    let mut line = format!(
         "console=ttyAMA0 earlycon panic=-1 bulkhead.guest={id} bulkhead.parts={}",
         args.vcpus
     );
     if args.attack {
         line += &format!(" bulkhead.attack={targets}");
+    }
+    if let Some(word) = args.fates.get(&id).and_then(|f| f.instruction()) {
+        line += &format!(" bulkhead.fate={word}");
     }
     if args.console == Some(id) {
         line += " bulkhead.shell=1";

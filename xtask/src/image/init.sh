@@ -3,6 +3,7 @@
 # the guest's memory, tries addresses that are not the guest's, then powers off. The host reads
 # the lines that start with "BULKHEAD: "; cargo xtask knows the digests independently.
 # Kernel command line: bulkhead.guest=ID bulkhead.parts=VCPUS bulkhead.attack=PA,PA,...
+# bulkhead.fate=crash|spin, for a guest that shall do that instead of its work.
 # BLOCK_KIB, WORK_KIB and SHELL_GUEST (the guest that ends in a shell instead) are set above.
 
 export PATH=/bin
@@ -13,12 +14,13 @@ busybox mount -t tmpfs -o size=90% tmpfs /tmp
 busybox --install -s /bin
 exec </dev/console >/dev/console 2>&1
 
-guest=0 parts=1 attack=
+guest=0 parts=1 attack= fate=
 for word in $(cat /proc/cmdline); do
     case $word in
         bulkhead.guest=*) guest=${word#*=} ;;
         bulkhead.parts=*) parts=${word#*=} ;;
         bulkhead.attack=*) attack=${word#*=} ;;
+        bulkhead.fate=*) fate=${word#*=} ;;
     esac
 done
 
@@ -68,6 +70,15 @@ on_every_part() { # function, further arguments
     wait $pids
 }
 
+# Keeps a vCPU busy for ever: the first in user space, the next in the kernel, and so on.
+spin_part() { # part
+    if [ $(($1 % 2)) -eq 0 ]; then
+        taskset -c "$1" sh -c 'while :; do :; done'
+    else
+        taskset -c "$1" cat /dev/zero >/dev/null
+    fi
+}
+
 # An access that the engine refuses ends in a synchronous external abort: the process dies of
 # SIGBUS (status 128 + 7). Anything else, a refusal by Linux itself included, is not "blocked".
 tried=0 blocked=0
@@ -84,6 +95,17 @@ while [ "$(nproc)" -lt "$parts" ] && [ $tries -gt 0 ]; do
 done
 say "online $(nproc)"
 say "kernel $(uname -r)"
+
+case $fate in
+    crash)
+        say "crash"
+        echo c >/proc/sysrq-trigger
+        ;;
+    spin)
+        say "spin"
+        on_every_part spin_part
+        ;;
+esac
 
 on_every_part digest_part
 blocks=$(awk '/^MemAvailable/ { print int($2 * 3 / 4 / '$BLOCK_KIB') }' /proc/meminfo)

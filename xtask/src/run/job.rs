@@ -72,6 +72,7 @@ pub fn run(paths: &Paths, options: &RunOptions) -> Result<ExitCode> {
         guests: options.guests,
         vcpus: options.vcpus,
         own_workload: content.has_expected_results(),
+        fates: plan.fates,
     };
     let broken = conclude(&expected, &outcome);
     if let Some(file) = &options.json {
@@ -95,7 +96,6 @@ pub fn run(paths: &Paths, options: &RunOptions) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Shows the summary and returns what is wrong with the run.
 /// What the machine's console reads.
 fn input(options: &RunOptions) -> Result<Input> {
     match (&options.console_script, options.console) {
@@ -108,6 +108,7 @@ fn input(options: &RunOptions) -> Result<Input> {
     }
 }
 
+/// Shows the summary and returns what is wrong with the run.
 fn conclude(expected: &Expectation, outcome: &Outcome) -> Vec<String> {
     let mut broken = outcome.troubles();
     match outcome.summary().map(Summary::parse) {

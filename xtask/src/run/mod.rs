@@ -1,5 +1,6 @@
 //! The main job: boot the engine, the reference host and Linux guests in QEMU, and judge the run.
 
+pub mod fate;
 pub mod machine;
 pub mod mutants;
 pub mod options;
@@ -8,8 +9,8 @@ pub mod size;
 pub mod summary;
 pub mod supervise;
 pub mod table;
-pub mod verdict;
 pub mod terminal;
+pub mod verdict;
 
 mod job;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::run::fate::GuestFate;
 use crate::run::size::Bytes;
 
 /// What to boot and how to judge it.
@@ -37,6 +38,9 @@ pub struct RunOptions {
     /// An interactive shell in this guest (Ctrl-A X ends QEMU)
     #[arg(long, value_name = "N")]
     pub console: Option<u32>,
+    /// Let this guest crash, spin or be killed (crash, spin, kill); can be repeated
+    #[arg(long, value_name = "N=FATE", conflicts_with = "initrd")]
+    pub fate: Vec<GuestFate>,
     /// Type this file into that shell once it prompts, as if it were pasted
     #[arg(long, value_name = "FILE", requires = "console", hide = true)]
     pub console_script: Option<PathBuf>,

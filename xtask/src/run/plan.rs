@@ -2,8 +2,11 @@
 //!
 //! Every refusal is one line that names the option to change.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
 
+use crate::run::fate::{self, Fate};
 use crate::run::machine::{Machine, cpu_argument};
 use crate::run::options::RunOptions;
 use crate::run::size::{Bytes, GIB, MIB};
@@ -30,6 +33,8 @@ const MEM_PER_CPU: u64 = MIB;
 pub struct Plan {
     /// The machine.
     pub machine: Machine,
+    /// Guests that are not to end well.
+    pub fates: BTreeMap<u32, Fate>,
     /// The host's command line.
     pub host_cmdline: String,
 }
@@ -38,6 +43,7 @@ impl Plan {
     /// Works out the machine.
     pub fn new(options: &RunOptions) -> Result<Self> {
         check_counts(options)?;
+        let fates = fate::by_guest(&options.fate, options.guests)?;
         Ok(Self {
             machine: Machine {
                 cpus: options.cpus,
@@ -46,7 +52,8 @@ impl Plan {
                 icount: options.icount,
                 gdb: options.gdb,
             },
-            host_cmdline: host_cmdline(options),
+            host_cmdline: host_cmdline(options, &fates),
+            fates,
         })
     }
 
@@ -121,13 +128,16 @@ fn memory(options: &RunOptions) -> Result<Bytes> {
     }
 }
 
-fn host_cmdline(options: &RunOptions) -> String {
+fn host_cmdline(options: &RunOptions, fates: &BTreeMap<u32, Fate>) -> String {
     let mut line = format!(
         "guests={} vcpus={} guest-mem={} attack=1",
         options.guests, options.vcpus, options.guest_mem.0
     );
     if let Some(guest) = options.console {
         line += &format!(" console={guest}");
+    }
+    for (guest, fate) in fates {
+        line += &format!(" {}={guest}", fate.key());
     }
     // The host gives up on a guest before we give up on the host: then it can still report.
     let seconds = options.time_limit().map(|limit| limit.as_secs() * 9 / 10);
@@ -165,6 +175,13 @@ mod tests {
     }
 
     #[test]
+    fn fates_reach_the_host() {
+        let plan = plan("--guests 3 --fate 2=crash --fate 0=kill").unwrap();
+        let line = "guests=3 vcpus=2 guest-mem=268435456 attack=1 kill=0 crash=2 deadline=540";
+        assert_eq!(plan.host_cmdline, line);
+    }
+
+    #[test]
     fn memory_follows_guests_and_cores() {
         assert_eq!(
             plan("--cpus 192 --guests 4").unwrap().machine.mem,
@@ -184,6 +201,8 @@ mod tests {
             ("--guest-mem 255M", "--guest-mem 255 MiB"),
             ("--guests 4 --mem 1G", "--mem 1 GiB"),
             ("--console 2", "--console 2"),
+            ("--fate 2=spin", "--fate 2=spin"),
+            ("--fate 1=spin --fate 1=kill", "--fate 1=kill"),
             ("--guest-mem 9999999T", "--guest-mem"),
         ] {
             let error = plan(words).unwrap_err().to_string();

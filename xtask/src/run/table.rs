@@ -14,7 +14,7 @@ pub fn render(summary: &Summary) -> String {
             &[
                 guest.vcpus_online.to_string(),
                 guest.kernel.clone(),
-                if guest.workload_ok { "ok" } else { "wrong" }.into(),
+                if guest.workload_ok { "ok" } else { "no" }.into(),
                 guest.exit.clone(),
             ],
         );

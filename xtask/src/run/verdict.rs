@@ -1,8 +1,9 @@
 //! Decides whether a run held everything it promises. Silence is not success: what is absent or
 //! zero where something must have happened fails too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::run::fate::Fate;
 use crate::run::summary::{Donated, Guest, Summary};
 
 /// From this many cores on, each must have done its share of hypercalls.
@@ -11,7 +12,7 @@ const MANY_CPUS: u32 = 192;
 const SHARE: u64 = 100;
 
 /// What was asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Expectation {
     /// Cores of the machine.
     pub cpus: u32,
@@ -21,6 +22,8 @@ pub struct Expectation {
     pub vcpus: u32,
     /// Whether the guests run our workload, whose results are known.
     pub own_workload: bool,
+    /// Guests that are not to end well.
+    pub fates: BTreeMap<u32, Fate>,
 }
 
 /// Returns every promise that `summary` breaks; none means that the run is ok.
@@ -78,8 +81,10 @@ fn judge_guests(broken: &mut Broken, expected: &Expectation, guests: &[Guest]) {
     });
     for guest in guests {
         let id = guest.id;
-        broken.unless(guest.exit == "off", || {
-            format!("guest {id} did not power off: {}", guest.exit)
+        let fate = expected.fates.get(&id);
+        let exit = fate.map_or("off", |fate| fate.exit());
+        broken.unless(guest.exit == exit, || {
+            format!("guest {id} ended by \"{}\", not \"{exit}\"", guest.exit)
         });
         if !expected.own_workload {
             continue;
@@ -91,9 +96,14 @@ fn judge_guests(broken: &mut Broken, expected: &Expectation, guests: &[Guest]) {
         broken.unless(!guest.kernel.is_empty(), || {
             format!("guest {id} did not tell its kernel")
         });
-        broken.unless(guest.workload_ok, || {
-            format!("guest {id}: wrong or missing workload result")
-        });
+        match fate {
+            None => broken.unless(guest.workload_ok, || {
+                format!("guest {id}: wrong or missing workload result")
+            }),
+            Some(_) => broken.unless(!guest.workload_ok, || {
+                format!("guest {id} met its fate after its workload")
+            }),
+        }
     }
 }
 
@@ -110,13 +120,12 @@ fn judge_pages(broken: &mut Broken, expected: &Expectation, summary: &Summary) {
         )
     });
     let donated = summary.donated;
-    broken.unless(
-        !expected.own_workload || donated.faulted >= donated.built,
-        || {
-            let Donated { built, faulted } = donated;
-            format!("{built} pages donated before the guests ran, and only {faulted} while")
-        },
-    );
+    // A guest that ends early touches little.
+    let all_work = expected.own_workload && expected.fates.is_empty();
+    broken.unless(!all_work || donated.faulted >= donated.built, || {
+        let Donated { built, faulted } = donated;
+        format!("{built} pages donated before the guests ran, and only {faulted} while")
+    });
     // All guests are gone: nothing may be theirs, under way, or missing.
     for (state, count) in [
         ("lost", pages.lost),
@@ -157,6 +166,7 @@ mod tests {
         guests: 1,
         vcpus: 2,
         own_workload: true,
+        fates: BTreeMap::new(),
     };
 
     fn good() -> Value {
@@ -253,6 +263,29 @@ mod tests {
         calls[17] = 99;
         summary["hypercalls"]["per_cpu"] = json!(calls);
         assert_eq!(broken(&many, summary).len(), 1);
+    }
+
+    #[test]
+    fn a_fate_must_be_met_in_the_middle_of_things() {
+        for fate in [Fate::Crash, Fate::Spin, Fate::Kill] {
+            let doomed = Expectation {
+                fates: BTreeMap::from([(0, fate)]),
+                ..EXPECTED
+            };
+            let mut summary = good();
+            assert!(!broken(&doomed, summary.clone()).is_empty());
+            summary["guests"][0]["workload_ok"] = json!(false);
+            for exit in ["off", "reset", "panic", "killed", "killed spinning"] {
+                summary["guests"][0]["exit"] = json!(exit);
+                assert_eq!(
+                    broken(&doomed, summary.clone()).is_empty(),
+                    exit == fate.exit(),
+                    "{fate:?}: {exit}"
+                );
+            }
+            summary["guests"][0]["vcpus_online"] = json!(0);
+            assert!(!broken(&doomed, summary).is_empty());
+        }
     }
 
     #[test]

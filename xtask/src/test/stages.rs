@@ -74,6 +74,12 @@ pub fn all(paths: &Paths) -> Result<Vec<Stage>> {
         .with_env("CARGO_TARGET_DIR", loom_target),
         Stage::new("hw-test", "cargo xtask hw-test", Rule::OwnCount),
         Stage::new("run", "cargo xtask run", Rule::Status),
+        Stage::new(
+            "fates",
+            "cargo xtask run --cpus 4 --guests 4 --guest-mem 128M \
+             --fate 1=crash --fate 2=spin --fate 3=kill",
+            Rule::Status,
+        ),
         red,
     ])
 }
