@@ -2,8 +2,8 @@
 //!
 //! It decides which guests exist, where their memory comes from, which core runs which vCPU and
 //! what their devices do; the engine keeps them apart. The parts that only compute ([`args`],
-//! [`archive`], [`fate`], [`fdt`], [`gicd`], [`loader`], [`pl011`], [`report`], [`summary`]) build and are
-//! tested on any machine; the others exist in the bare-metal image alone.
+//! [`archive`], [`fate`], [`fdt`], [`gicd`], [`json`], [`loader`], [`pl011`], [`report`],
+//! [`summary`]) build and are tested on any machine; the others exist in the bare-metal image alone.
 
 #![cfg_attr(target_os = "none", no_std)]
 
@@ -14,6 +14,7 @@ pub mod args;
 pub mod fate;
 pub mod fdt;
 pub mod gicd;
+pub mod json;
 pub mod loader;
 pub mod pl011;
 pub mod report;

@@ -74,6 +74,7 @@ pub fn collect(host: &Host, dirty_returns: u64) -> Summary {
             .into(),
         tried,
         blocked,
+        all_work: !host.expected.is_empty() && host.args.fates.is_empty(),
         attack: host.args.attack,
         counters: Counter::ALL
             .map(|counter| (counter.name(), sum(counter.raw())))

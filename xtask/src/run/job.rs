@@ -1,6 +1,6 @@
 //! One run from its options to its verdict.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,6 +34,14 @@ pub fn run(paths: &Paths, options: &RunOptions) -> Result<ExitCode> {
     }
 
     let plan = Plan::new(options)?;
+    if let Some(file) = &options.json {
+        // Refused now, not after the run.
+        let mut open = OpenOptions::new();
+        open.append(true)
+            .create(true)
+            .open(file)
+            .with_context(|| format!("--json {}", file.display()))?;
+    }
     println!("==> set-up");
     let content = GuestContent::load(paths, options);
     let Tools { qemu, toolchain } = Tools::set_up(&paths.cache(), content.as_ref().err())?;
@@ -111,13 +119,25 @@ fn input(options: &RunOptions) -> Result<Input> {
 /// Shows the summary and returns what is wrong with the run.
 fn conclude(expected: &Expectation, outcome: &Outcome) -> Vec<String> {
     let mut broken = outcome.troubles();
-    match outcome.summary().map(Summary::parse) {
-        Some(Ok(summary)) => {
+    match (outcome.summary().map(Summary::parse), outcome.refusal()) {
+        // It ended before it began: the reason says all.
+        (
+            Some(Ok(Summary {
+                result,
+                cpus_online: 0,
+                ..
+            })),
+            _,
+        ) if result != "ok" => {
+            broken.push(format!("the host does not start: {result}"));
+        }
+        (Some(Ok(summary)), _) => {
             print!("{}", table::render(&summary));
             broken.extend(judge(expected, &summary));
         }
-        Some(Err(error)) => broken.push(format!("{error:#}")),
-        None => {
+        (Some(Err(error)), _) => broken.push(format!("{error:#}")),
+        (None, Some(reason)) => broken.push(format!("the engine does not start: {reason}")),
+        (None, None) => {
             broken.push("the host printed no summary".into());
             broken.extend(outcome.quoted_tail());
         }
@@ -136,4 +156,53 @@ fn write_json(file: &Path, outcome: &Outcome, broken: &[String]) -> Result<()> {
     value["result"] = json!(verdict);
     let text = serde_json::to_string_pretty(&value)? + "\n";
     fs::write(file, text).with_context(|| format!("write {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    use super::*;
+    use crate::run::supervise::End;
+
+    fn conclude_on(records: &[&str], tail: &[&str]) -> Vec<String> {
+        let expected = Expectation {
+            cpus: 1,
+            guests: 1,
+            vcpus: 1,
+            own_workload: true,
+            fates: BTreeMap::new(),
+        };
+        let owned = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
+        let outcome = Outcome {
+            end: End::Exited(ExitStatus::from_raw(0)),
+            records: owned(records),
+            tail: owned(tail),
+        };
+        conclude(&expected, &outcome)
+    }
+
+    #[test]
+    fn a_run_that_never_began_is_told_in_one_line() {
+        let tail = ["bulkhead: cannot start: device tree: no GICv3"];
+        let broken = conclude_on(&[], &tail);
+        assert_eq!(broken, ["the engine does not start: device tree: no GICv3"]);
+
+        let summary = r#"@summary {"result":"too little RAM","cpus_online":0,"guests":[],
+            "pages":{"total":0,"reserved":0,"host":0,"host_fixed":0,"engine":0,"vm":0,"shared":0,
+            "claimed":0,"poisoned":0,"lost":0},"hypercalls":{"per_cpu":[]},"exits":{},
+            "donated":{"built":0,"faulted":0},"attacks":{"tried":0,"blocked":0},
+            "scrubbed_nonzero":0,"scrub_violations":0,"dirty_returns":0}"#;
+        let broken = conclude_on(&[summary], &[]);
+        assert_eq!(broken, ["the host does not start: too little RAM"]);
+    }
+
+    #[test]
+    fn silence_is_a_failure() {
+        let broken = conclude_on(&[], &["last words"]);
+        assert_eq!(broken[0], "the host printed no summary");
+        assert_eq!(broken.last().map(String::as_str), Some("| last words"));
+    }
 }

@@ -23,6 +23,8 @@ use crate::run::terminal::Terminal;
 const SUMMARY: &str = "@summary ";
 /// The line that an engine or host prints when it cannot go on.
 const CRASH: &str = "@crash ";
+/// How the line begins in which the engine says why it does not start on this machine.
+const REFUSAL: &str = "bulkhead: cannot start: ";
 /// Console lines kept to be shown when something went wrong.
 const TAIL: usize = 30;
 /// How the line begins on which our guests' shell waits for commands.
@@ -75,6 +77,12 @@ impl Outcome {
     pub fn crash(&self) -> Option<&str> {
         let mut records = self.records.iter().map(String::as_str);
         records.find(|line| line.starts_with(CRASH))
+    }
+
+    /// Why the engine did not start.
+    pub fn refusal(&self) -> Option<&str> {
+        let mut lines = self.tail.iter();
+        lines.find_map(|line| line.strip_prefix(REFUSAL))
     }
 
     /// The console's last lines, marked as such.
@@ -369,6 +377,15 @@ mod tests {
                 .troubles()
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn reason_not_to_start_is_found() {
+        let program = "echo 'bulkhead: cannot start: device tree: no GICv3'";
+        let outcome = shell(program, LONG);
+        assert!(outcome.troubles().is_empty());
+        assert_eq!(outcome.refusal(), Some("device tree: no GICv3"));
+        assert_eq!(shell("echo bulkhead 0.1.0", LONG).refusal(), None);
     }
 
     #[test]
