@@ -5,8 +5,7 @@
 //! Invariants: a test asks one question with two or three threads; [`explore`] tries every
 //! interleaving with up to three preemptions ([`explore_engine`]: with as many as it says) and every
 //! value that the memory model lets a load return, to the end: no limit cuts it short silently.
-//! `mutants.txt` names for each test a protection which, built away by `--cfg mutant="NAME"`, makes
-//! it fail.
+//! `xtask/mutants.toml` names the protections which, built away, make a test here fail.
 //!
 //! | file | what |
 //! | --- | --- |

@@ -5,6 +5,7 @@ mod count;
 mod hw;
 mod image;
 mod interface;
+mod mutants;
 mod paths;
 mod process;
 mod run;
@@ -44,6 +45,8 @@ enum Task {
     },
     /// Boot the bare-metal tests and count them
     HwTest(hw::Options),
+    /// Build protections away, one at a time, and see the tests catch it (all: 1 to 2 hours)
+    Mutants(mutants::Options),
     /// Check the rules that keep the project's shape
     Audit,
     /// Write what follows from engine/abi/interface.toml
@@ -70,6 +73,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Run(options) => run::run(&paths, &options),
         Task::Test { filter } => test::run(&paths, &filter),
         Task::HwTest(options) => hw::run(&paths, &options),
+        Task::Mutants(options) => mutants::run(&paths, &options),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {
             interface::generate(&paths.root, check)?;

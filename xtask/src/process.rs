@@ -3,10 +3,13 @@
 //! Every failure names the command line, so that a person can repeat it.
 
 use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+
+use crate::setup::toolchain::ordinary_cargo;
 
 /// Runs `command` with its output shown; fails if it does.
 pub fn run(command: &mut Command) -> Result<()> {
@@ -30,6 +33,39 @@ pub fn capture(command: &mut Command) -> Result<String> {
         bail!("{}: {}\n{}", output.status, show(command), said.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The command of a command line whose words hold no spaces. This program calls itself without
+/// another cargo, which would wait for the lock of the one that runs it.
+pub fn command(line: &str) -> Result<Command> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (program, arguments) = match words.as_slice() {
+        ["cargo", "xtask", arguments @ ..] => (std::env::current_exe()?, arguments),
+        ["cargo", arguments @ ..] => (ordinary_cargo(), arguments),
+        [program, arguments @ ..] => (program.into(), arguments),
+        [] => bail!("an empty command line"),
+    };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
+}
+
+/// Runs `command` with all that it says in `log`; returns its exit status, none if it was killed,
+/// and what it said.
+pub fn run_logged(command: &mut Command, log: &Path) -> Result<(Option<i32>, String)> {
+    let name = || format!("log {}", log.display());
+    if let Some(dir) = log.parent() {
+        fs::create_dir_all(dir).with_context(name)?;
+    }
+    let file = File::create(log).with_context(name)?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .status()
+        .with_context(|| format!("cannot start: {}", show(command)))?;
+    let said = String::from_utf8_lossy(&fs::read(log).with_context(name)?).into_owned();
+    Ok((status.code(), said))
 }
 
 /// The command line as one would type it.

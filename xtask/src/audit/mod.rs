@@ -5,6 +5,7 @@
 mod forbidden;
 mod imports;
 mod lines;
+mod mutants;
 mod packages;
 mod private_paths;
 mod source;
@@ -38,7 +39,7 @@ type Findings = Vec<String>;
 
 type Check = fn(&Path, &Workspace) -> Result<Findings>;
 
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 7] = [
     (
         "each crate imports only what the layering allows",
         imports::check,
@@ -54,6 +55,10 @@ const CHECKS: [(&str, Check); 6] = [
     (
         "no committed file points outside the checkout",
         private_paths::check,
+    ),
+    (
+        "each mutant is listed with what catches it, or why nothing does",
+        mutants::check,
     ),
     ("lines of code of the trusted part", lines::report),
     ("where the chosen packages are used", packages::report),

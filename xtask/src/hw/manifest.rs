@@ -1,4 +1,4 @@
-//! `hw-tests/tests.toml`: on which machines the tests run, and which test finds which mutant.
+//! `hw-tests/tests.toml`: on which machines the tests run.
 
 use std::fs;
 use std::path::Path;
@@ -19,9 +19,6 @@ const FILE: &str = "hw-tests/tests.toml";
 pub struct Manifest {
     /// Tests with the machines that they run on.
     pub group: Vec<Group>,
-    /// Mutants with the tests that must fail on them.
-    #[serde(default)]
-    pub mutant: Vec<Mutant>,
 }
 
 /// Tests that run on the same machines.
@@ -38,16 +35,6 @@ pub struct Group {
     pub models: Vec<String>,
     mem: String,
     timeout_s: u64,
-}
-
-/// An engine without one of its protections.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mutant {
-    /// Its name in the engine's source.
-    pub name: String,
-    /// A test that fails on it.
-    pub test: String,
 }
 
 /// One boot.
@@ -133,9 +120,6 @@ mod tests {
         models = ["max", "cortex-a72"]
         mem = "2G"
         timeout_s = 60
-        [[mutant]]
-        name = "scrub-skip"
-        test = "roundtrip::block"
     "#;
 
     #[test]
@@ -163,7 +147,6 @@ mod tests {
             ("[1, 192]", "[0]"),
             ("\"2G\"", "\"2X\""),
             ("timeout_s", "timeout"),
-            ("test = ", "tests = "),
         ] {
             let text = TEXT.replacen(good, bad, 1);
             assert!(Manifest::parse(&text).is_err(), "{bad}");
@@ -171,13 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn checkout_has_a_manifest_whose_mutants_exist() {
+    fn checkout_has_a_manifest() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let manifest = Manifest::load(root).unwrap();
-        assert!(!manifest.boots().unwrap().is_empty());
-        let known = crate::run::mutants::names(root).unwrap();
-        for mutant in manifest.mutant {
-            assert!(known.contains(&mutant.name), "{}", mutant.name);
-        }
+        assert!(!Manifest::load(root).unwrap().boots().unwrap().is_empty());
     }
 }

@@ -16,6 +16,7 @@ use crate::hw::manifest::{Boot, Group, Manifest};
 use crate::hw::report::Report;
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE, Program};
+use crate::mutants;
 use crate::paths::Paths;
 use crate::run::supervise::{Input, Supervision};
 use crate::setup::Tools;
@@ -28,7 +29,7 @@ const TESTS: Program<'static> = Program {
 };
 /// The processor model when only the number of cores is given.
 const MODEL: &str = "max";
-/// Cores when only the processor model is given, and for mutants.
+/// Cores when only the processor model is given.
 const CPUS: u32 = 2;
 
 /// Which tests to run, and on what.
@@ -52,9 +53,9 @@ pub struct Options {
     /// Run everything so many times, with a seed more each time
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub repeat: u64,
-    /// Instead: build each mutant of the manifest and see its test fail
-    #[arg(long)]
-    pub mutants: bool,
+    /// Build the engine without one of its protections
+    #[arg(long, value_name = "NAME")]
+    pub mutant: Option<String>,
 }
 
 /// The images that a boot is made of.
@@ -66,26 +67,26 @@ struct Images {
 
 /// Runs what `options` select.
 pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
-    let manifest = Manifest::load(&paths.root)?;
-    let boots = select(&manifest, options)?;
+    let mut boots = select(&Manifest::load(&paths.root)?, options)?;
+    let mutant = options.mutant.as_deref();
+    if let Some(name) = mutant {
+        mutants::require(&paths.root, name)?;
+        for boot in &mut boots {
+            boot.name = format!("{name}-{}", boot.name);
+        }
+    }
     let tools = Tools::set_up(&paths.cache(), None)?;
-    let mut images = Images {
+    let images = Images {
         tests: build::build(paths, &tools.toolchain, TESTS, None)?,
-        engine: Vec::new(),
+        engine: build::build(paths, &tools.toolchain, ENGINE, mutant)?,
         tools,
     };
-    let total = if options.mutants {
-        run_mutants(paths, &manifest, &mut images, options)?
-    } else {
-        images.engine = build::build(paths, &images.tools.toolchain, ENGINE, None)?;
-        let mut total = Count::default();
-        for round in 0..options.repeat {
-            for boot in &boots {
-                total += run_boot(paths, &images, boot, options.seed + round)?;
-            }
+    let mut total = Count::default();
+    for round in 0..options.repeat {
+        for boot in &boots {
+            total += run_boot(paths, &images, boot, options.seed + round, mutant)?;
         }
-        total
-    };
+    }
     println!("{total}");
     Ok(total.exit_code())
 }
@@ -124,7 +125,13 @@ fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
 }
 
 /// Boots one machine and reads its tests' results.
-fn run_boot(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Count> {
+fn run_boot(
+    paths: &Paths,
+    images: &Images,
+    boot: &Boot,
+    seed: u64,
+    mutant: Option<&str>,
+) -> Result<Count> {
     println!("==> hardware tests: {}, seed {seed}", boot.name);
     let report = observe(paths, images, boot, seed)?;
     println!("    {}", report.count);
@@ -132,8 +139,9 @@ fn run_boot(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Co
         println!("    {line}");
     }
     if report.count.failed > 0 {
+        let option = mutant.map_or_else(String::new, |name| format!(" --mutant {name}"));
         println!(
-            "    again: cargo xtask hw-test --cpus {} --seed {seed}",
+            "    again: cargo xtask hw-test --cpus {} --seed {seed}{option}",
             boot.machine.cpus
         );
         println!("    log:   {}", log_file(paths, boot).display());
@@ -167,32 +175,4 @@ fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Rep
         report.wrong.extend(outcome.quoted_tail());
     }
     Ok(report)
-}
-
-/// One test for each mutant: it passes if the test that the manifest names fails on it.
-fn run_mutants(
-    paths: &Paths,
-    manifest: &Manifest,
-    images: &mut Images,
-    options: &Options,
-) -> Result<Count> {
-    let mut total = Count::default();
-    for mutant in &manifest.mutant {
-        images.engine = build::build(paths, &images.tools.toolchain, ENGINE, Some(&mutant.name))?;
-        let Some(group) = manifest.group.first() else {
-            break;
-        };
-        let mut boot = group.boot(options.cpus.unwrap_or(CPUS), MODEL)?;
-        boot.name = format!("mutant-{}", mutant.name);
-        boot.filter.clone_from(&mutant.test);
-        let report = observe(paths, images, &boot, options.seed)?;
-        let is_found = report.count.failed > 0;
-        total += Count::new(u32::from(is_found), u32::from(!is_found), 0);
-        let (how, why) = match report.wrong.first() {
-            Some(why) => ("ok", why.as_str()),
-            None => ("FAILED", "the test passes without the protection"),
-        };
-        println!("test mutant {} ... {how}: {why}", mutant.name);
-    }
-    Ok(total)
 }

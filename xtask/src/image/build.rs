@@ -67,18 +67,23 @@ pub fn build(
     Ok(image)
 }
 
-/// A compiler wrapper that adds the mutant's cfg. Cargo applies it to workspace members only and
-/// keeps what it builds apart by the wrapper's path, so a mutant shares `core` with the real build.
+/// A compiler wrapper for this mutant. Cargo applies it to workspace members only and keeps what it
+/// builds apart by the wrapper's path, so a mutant shares `core` with the real build.
 fn mutant_wrapper(paths: &Paths, name: &str) -> Result<PathBuf> {
+    let wrapper = paths.target.join("mutants").join(format!("rustc-{name}"));
+    write_wrapper(&wrapper, Some(name))?;
+    Ok(wrapper)
+}
+
+/// Writes a compiler wrapper that adds the mutant's cfg, or nothing without one.
+pub fn write_wrapper(wrapper: &Path, mutant: Option<&str>) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
-    let dir = paths.target.join("mutants");
-    fs::create_dir_all(&dir)?;
-    let wrapper = dir.join(format!("rustc-{name}"));
-    let script = format!("#!/bin/sh\nexec \"$@\" --cfg 'mutant=\"{name}\"'\n");
-    write_if_changed(&wrapper, script.as_bytes())?;
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
-    Ok(wrapper)
+    let flags = mutant.map_or_else(String::new, |name| format!(" --cfg 'mutant=\"{name}\"'"));
+    let script = format!("#!/bin/sh\nexec \"$@\"{flags}\n");
+    write_if_changed(wrapper, script.as_bytes())?;
+    fs::set_permissions(wrapper, fs::Permissions::from_mode(0o755))?;
+    Ok(())
 }
 
 /// Writes `file` unless it holds `content` already; keeps its time for those who look at it.

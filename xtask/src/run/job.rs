@@ -11,26 +11,27 @@ use serde_json::{Value, json};
 use crate::image::boot::{BootFiles, GuestContent, HostFiles};
 use crate::image::build::{self, ENGINE, HOST};
 use crate::image::symbols::Symbols;
+use crate::mutants::Manifest;
 use crate::paths::Paths;
 use crate::run::options::RunOptions;
 use crate::run::plan::Plan;
 use crate::run::summary::Summary;
 use crate::run::supervise::{Input, Outcome, Supervision};
+use crate::run::table;
 use crate::run::verdict::{Expectation, judge};
-use crate::run::{mutants, table};
 use crate::setup::Tools;
 
 /// Does what `options` say. The exit code is 0 when the run held everything, 1 when it did not;
 /// an error means that it could not be run.
 pub fn run(paths: &Paths, options: &RunOptions) -> Result<ExitCode> {
     if options.mutant.as_deref() == Some("list") {
-        for name in mutants::names(&paths.root)? {
+        for name in Manifest::load(&paths.root)?.caught_by_run() {
             println!("{name}");
         }
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(name) = &options.mutant {
-        mutants::require(&paths.root, name)?;
+        Manifest::load(&paths.root)?.require_run(name)?;
     }
 
     let plan = Plan::new(options)?;

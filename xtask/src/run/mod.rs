@@ -2,7 +2,6 @@
 
 pub mod fate;
 pub mod machine;
-pub mod mutants;
 pub mod options;
 pub mod plan;
 pub mod size;

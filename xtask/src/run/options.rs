@@ -44,7 +44,7 @@ pub struct RunOptions {
     /// Type this file into that shell once it prompts, as if it were pasted
     #[arg(long, value_name = "FILE", requires = "console", hide = true)]
     pub console_script: Option<PathBuf>,
-    /// Build the engine without one of its protections; `list` names them
+    /// Build the engine without a protection whose lack the run shows; `list` names these
     #[arg(long, value_name = "NAME")]
     pub mutant: Option<String>,
     /// Deterministic: count instructions, one core at a time

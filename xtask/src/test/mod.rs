@@ -3,20 +3,20 @@
 mod rule;
 mod stages;
 
-use std::fs::{self, File};
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::count::Count;
 use crate::paths::Paths;
+use crate::process;
 use crate::test::stages::Stage;
 
 /// Runs the stages whose names contain `filter`; all if it is empty.
 pub fn run(paths: &Paths, filter: &str) -> Result<ExitCode> {
     let mut total = Count::default();
-    let stages = stages::all(paths)?;
+    let stages = stages::all(paths);
     for stage in stages.iter().filter(|stage| stage.name.contains(filter)) {
         total += run_stage(paths, stage)?;
     }
@@ -31,20 +31,13 @@ fn run_stage(paths: &Paths, stage: &Stage) -> Result<Count> {
     }
     println!("==> {}", stage.name);
     let log = paths.logs().join(format!("test-{}.log", stage.name));
-    fs::create_dir_all(paths.logs())?;
-    let file = File::create(&log).with_context(|| format!("log {}", log.display()))?;
     let started = Instant::now();
-    let words: Vec<&str> = stage.command.split_whitespace().collect();
-    let status = stages::program(&words)?
+    let mut command = process::command(&stage.command)?;
+    command
         .current_dir(&paths.root)
-        .envs(stage.env.iter().map(|(key, value)| (key, value)))
-        .stdin(Stdio::null())
-        .stdout(file.try_clone()?)
-        .stderr(file)
-        .status()
-        .with_context(|| format!("cannot start {}", stage.command))?;
-    let output = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-    let count = stage.rule.count(status.code(), &output);
+        .envs(stage.env.iter().map(|(key, value)| (key, value)));
+    let (status, output) = process::run_logged(&mut command, &log)?;
+    let count = stage.rule.count(status, &output);
     println!("    {count} in {} s", started.elapsed().as_secs());
     if count.failed > 0 {
         println!("    again: {}", stage.command_line());

@@ -2,14 +2,8 @@
 //!
 //! A stage is a command line that a person can repeat. To add one, add an entry to [`all`].
 
-use std::process::Command;
-
-use anyhow::Result;
-
 use crate::paths::Paths;
 use crate::process::find_program;
-use crate::run::mutants;
-use crate::setup::toolchain::ordinary_cargo;
 use crate::test::rule::Rule;
 
 /// One stage.
@@ -26,11 +20,8 @@ pub struct Stage {
     pub skip: Option<String>,
 }
 
-/// The mutant that the run with a protection built away uses.
-const RUN_MUTANT: &str = "host-keep-leaf";
-
 /// Every stage.
-pub fn all(paths: &Paths) -> Result<Vec<Stage>> {
+pub fn all(paths: &Paths) -> Vec<Stage> {
     let loom_target = paths.target.join("loom").display().to_string();
     let mut deny = Stage::new(
         "deny",
@@ -40,15 +31,7 @@ pub fn all(paths: &Paths) -> Result<Vec<Stage>> {
     if find_program("cargo-deny").is_none() {
         deny = deny.skipped_because("cargo-deny is not installed");
     }
-    let mut red = Stage::new(
-        "mutant-run",
-        format!("cargo xtask run --mutant {RUN_MUTANT}"),
-        Rule::RunGoesRed,
-    );
-    if !mutants::names(&paths.root)?.contains(RUN_MUTANT) {
-        red = red.skipped_because("the engine has no such mutant");
-    }
-    Ok(vec![
+    vec![
         Stage::new("format", "cargo fmt --all --check", Rule::Status),
         deny,
         Stage::new("audit", "cargo xtask audit", Rule::OwnCount),
@@ -80,22 +63,8 @@ pub fn all(paths: &Paths) -> Result<Vec<Stage>> {
              --fate 1=crash --fate 2=spin --fate 3=kill",
             Rule::Status,
         ),
-        red,
-    ])
-}
-
-/// The command for a stage's first word. This program calls itself without another cargo, which
-/// would wait for the lock of the one that runs it.
-pub fn program(words: &[&str]) -> Result<Command> {
-    let (program, arguments) = match words {
-        ["cargo", "xtask", arguments @ ..] => (std::env::current_exe()?, arguments),
-        ["cargo", arguments @ ..] => (ordinary_cargo(), arguments),
-        [program, arguments @ ..] => (program.into(), arguments),
-        [] => anyhow::bail!("a stage without a command"),
-    };
-    let mut command = Command::new(program);
-    command.args(arguments);
-    Ok(command)
+        Stage::new("mutants", "cargo xtask mutants --quick", Rule::OwnCount),
+    ]
 }
 
 impl Stage {

@@ -1,8 +1,8 @@
-//! Mutants: protections that can be built away to see the checks catch it.
+//! Which mutants the sources have.
 //!
 //! A mutant exists where the source says so: `cfg(mutant = "NAME")` in a crate of the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -14,14 +14,17 @@ use crate::walk::rust_files;
 const SOURCES: [&str; 5] = ["engine", "ownership", "percpu", "smp-boot", "sync"];
 const MARK: &str = "mutant = \"";
 
-/// The names, sorted.
-pub fn names(root: &Path) -> Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
+/// The names, each with the folders whose sources have it.
+pub fn names(root: &Path) -> Result<BTreeMap<String, BTreeSet<&'static str>>> {
+    let mut names = BTreeMap::new();
     for folder in SOURCES {
         for file in rust_files(&root.join(folder))? {
             let text =
                 fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-            names.extend(names_in(&text).map(str::to_owned));
+            for name in names_in(&text) {
+                let folders: &mut BTreeSet<_> = names.entry(name.to_owned()).or_default();
+                folders.insert(folder);
+            }
         }
     }
     Ok(names)
@@ -30,8 +33,8 @@ pub fn names(root: &Path) -> Result<BTreeSet<String>> {
 /// Fails unless `name` is a mutant.
 pub fn require(root: &Path, name: &str) -> Result<()> {
     ensure!(
-        names(root)?.contains(name),
-        "--mutant {name}: no such mutant; `--mutant list` names them"
+        names(root)?.contains_key(name),
+        "--mutant {name}: no such mutant; `cargo xtask mutants --list` names them"
     );
     Ok(())
 }

@@ -1,0 +1,307 @@
+//! One test that catches a mutant: how to run it, and what its output proves.
+//!
+//! Invariant: a test counts as failed only when its own line says so, or it died after it began.
+//! What does not compile, selects no test or is cut short is neither passed nor failed.
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use serde::Deserialize;
+
+/// Cores of the machine of a hardware test.
+const HW_CPUS: u32 = 2;
+/// Characters of what a failed test says that are shown.
+const MESSAGE: usize = 240;
+
+/// Where a test runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A test beside the code
+    Unit,
+    /// A test on the simulated machine
+    Sim,
+    /// A model, explored by loom
+    Loom,
+    /// A bare-metal test in QEMU
+    Hw,
+    /// The main run with Linux guests in QEMU
+    Run,
+}
+
+/// A test by its kind and name: `hw` and `sim` by the test's, `unit` by crate and test, `loom` by
+/// file and test, the main run by nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Catcher {
+    pub kind: Kind,
+    test: String,
+}
+
+/// What a run of a test proves.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Passed,
+    /// It failed, and what it said first.
+    Failed(String),
+    /// It did not run to an end that proves anything, and why.
+    Invalid(String),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unit => "unit",
+            Self::Sim => "sim",
+            Self::Loom => "loom",
+            Self::Hw => "hw",
+            Self::Run => "run",
+        })
+    }
+}
+
+impl fmt::Display for Catcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        if !self.test.is_empty() {
+            write!(f, " {}", self.test)?;
+        }
+        Ok(())
+    }
+}
+
+impl Catcher {
+    pub fn new(kind: Kind, test: &str) -> Self {
+        let test = test.to_owned();
+        Self { kind, test }
+    }
+
+    /// Refuses a name of the wrong shape.
+    pub fn check(&self) -> Result<()> {
+        let words = match self.kind {
+            Kind::Run => 0,
+            Kind::Sim | Kind::Hw => 1,
+            Kind::Unit | Kind::Loom => 2,
+        };
+        ensure!(
+            self.test.split_whitespace().count() == words,
+            "{self}: hw and sim tests have one word, unit and loom tests two"
+        );
+        Ok(())
+    }
+
+    /// The crate or file, and the test's own name.
+    fn parts(&self) -> (&str, &str) {
+        self.test.split_once(' ').unwrap_or(("", &self.test))
+    }
+
+    /// The command line; hardware tests and the run build `mutant` themselves, the others are to be
+    /// compiled with it.
+    pub fn command(&self, mutant: Option<&str>) -> String {
+        let (place, test) = self.parts();
+        let option = mutant.map_or_else(String::new, |name| format!(" --mutant {name}"));
+        match self.kind {
+            Kind::Unit => {
+                let features = match place {
+                    "engine" => " --features sim",
+                    _ => "",
+                };
+                format!("cargo test -p bulkhead-{place}{features} --lib -- --exact {test}")
+            }
+            Kind::Sim => format!(
+                "cargo test -p bulkhead-engine --features sim --test simulated -- --exact {test}"
+            ),
+            Kind::Loom => format!(
+                "cargo test --release -p bulkhead-loom-tests --test {place} -- --exact {test} \
+                 --show-output"
+            ),
+            Kind::Hw => format!("cargo xtask hw-test --cpus {HW_CPUS} --filter {test}{option}"),
+            Kind::Run => format!("cargo xtask run{option}"),
+        }
+    }
+
+    /// Judges a run of that command line.
+    pub fn judge(&self, status: Option<i32>, output: &str) -> Verdict {
+        match self.kind {
+            Kind::Unit | Kind::Sim => self.judge_cargo(status, output),
+            Kind::Loom => match self.judge_cargo(status, output) {
+                Verdict::Passed if !output.contains("completed after ") => {
+                    Verdict::Invalid("the model was not explored to the end".into())
+                }
+                verdict => verdict,
+            },
+            Kind::Hw => self.judge_hw(status, output),
+            Kind::Run => judge_run(status, output),
+        }
+    }
+
+    fn judge_cargo(&self, status: Option<i32>, output: &str) -> Verdict {
+        let (_, test) = self.parts();
+        if !output.lines().any(|line| line == "running 1 test") {
+            return invalid(status, "it does not compile, or is no test");
+        }
+        let line = format!("test {test} ... ");
+        // Output without a newline can stand between the name and the result.
+        let ends = |result: &str| {
+            let mut lines = output.lines().skip_while(|said| !said.starts_with(&line));
+            lines.any(|said| said.ends_with(result))
+        };
+        let died = output.contains("(signal: ");
+        if status == Some(0) && ends("ok") {
+            return Verdict::Passed;
+        }
+        if status == Some(101) && (died || ends("FAILED")) {
+            return Verdict::Failed(panic_message(output));
+        }
+        invalid(status, "it did not end")
+    }
+
+    fn judge_hw(&self, status: Option<i32>, output: &str) -> Verdict {
+        let failed = format!("{}: FAILED: ", self.test);
+        let said = |line: &str| {
+            let line = line.trim_start();
+            let reason = line.strip_prefix(&failed);
+            reason
+                .or_else(|| line.starts_with("@crash ").then_some(line))
+                .map(str::to_owned)
+        };
+        match (status, output.lines().find_map(said)) {
+            (Some(0), None) => Verdict::Passed,
+            (Some(1), Some(reason)) => Verdict::Failed(reason),
+            _ => invalid(status, "the test told no result"),
+        }
+    }
+}
+
+fn judge_run(status: Option<i32>, output: &str) -> Verdict {
+    let mut lines = output.lines().skip_while(|line| *line != "==> failed");
+    match (status, lines.next(), lines.next()) {
+        (Some(0), None, _) if output.lines().any(|line| line == "==> ok") => Verdict::Passed,
+        (Some(1), Some(_), Some(reason)) => Verdict::Failed(reason.trim().to_owned()),
+        _ => invalid(status, "the run was not judged"),
+    }
+}
+
+fn invalid(status: Option<i32>, why: &str) -> Verdict {
+    Verdict::Invalid(match status {
+        Some(status) => format!("{why} (exit status {status})"),
+        None => format!("{why} (killed)"),
+    })
+}
+
+/// What a failed test's first panic says, in one line.
+fn panic_message(output: &str) -> String {
+    let said: Vec<&str> = output
+        .lines()
+        .skip_while(|line| !(line.starts_with("thread '") && line.contains(" panicked at ")))
+        .skip(1)
+        .map(str::trim)
+        .take_while(|line| {
+            !(line.is_empty() || line.starts_with("stack ") || line.starts_with("note: "))
+        })
+        .collect();
+    match said.is_empty() {
+        true => "it died".to_owned(),
+        false => said.join("; ").chars().take(MESSAGE).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RAN: &str = "   Compiling bulkhead-engine v0.1.0 (/x)\n\nrunning 1 test\n";
+
+    fn judge(kind: Kind, test: &str, status: i32, output: &str) -> Verdict {
+        Catcher::new(kind, test).judge(Some(status), output)
+    }
+
+    #[test]
+    fn a_test_fails_by_its_own_line_or_by_dying() {
+        let panicked = format!(
+            "{RAN}test a::b ... FAILED\n\nthread 'a::b' (7) panicked at x.rs:1:2:\nI5: page 3\n"
+        );
+        let died = format!("{RAN}process didn't exit (signal: 6, SIGABRT: process abort signal)\n");
+        for (output, why) in [(&panicked, "I5: page 3"), (&died, "it died")] {
+            let verdict = judge(Kind::Sim, "a::b", 101, output);
+            assert_eq!(verdict, Verdict::Failed(why.into()));
+        }
+    }
+
+    #[test]
+    fn what_does_not_compile_or_run_proves_nothing() {
+        let ignored = "running 0 tests\n\ntest result: ok. 0 passed; 0 failed; 3 filtered out\n";
+        for (status, output) in [
+            (101, "error[E0308]: mismatched types (signal: 6)"),
+            (0, ignored),
+            (124, RAN),
+            (101, RAN),
+        ] {
+            for kind in [Kind::Unit, Kind::Sim, Kind::Loom] {
+                let verdict = judge(kind, "ownership b", status, output);
+                assert!(matches!(verdict, Verdict::Invalid(_)), "{output}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_passes_only_when_explored_to_the_end() {
+        let cut = format!("{RAN}test b ... ok\n");
+        let whole = format!("{cut}completed after 17 executions\n");
+        assert_eq!(judge(Kind::Loom, "percpu b", 0, &whole), Verdict::Passed);
+        let verdict = judge(Kind::Loom, "percpu b", 0, &cut);
+        assert!(matches!(verdict, Verdict::Invalid(_)));
+        assert_eq!(judge(Kind::Unit, "percpu b", 0, &cut), Verdict::Passed);
+    }
+
+    #[test]
+    fn a_hardware_test_fails_by_its_own_line_or_a_crash() {
+        let by = |status, output: &str| judge(Kind::Hw, "tlb::a", status, output);
+        let said = "    0 passed, 1 failed\n    tlb::a: FAILED: page 3 still there\n";
+        assert_eq!(by(1, said), Verdict::Failed("page 3 still there".into()));
+        let crash = "    0 passed, 1 failed\n    @crash esr=1\n";
+        assert_eq!(by(1, crash), Verdict::Failed("@crash esr=1".into()));
+        assert_eq!(by(0, "    1 passed, 0 failed\n"), Verdict::Passed);
+        for (status, output) in [
+            (1, "    tlb::b: FAILED: not this one\n"),
+            (
+                1,
+                "    no total after 0 passed, 0 failed\n    stopped after 240 s\n",
+            ),
+            (2, "error: no compiler\n"),
+        ] {
+            assert!(
+                matches!(by(status, output), Verdict::Invalid(_)),
+                "{output}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_run_must_have_been_judged() {
+        let by = |status, output: &str| judge(Kind::Run, "", status, output);
+        let judged = "==> failed\n    1 pages lost\n    console: x\n";
+        assert_eq!(by(1, judged), Verdict::Failed("1 pages lost".into()));
+        assert_eq!(by(0, "==> ok\n"), Verdict::Passed);
+        for (status, output) in [(2, "error: no QEMU"), (1, "panicked"), (0, "")] {
+            assert!(
+                matches!(by(status, output), Verdict::Invalid(_)),
+                "{output}"
+            );
+        }
+    }
+
+    #[test]
+    fn command_lines_select_one_test() {
+        let line = |kind, test, mutant| Catcher::new(kind, test).command(mutant);
+        assert_eq!(
+            line(Kind::Unit, "ownership claim_tests::a", None),
+            "cargo test -p bulkhead-ownership --lib -- --exact claim_tests::a"
+        );
+        assert_eq!(
+            line(Kind::Hw, "tlb::a", Some("m")),
+            "cargo xtask hw-test --cpus 2 --filter tlb::a --mutant m"
+        );
+        assert_eq!(line(Kind::Run, "", Some("m")), "cargo xtask run --mutant m");
+    }
+}
