@@ -38,9 +38,11 @@ const FRAME: u64 = 1 << 16;
 impl GuardedFrames {
     /// The offset in an RD_base frame at which `pa` lies, if it does.
     fn offset_of(&self, pa: u64) -> Option<u64> {
-        let offset = pa
-            .checked_sub(self.base)
-            .filter(|offset| *offset < self.present)?;
+        #[cfg(not(mutant = "guard-unbacked"))]
+        let end = self.present;
+        #[cfg(mutant = "guard-unbacked")]
+        let end = self.size;
+        let offset = pa.checked_sub(self.base).filter(|offset| *offset < end)?;
         let within = offset.checked_rem(self.stride)?;
         (within < FRAME).then_some(within)
     }

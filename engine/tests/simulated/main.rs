@@ -15,3 +15,4 @@ mod ready;
 mod reserve;
 mod scenarios;
 mod vcpus;
+mod walkers;

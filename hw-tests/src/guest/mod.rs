@@ -13,7 +13,7 @@ mod canary;
 mod puppet;
 
 pub use canary::is_canary;
-pub use puppet::{LOAD, LOOK_AT_FP, LOOK_AT_SYSTEM, SMC, SPIN, STORE, WAIT};
+pub use puppet::{LOAD, LOOK_AT_FP, LOOK_AT_SYSTEM, SET_TIMER, SMC, SPIN, STORE, WAIT};
 
 /// RAM of every test guest.
 pub const RAM: u64 = 0x4000_0000;

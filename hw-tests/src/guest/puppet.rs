@@ -1,7 +1,7 @@
 //! The puppet: a guest that asks the host for its next step, does it, and tells how it went.
 //!
 //! Each answer to [`CALL_NEXT`](super::CALL_NEXT) is a step in x0 to x3: [`LOAD`], [`STORE`],
-//! [`WAIT`], [`SPIN`], [`SMC`], [`LOOK_AT_FP`], [`LOOK_AT_SYSTEM`], or, for any other x0, an HVC with these registers. A fault of its
+//! [`WAIT`], [`SPIN`], [`SMC`], [`LOOK_AT_FP`], [`LOOK_AT_SYSTEM`], [`SET_TIMER`], or, for any other x0, an HVC with these registers. A fault of its
 //! own comes back with the next call.
 
 use core::arch::global_asm;
@@ -20,6 +20,8 @@ pub const SMC: u64 = 5;
 pub const LOOK_AT_FP: u64 = 6;
 /// x0: system registers that start as zero, ORed; x1: CNTV_CTL_EL0, x2: CNTV_CVAL_EL0.
 pub const LOOK_AT_SYSTEM: u64 = 7;
+/// Sets CNTV_CVAL_EL0 to x1 and CNTV_CTL_EL0 to x2.
+pub const SET_TIMER: u64 = 8;
 
 global_asm!(
     r#"
@@ -85,6 +87,8 @@ hwt_puppet:
     b.eq    7f
     cmp     x0, #{look_at_system}
     b.eq    8f
+    cmp     x0, #{set_timer}
+    b.eq    9f
     hvc     #0
     b       1b
 2:  ldr     x0, [x1]
@@ -122,6 +126,10 @@ hwt_puppet:
     mrs     x2, cntv_cval_el0
     mov     x3, #0
     b       1b
+9:  msr     cntv_cval_el0, x1
+    msr     cntv_ctl_el0, x2
+    isb
+    b       1b
     .arch_extension nosimd
     .arch_extension nofp
     .global hwt_puppet_end
@@ -137,6 +145,7 @@ hwt_puppet_end:
     smc = const SMC,
     look_at_fp = const LOOK_AT_FP,
     look_at_system = const LOOK_AT_SYSTEM,
+    set_timer = const SET_TIMER,
 );
 
 unsafe extern "C" {

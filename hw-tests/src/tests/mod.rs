@@ -7,6 +7,7 @@ mod cores;
 mod engine_memory;
 mod interrupts;
 mod psci;
+mod redistributors;
 mod roundtrip;
 mod sharing;
 mod slices;
@@ -26,6 +27,7 @@ pub const ALL: &[&[Test]] = &[
     psci::TESTS,
     sharing::TESTS,
     interrupts::TESTS,
+    redistributors::TESTS,
     slices::TESTS,
     tlb::TESTS,
     arguments::TESTS,

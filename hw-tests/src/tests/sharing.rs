@@ -20,6 +20,7 @@ register!(
     relinquished_page_comes_home_zero,
     page_of_a_block_is_relinquished,
     guest_calls_check_their_page,
+    sharing_asks_for_the_page,
     lent_page_stays_the_hosts,
     page_lent_twice_is_counted,
 );
@@ -202,6 +203,30 @@ fn guest_calls_check_their_page(_: &mut Random) -> TestResult {
         "unshare of an own page"
     );
     check_denied(pa)?;
+    vm.destroy()
+}
+
+/// A page that the host has not given yet is asked for, as by an access, and shared then.
+fn sharing_asks_for_the_page(_: &mut Random) -> TestResult {
+    let mut vm = puppet::start(1)?;
+    let vcpu = vm.vcpus[0];
+    puppet::give(vcpu, [smccc::KVM_MEM_SHARE, HOLE, 0, 0])?;
+    let exit = run()?;
+    check_eq!(exit.reason, Some(ExitReason::RamFault), "exit of the call");
+    check_eq!(
+        (exit.vcpu, exit.details[0]),
+        (vcpu, HOLE),
+        "whose and where"
+    );
+    let pa = take_patterned(1, PAGE)?;
+    vm.donate(pa, HOLE, 1)?;
+    let reply = puppet::collect(vcpu)?;
+    check_eq!(reply.x, [0; 4], "answer of the call");
+    check_eq!(
+        class_of(pa)?,
+        PageClass::SharedByVm.raw(),
+        "class of the page"
+    );
     vm.destroy()
 }
 
