@@ -134,7 +134,10 @@
 #define BULKHEAD_CALL_VCPU_CREATE 0xC6000110UL
 /* (vcpu, cpu). Puts a runnable vCPU on that core's run queue, or moves it there from another's. */
 #define BULKHEAD_CALL_VCPU_ENQUEUE 0xC6000111UL
-/* (vcpu). Takes a queued vCPU off its run queue. BUSY while it runs: its core has been kicked. */
+/*
+ * (vcpu). Takes a queued vCPU off its run queue. BUSY while it runs: its core has been kicked.
+ * What other vCPUs send it from then on is told by VcpuReady; what it had already is not.
+ */
 #define BULKHEAD_CALL_VCPU_DEQUEUE 0xC6000112UL
 /*
  * (budget) -> reason, vcpu, d0, d1, d2, d3, d4, d5, d6. Runs this core's queue until the host is

@@ -76,7 +76,8 @@ pub mod call {
     pub const VCPU_CREATE: u64 = 0xC600_0110;
     /// Puts a runnable vCPU on that core's run queue, or moves it there from another's.
     pub const VCPU_ENQUEUE: u64 = 0xC600_0111;
-    /// Takes a queued vCPU off its run queue. BUSY while it runs: its core has been kicked.
+    /// Takes a queued vCPU off its run queue. BUSY while it runs: its core has been kicked. What
+    /// other vCPUs send it from then on is told by VcpuReady; what it had already is not.
     pub const VCPU_DEQUEUE: u64 = 0xC600_0112;
     /// Runs this core's queue until the host is needed.
     pub const CPU_RUN: u64 = 0xC600_0113;
@@ -141,7 +142,8 @@ pub enum Call {
     VcpuCreate = 0x10,
     /// Puts a runnable vCPU on that core's run queue, or moves it there from another's.
     VcpuEnqueue = 0x11,
-    /// Takes a queued vCPU off its run queue. BUSY while it runs: its core has been kicked.
+    /// Takes a queued vCPU off its run queue. BUSY while it runs: its core has been kicked. What
+    /// other vCPUs send it from then on is told by VcpuReady; what it had already is not.
     VcpuDequeue = 0x12,
     /// Runs this core's queue until the host is needed.
     CpuRun = 0x13,

@@ -119,3 +119,15 @@ fn donated_pages_are_not_kept_in_the_reserve() {
     assert_eq!(machine.call(0, Call::EngineReclaim, &[16]).ok(), 16);
     assert_eq!(machine.call(0, Call::EngineReclaim, &[16]).ok(), 0);
 }
+
+/// With what donations need left over, a device is tried again until the host has donated: never an
+/// abort, which would say that it is none.
+#[test]
+#[should_panic(expected = "hangs")]
+fn a_device_without_memory_for_its_table_is_tried_again() {
+    let machine = small(48);
+    empty_pool(&machine);
+    for device in 1..=3 {
+        let _ = machine.host_load(0, device * 0x80_0000_0000);
+    }
+}
