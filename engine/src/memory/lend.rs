@@ -10,7 +10,7 @@ use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
 use crate::platform::Platform;
-use crate::stage2::descriptor::{Access, LAST_LEVEL};
+use crate::stage2::descriptor::{Access, LAST_LEVEL, RESERVED};
 use crate::stage2::{Stage2, ipa_after};
 use crate::vm::PinnedVm;
 use abi::Status;
@@ -138,8 +138,11 @@ impl<P: Platform> Engine<P> {
             };
             match self.claim_leaf(cpu, stage2, ipa, Op::Unlend, lent_here) {
                 Ok((claim, found)) => {
-                    #[cfg(not(mutant = "unlend-keep-leaf"))]
-                    platform.store_entry(cpu.id(), found.at, 0);
+                    // The mark stays until the flush: nothing else is mapped here before.
+                    #[cfg(not(any(mutant = "unlend-keep-leaf", mutant = "unlend-no-mark")))]
+                    platform.store_entry(cpu.id(), found.at, RESERVED);
+                    #[cfg(mutant = "unlend-no-mark")]
+                    Stage2::give_entry_back(platform, cpu.id(), found.at);
                     #[cfg(mutant = "unlend-keep-leaf")]
                     let _ = found;
                     runs.add(ipa.raw() >> 12);
@@ -161,6 +164,10 @@ impl<P: Platform> Engine<P> {
             self.count_flush(cpu, kind);
         }
         let done = held.len() as u64;
+        #[cfg(not(any(mutant = "unlend-keep-leaf", mutant = "unlend-no-mark")))]
+        stage2.for_pages(platform, cpu.id(), ipa, done, |at, _| {
+            Stage2::give_entry_back(platform, cpu.id(), at);
+        });
         while let Some(claim) = held.pop() {
             settled(claim.unlend(&flushed));
         }

@@ -10,8 +10,8 @@ use super::settled;
 use super::{runs::Runs, status_of};
 use crate::engine::Engine;
 use crate::platform::Platform;
-use crate::stage2::Fill;
-use crate::stage2::descriptor::LAST_LEVEL;
+use crate::stage2::descriptor::{LAST_LEVEL, RESERVED};
+use crate::stage2::{Fill, Stage2};
 use crate::vm::PinnedVm;
 use abi::{Counter, Status};
 use ownership::{Ipa, Op, Owner, Pfn, State};
@@ -110,8 +110,11 @@ impl<P: Platform> Engine<P> {
         match self.claim_leaf(cpu, stage2, ipa, Op::Relinquish, mine) {
             Ok((claim, found)) if found.level == LAST_LEVEL => {
                 let page = claim.pfn();
-                #[cfg(not(mutant = "relinquish-keep-leaf"))]
-                platform.store_entry(cpu.id(), found.at, 0);
+                // The mark stays until the flush: nothing else is mapped here before.
+                #[cfg(not(any(mutant = "relinquish-keep-leaf", mutant = "relinquish-no-mark")))]
+                platform.store_entry(cpu.id(), found.at, RESERVED);
+                #[cfg(mutant = "relinquish-no-mark")]
+                Stage2::give_entry_back(platform, cpu.id(), found.at);
                 let mut runs = Runs::default();
                 runs.add(ipa.raw() >> 12);
                 #[cfg(not(mutant = "relinquish-no-flush"))]
@@ -121,6 +124,8 @@ impl<P: Platform> Engine<P> {
                 if let Some(kind) = kind {
                     self.count_flush(cpu, kind);
                 }
+                #[cfg(not(any(mutant = "relinquish-keep-leaf", mutant = "relinquish-no-mark")))]
+                Stage2::give_entry_back(platform, cpu.id(), found.at);
                 self.forget_code(cpu);
                 let scrubbed = self.scrub_page(cpu, page, &flushed);
                 settled(claim.return_to_host(scrubbed));

@@ -34,7 +34,8 @@ const NO_EXECUTE: u64 = 1 << 54;
 /// Everything of a leaf but its address and bit 1.
 const ATTRIBUTES: u64 = !(ADDRESS | TABLE_OR_PAGE);
 
-/// An entry that an operation has taken for itself: the claim's holder will write a leaf.
+/// An entry that an operation has taken for itself: the claim's holder will write a leaf, or has
+/// taken one away and not flushed yet.
 const MARK_RESERVED: u64 = 1 << 1;
 /// An entry whose block is being split: keeps the block's output address.
 const MARK_SPLITTING: u64 = 1 << 2;
@@ -131,7 +132,8 @@ pub const fn table_descriptor(table: Pfn) -> u64 {
     (table.raw() << PAGE_SHIFT) & ADDRESS | TABLE_OR_PAGE | VALID
 }
 
-/// The mark of an entry that is reserved for a leaf to come.
+/// The mark of an entry that an operation has taken: for a leaf to come, or until the flush of one
+/// that went.
 pub const RESERVED: u64 = MARK_RESERVED;
 
 /// The mark of an entry whose block, starting at `base`, is being split.
@@ -144,7 +146,7 @@ pub const fn splitting_descriptor(base: Pfn) -> u64 {
 pub enum Entry {
     /// Nothing is mapped.
     Empty,
-    /// An operation is about to write a leaf.
+    /// An operation is about to write a leaf, or to flush one that it took away.
     Reserved,
     /// A block is being split.
     Splitting,

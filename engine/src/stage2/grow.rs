@@ -114,7 +114,7 @@ impl Stage2 {
         }
     }
 
-    /// Gives an entry back that [`Stage2::take_entry`] took.
+    /// Gives an entry back that [`Stage2::take_entry`] took, or whose leaf was taken away and flushed.
     pub fn give_entry_back<P: Platform>(platform: &P, cpu: CpuId, at: EntryAt) {
         platform.store_entry(cpu, at, 0);
     }
