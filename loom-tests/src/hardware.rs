@@ -12,8 +12,12 @@ use engine::platform::{Barrier, EntryAt, Tlbi};
 use engine::sim::tables::{Below, Descriptor, Entries, Place, span};
 use engine::sim::tlb::{Tlb, Translation};
 use engine::stage2::Geometry;
+use engine::stage2::descriptor::LAST_LEVEL;
 use engine::vm::HOST_VMID;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A VMID that no VM has.
+const NOBODY: u16 = u16::MAX;
 
 /// A change of an entry that its core has not completed.
 struct Unseen {
@@ -28,8 +32,10 @@ struct Unseen {
 pub struct Hardware {
     geometry: Geometry,
     tlb: Tlb,
-    /// Roots of the VMIDs that a core has named.
+    /// Roots of the VMIDs there are.
     roots: BTreeMap<u16, u64>,
+    /// Pages that the host and a VM may both reach.
+    both: BTreeSet<u64>,
     /// Nonzero entries, by table page and index.
     entries: BTreeMap<(u64, u16), u64>,
     unseen: Vec<Unseen>,
@@ -46,6 +52,7 @@ impl Hardware {
             geometry,
             tlb: Tlb::new(cores, repeat_tlbi),
             roots: BTreeMap::from([(HOST_VMID, root)]),
+            both: BTreeSet::new(),
             entries: BTreeMap::new(),
             unseen: Vec::new(),
             issued: vec![0; cores],
@@ -64,15 +71,15 @@ impl Hardware {
     /// Core `core` changes an entry.
     pub fn change(&mut self, core: usize, at: EntryAt, new: u64) {
         let (old, table) = (self.entry(at), at.table.raw());
-        let place = self.place(table);
-        if let Some(place) = place {
+        // A table that stands nowhere yet is looked at when it is linked.
+        if let Some(place) = self.place(table) {
             let valid = |raw| Descriptor::read(raw, place.level).is_valid();
             assert!(
                 !(valid(old) && valid(new)),
                 "{at:?} went from {old:#x} to {new:#x} at once"
             );
             let reached = Below::entry(self, table, place, at.index, old).leaves;
-            if !reached.is_empty() {
+            if !reached.is_empty() && self.tlb.any_may_hold(place.vmid) {
                 self.unseen.push(Unseen {
                     core,
                     at: (table, at.index),
@@ -80,21 +87,36 @@ impl Hardware {
                     reached,
                 });
             }
-        }
-        if let Some(page) = leaf_page(new) {
-            let vmid = place.map(|place| place.vmid);
-            self.assert_unreached(page, vmid, "was given a leaf");
+            for leaf in Below::entry(self, table, place, at.index, new).leaves {
+                self.assert_first(&leaf);
+                if !self.both.contains(&leaf.page) {
+                    self.assert_unreached(&leaf, "was given a leaf");
+                }
+            }
         }
         self.entries.insert((table, at.index), new);
     }
 
     /// A table page that nobody can see is filled with zeroes.
     pub fn clear_table(&mut self, table: u64) {
+        let place = self.place(table);
         assert!(
-            self.place(table).is_none(),
+            place.is_none_or(|place| !self.tlb.any_may_hold(place.vmid)),
             "table {table:#x} was cleared under the walkers"
         );
+        // What was a root before is none any more.
+        self.roots.retain(|_, root| *root != table);
         self.entries.retain(|(other, _), _| *other != table);
+    }
+
+    /// Says where the tables of a VM are that no core has run yet.
+    pub fn know(&mut self, vmid: u16, root: u64) {
+        self.roots.insert(vmid, root);
+    }
+
+    /// From now on the host and a VM may both reach a page.
+    pub fn allow_both(&mut self, page: u64) {
+        self.both.insert(page);
     }
 
     /// Does this barrier of `core` complete anything?
@@ -152,7 +174,15 @@ impl Hardware {
 
     /// Zeroes a page through the engine's window; had it held anything else?
     pub fn zero(&mut self, page: u64) -> bool {
-        self.assert_unreached(page, None, "was scrubbed");
+        let alone = Translation {
+            vmid: NOBODY,
+            ipa_page: 0,
+            pages: 1,
+            page,
+            write: false,
+            execute: false,
+        };
+        self.assert_unreached(&alone, "was scrubbed");
         self.contents.insert(page, 0) != Some(0)
     }
 
@@ -212,13 +242,45 @@ impl Hardware {
         roots.filter(|(vmid, _)| self.tlb.any_may_hold(*vmid))
     }
 
-    /// Where a table page stands in a tree that some core may walk.
+    /// Does a table page stand in any tree?
+    pub fn stands(&self, table: u64) -> bool {
+        self.place(table).is_some()
+    }
+
     fn place(&self, table: u64) -> Option<Place> {
-        self.walked().find_map(|(vmid, root)| {
-            let tables = self.tree(vmid, root).tables;
-            let (_, place) = tables.into_iter().find(|(other, _)| *other == table)?;
-            Some(place)
+        let level = self.geometry.start_level;
+        self.roots.iter().find_map(|(vmid, root)| {
+            let top = Place {
+                vmid: *vmid,
+                level,
+                ipa_page: 0,
+            };
+            self.find(table, *root, top)
         })
+    }
+
+    /// The place of `table` at or below the table `from`, which stands at `place`.
+    fn find(&self, table: u64, from: u64, place: Place) -> Option<Place> {
+        if table == from {
+            return Some(place);
+        }
+        if place.level == LAST_LEVEL {
+            return None;
+        }
+        let mut entries = self.entries.range((from, 0)..=(from, 511));
+        entries.find_map(
+            |((_, index), raw)| match Descriptor::read(*raw, place.level) {
+                Descriptor::Table(next) => {
+                    let below = Place {
+                        level: place.level + 1,
+                        ipa_page: place.page_of(*index),
+                        ..place
+                    };
+                    self.find(table, next, below)
+                }
+                _ => None,
+            },
+        )
     }
 
     /// The tree of a VMID below `root`, as its entries stand.
@@ -237,16 +299,32 @@ impl Hardware {
         kept.chain(in_flight).chain(unseen).collect()
     }
 
-    /// Nobody but `vmid` reaches a page, by an old translation or by tables that a core may walk.
-    fn assert_unreached(&self, page: u64, vmid: Option<u16>, what: &str) {
+    /// No core has an older translation of what the new leaf translates (Arm ARM D8.17.1,
+    /// break-before-make).
+    fn assert_first(&self, leaf: &Translation) {
+        let mut old = self.remains().into_iter();
+        let old = old.find(|old| old.overlaps(leaf.vmid, leaf.ipa_page, leaf.pages));
+        assert!(
+            old.is_none_or(|old| old == *leaf),
+            "{leaf:x?} was written while {old:x?} is not gone"
+        );
+    }
+
+    /// Nobody else reaches the pages of a leaf, by an old translation or by tables that a core may
+    /// walk, so that it is theirs alone.
+    fn assert_unreached(&self, leaf: &Translation, what: &str) {
         let leaves = self
             .walked()
             .flat_map(|(vmid, root)| self.tree(vmid, root).leaves);
         let mut all = self.remains().into_iter().chain(leaves);
-        let other = all.find(|entry| Some(entry.vmid) != vmid && entry.reaches(page));
+        let meets = |other: &Translation| {
+            other.page < leaf.page + leaf.pages && leaf.page < other.page + other.pages
+        };
+        let other = all.find(|other| other.vmid != leaf.vmid && meets(other));
         assert!(
             other.is_none(),
-            "page {page:#x} {what} while {other:x?} leads to it"
+            "page {:#x} {what} while {other:x?} leads to it",
+            leaf.page
         );
     }
 }
@@ -259,11 +337,4 @@ impl Entries for Hardware {
         }
         true
     }
-}
-
-/// The page of a page or block descriptor, at whatever level: in the engine's tables the access flag
-/// tells leaves from tables.
-fn leaf_page(raw: u64) -> Option<u64> {
-    let is_leaf = raw & 1 == 1 && raw >> 10 & 1 == 1;
-    is_leaf.then_some(raw >> 12 & 0xf_ffff_ffff)
 }

@@ -11,12 +11,16 @@
 //! | --- | --- |
 //! | `hardware` | tables as walkers see them, TLBs, contents: plain data |
 //! | `platform` | the engine's platform over it |
-//! | `world` | an engine on that, its calls by register values, accesses of host and guests |
+//! | `guest` | what guests do |
+//! | `world` | an engine on that |
+//! | `host` | a core of its host: calls by register values, accesses |
 //! | `oracle` | the invariants, after each execution |
 
 #![cfg(loom)]
 
+pub mod guest;
 pub mod hardware;
+pub mod host;
 pub mod oracle;
 pub mod platform;
 pub mod world;

@@ -1,38 +1,32 @@
 //! What must hold when every call has returned, found by walking words, tables and TLBs.
 //!
-//! I1 no page is left claimed and no entry marked; I2 a leaf names only what its VM owns; I3 tables
-//! are the engine's, each in one place; I5 no core has an old way to a page that is another's by now;
-//! I6 no page is lost: a VM's page has a leaf where VM_RECLAIM will find it, the engine's pages are
-//! the tables and the free ones, and a VM that is gone has none.
+//! I1 no page is left claimed and no entry marked, and a lent page's count is that of its leaves; I2 a
+//! leaf names only what its VM may reach; I3 tables are the engine's, each in one place; I5 no core
+//! has an old way to a page that is another's by now; I6 no page is lost: a VM's page has a leaf where
+//! VM_RECLAIM will find it, the engine's pages are the tables and the free ones, and a VM that is gone
+//! has none.
 
+use crate::host::Host;
 use crate::world::{RAM_BASE, World};
 use abi::{Call, InfoIndex};
+use engine::sim::access::{may_reach, party};
 use engine::sim::tables::Below;
+use engine::sim::tlb::Translation;
 use engine::vm::life::Phase;
 use engine::vm::{HOST_VMID, vmid};
 use ownership::{Owner, Pfn, State, VmSlot};
-use percpu::CpuToken;
 use std::collections::BTreeSet;
 
 /// Checks all of it.
 ///
 /// # Panics
 /// If something does not hold.
-pub fn check(world: &World, core: &mut CpuToken) {
-    let trees = trees(world);
+pub fn check(host: &mut Host) {
+    let trees = trees(host);
     let state = |page: u64| {
-        world
-            .engine()
-            .pages()
-            .state(Pfn::from_raw(page))
-            .expect("memory")
+        let word = host.engine().pages().state(Pfn::from_raw(page));
+        word.expect("memory")
     };
-    let owns = |vmid: u16, page: u64| match state(page) {
-        State::Owned(Owner::Host) => vmid == HOST_VMID,
-        State::Owned(Owner::Vm(slot)) => vmid == slot.vmid(),
-        _ => false,
-    };
-
     let mut tables = BTreeSet::new();
     for tree in &trees {
         assert!(
@@ -52,41 +46,63 @@ pub fn check(world: &World, core: &mut CpuToken) {
             );
         }
         for leaf in &tree.leaves {
-            assert!(
-                owns(leaf.vmid, leaf.page),
-                "I2: {leaf:x?} of a {:?}",
-                state(leaf.page)
-            );
+            assert_allowed(leaf, &state, "I2");
         }
     }
-    for old in world.machine().peek().remains() {
-        assert!(
-            owns(old.vmid, old.page),
-            "I5: {old:x?} still leads to a {:?}",
-            state(old.page)
-        );
+    for old in host.machine().peek().remains() {
+        assert_allowed(&old, &state, "I5");
     }
-    for page in RAM_BASE..RAM_BASE + world.size().pages {
+    let leaves = |page: u64, slot: VmSlot| {
+        let all = trees.iter().flat_map(|tree| &tree.leaves);
+        all.filter(|leaf| leaf.vmid == slot.vmid() && leaf.reaches(page))
+            .count()
+    };
+    let mut of_engine = 0;
+    for page in RAM_BASE..RAM_BASE + host.all_pages() {
         match state(page) {
             State::Owned(Owner::Host) => {}
-            State::Owned(Owner::Vm(slot)) => {
-                let leaves = trees.iter().flat_map(|tree| &tree.leaves);
-                let found = leaves.filter(|leaf| leaf.page == page && leaf.vmid == slot.vmid());
-                assert_eq!(found.count(), 1, "I6: page {page:#x} of {slot:?} is lost");
-            }
+            State::Owned(Owner::Engine) => of_engine += 1,
+            State::Owned(Owner::Vm(slot))
+            | State::Shared {
+                owner: Owner::Vm(slot),
+                ..
+            } => assert_eq!(
+                leaves(page, slot),
+                1,
+                "I6: page {page:#x} of {slot:?} is lost"
+            ),
+            State::Shared {
+                owner: Owner::Host,
+                borrower: Owner::Vm(slot),
+                count,
+            } => assert_eq!(
+                leaves(page, slot),
+                usize::from(count),
+                "I1: page {page:#x} has other leaves than loans"
+            ),
             other => panic!("I1: page {page:#x} is left {other:?}"),
         }
     }
     let index = InfoIndex::FreePages as u64;
-    let info = world
-        .call(core, Call::EngineInfo, [index, 0, 0, 0, 0, 0])
+    let info = host
+        .call(Call::EngineInfo, [index, 0, 0, 0, 0, 0])
         .expect("free pages");
-    let free = info[0];
     assert_eq!(
-        free + tables.len() as u64,
-        world.engine_pages(),
+        info[0] + tables.len() as u64,
+        of_engine,
         "I6: engine pages are lost"
     );
+}
+
+/// Whoever has this translation may reach all of its pages.
+fn assert_allowed(leaf: &Translation, state: &impl Fn(u64) -> State, invariant: &str) {
+    for page in leaf.page..leaf.page + leaf.pages {
+        let state = state(page);
+        assert!(
+            may_reach(party(leaf.vmid), state),
+            "{invariant}: {leaf:x?} leads to {page:#x}, which is {state:?}"
+        );
+    }
 }
 
 /// The trees of the host and of all VMs that are there.

@@ -6,6 +6,7 @@
 //! tries them in every order. A barrier orders what the hardware sees and nothing else: the engine's
 //! own words have to be ordered by their own atomics.
 
+use crate::guest::Guests;
 use crate::hardware::Hardware;
 use engine::platform::{Barrier, EntryAt, Features, Platform, Tlbi, Zeroed};
 use engine::vcpu::context::{Context, GuestExit};
@@ -13,10 +14,12 @@ use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use ownership::Pfn;
 use percpu::CpuId;
 use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Physical (and intermediate) address bits: the narrowest stage 2 there is, three levels.
 pub const PA_BITS: u8 = 32;
+/// Entries of a table, the first, that two cores of a model may meet at.
+const MODELLED: usize = 4;
 
 /// A core's registers beside its TLB: written by that core alone.
 #[derive(Default)]
@@ -25,18 +28,62 @@ struct Core {
     counter: atomic::AtomicU64,
     /// The engine made the host take an exception.
     denied: atomic::AtomicBool,
-    /// Guest runs since the machine started, and those that the host has been interrupted for.
-    runs: [atomic::AtomicU64; 2],
+    /// Guest runs since the machine started.
+    runs: atomic::AtomicU64,
+    /// An interrupt for the host.
+    interrupt: atomic::AtomicBool,
+    /// Where the guest was in its program at the last run.
+    pc: atomic::AtomicU64,
+    /// The engine's SGI.
+    rung: AtomicBool,
+}
+
+/// A table entry.
+enum Cell {
+    /// One that two cores may meet at.
+    Modelled(AtomicU64),
+    /// One of the rest of a block's, which no model has two cores at.
+    Plain(atomic::AtomicU64),
+}
+
+impl Cell {
+    fn load(&self) -> u64 {
+        match self {
+            Self::Modelled(cell) => cell.load(Ordering::Acquire),
+            // Relaxed: see `Plain`.
+            Self::Plain(cell) => cell.load(Relaxed),
+        }
+    }
+
+    fn store(&self, value: u64, order: Ordering) {
+        match self {
+            Self::Modelled(cell) => cell.store(value, order),
+            // Relaxed: see `Plain`.
+            Self::Plain(cell) => cell.store(value, Relaxed),
+        }
+    }
+
+    fn swap(&self, old: u64, new: u64) -> Result<(), u64> {
+        match self {
+            Self::Modelled(cell) => {
+                cell.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+            }
+            // Relaxed: see `Plain`.
+            Self::Plain(cell) => cell.compare_exchange(old, new, Relaxed, Relaxed),
+        }
+        .map(drop)
+    }
 }
 
 /// The machine.
 pub struct LoomMachine {
     first_table: u64,
     entries_per_table: usize,
-    entries: Box<[AtomicU64]>,
+    entries: Box<[Cell]>,
     bus: AtomicUsize,
     hardware: Mutex<Hardware>,
     cores: Box<[Core]>,
+    guests: Mutex<Guests>,
     repeat_tlbi: bool,
 }
 
@@ -61,15 +108,21 @@ impl LoomMachine {
             vttbr: atomic::AtomicU64::new(host),
             ..Core::default()
         };
+        let cell = |index: usize| {
+            if index % entries_per_table < MODELLED {
+                Cell::Modelled(AtomicU64::new(0))
+            } else {
+                Cell::Plain(atomic::AtomicU64::new(0))
+            }
+        };
         Self {
             first_table: first_table.raw(),
             entries_per_table,
-            entries: (0..tables * entries_per_table)
-                .map(|_| AtomicU64::new(0))
-                .collect(),
+            entries: (0..tables * entries_per_table).map(cell).collect(),
             bus: AtomicUsize::new(0),
             hardware: Mutex::new(hardware),
             cores: (0..cores).map(core).collect(),
+            guests: Mutex::default(),
             repeat_tlbi,
         }
     }
@@ -95,10 +148,28 @@ impl LoomMachine {
     /// How often a guest ran on this core.
     pub fn runs(&self, cpu: CpuId) -> u64 {
         // Relaxed: the core's own.
-        self.cores[cpu.index()].runs[0].load(Relaxed)
+        self.cores[cpu.index()].runs.load(Relaxed)
     }
 
-    fn cell(&self, at: EntryAt) -> Option<&AtomicU64> {
+    /// What guests do, and have done.
+    pub fn guests(&self) -> MutexGuard<'_, Guests> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does the engine's SGI wait on a core?
+    pub fn is_rung(&self, cpu: CpuId) -> bool {
+        self.cores[cpu.index()].rung.load(Ordering::Acquire)
+    }
+
+    /// VTTBR of a core changes, with walks.
+    pub fn enter(&self, cpu: CpuId, vttbr: u64) {
+        let (vmid, root) = split(vttbr);
+        self.event().enter(cpu.index(), vmid, root);
+        // Relaxed: the core's own.
+        self.cores[cpu.index()].vttbr.store(vttbr, Relaxed);
+    }
+
+    fn cell(&self, at: EntryAt) -> Option<&Cell> {
         let index = usize::from(at.index);
         let table = at
             .table
@@ -110,13 +181,17 @@ impl LoomMachine {
     }
 
     fn changed(&self, cpu: CpuId, at: EntryAt, old: u64, new: u64) {
-        // From one invalid value to another: no walker tells them apart.
-        let hardware = if (old | new) & 1 == 0 {
-            self.peek()
-        } else {
+        let hardware = self.peek();
+        // From one invalid value to another, no walker tells them apart; and none sees a table that
+        // stands nowhere yet.
+        let is_event = (old | new) & 1 != 0 && hardware.stands(at.table.raw());
+        let mut hardware = if is_event {
+            drop(hardware);
             self.event()
+        } else {
+            hardware
         };
-        { hardware }.change(cpu.index(), at, new);
+        hardware.change(cpu.index(), at, new);
     }
 }
 
@@ -144,12 +219,12 @@ impl Platform for LoomMachine {
     }
 
     fn entry(&self, _cpu: CpuId, at: EntryAt) -> u64 {
-        self.cell(at).map_or(0, |cell| cell.load(Ordering::Acquire))
+        self.cell(at).map_or(0, Cell::load)
     }
 
     fn swap_entry(&self, cpu: CpuId, at: EntryAt, old: u64, new: u64) -> Result<(), u64> {
         let cell = self.cell(at).expect("an entry that the model has");
-        cell.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)?;
+        cell.swap(old, new)?;
         self.changed(cpu, at, old, new);
         Ok(())
     }
@@ -224,32 +299,43 @@ impl Platform for LoomMachine {
     }
 
     fn map_engine_page(&self, _cpu: CpuId, _page: Pfn) -> bool {
-        false
+        true
     }
 
     fn unmap_engine_page(&self, _cpu: CpuId, _page: Pfn) {}
 
-    fn send_sgi(&self, _cpu: CpuId, _to: CpuId, _sgi: u8) {}
-
-    fn host_interrupt_pending(&self, cpu: CpuId, _doorbell: Option<u8>) -> bool {
-        let [runs, told] = &self.cores[cpu.index()].runs;
-        // Relaxed, both: the core's own. Each run of a guest brings one interrupt.
-        let now = runs.load(Relaxed);
-        told.swap(now, Relaxed) != now
+    fn send_sgi(&self, _cpu: CpuId, to: CpuId, _sgi: u8) {
+        // Release: the sender's DSB ISHST made its stores visible before.
+        self.cores[to.index()].rung.store(true, Ordering::Release);
     }
 
-    fn run_guest(&self, cpu: CpuId, _context: &mut Context, vttbr: u64, _until: u64) -> GuestExit {
-        let (vmid, root) = split(vttbr);
-        self.event().enter(cpu.index(), vmid, root);
+    fn host_interrupt_pending(&self, cpu: CpuId, doorbell: Option<u8>) -> bool {
+        let core = &self.cores[cpu.index()];
+        if doorbell.is_some() {
+            // Acquire: pairs with the Release of `send_sgi`.
+            core.rung.swap(false, Ordering::Acquire);
+        }
         // Relaxed: the core's own.
-        self.cores[cpu.index()].runs[0].fetch_add(1, Relaxed);
-        GuestExit::Interrupt
+        core.interrupt.swap(false, Relaxed)
+    }
+
+    fn run_guest(&self, cpu: CpuId, context: &mut Context, vttbr: u64, _until: u64) -> GuestExit {
+        self.enter(cpu, vttbr);
+        let core = &self.cores[cpu.index()];
+        // Relaxed, all: the core's own.
+        core.runs.fetch_add(1, Relaxed);
+        if core.pc.swap(context.frame.pc, Relaxed) == context.frame.pc {
+            // It repeats a call: somebody else has to go on.
+            loom::thread::yield_now();
+        }
+        let exit = self.guests().run(context);
+        core.interrupt.store(exit == GuestExit::Interrupt, Relaxed);
+        exit
     }
 
     fn leave_guests(&self, cpu: CpuId) {
-        let mut hardware = self.event();
-        let root = hardware.host_root();
-        hardware.enter(cpu.index(), engine::vm::HOST_VMID, root);
+        let root = self.peek().host_root();
+        self.enter(cpu, root << 12);
     }
 
     fn forget_last_vcpu(&self, _cpu: CpuId, _vttbr: u64) {}

@@ -99,9 +99,15 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
             // Relaxed: published by the Release on the word that follows.
             known.store(priority & PRIORITY_MASK, Ordering::Relaxed);
         }
+        #[cfg(not(mutant = "spi-mark-first"))]
         apply(word);
         // Release: pairs with the Acquire in `collect`; publishes the change to the word.
+        #[cfg(not(mutant = "spi-relaxed"))]
         self.dirty.fetch_or(1 << spi.word(), Ordering::Release);
+        #[cfg(mutant = "spi-relaxed")]
+        self.dirty.fetch_or(1 << spi.word(), Ordering::Relaxed);
+        #[cfg(mutant = "spi-mark-first")]
+        apply(word);
     }
 
     /// The priority that came with the SPI last.
@@ -126,7 +132,11 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
         for (place, (word, own)) in self.words.iter().zip(&mut state.words).enumerate() {
             if dirty >> place & 1 != 0 {
                 // Acquire, both: pair with the Release in `edge`, `assert` and `deassert`.
-                own.edges |= word.edges.swap(0, Ordering::Acquire);
+                #[cfg(not(mutant = "spi-keep-edges"))]
+                let edges = word.edges.swap(0, Ordering::Acquire);
+                #[cfg(mutant = "spi-keep-edges")]
+                let edges = word.edges.load(Ordering::Acquire);
+                own.edges |= edges;
                 own.lines = word.lines.load(Ordering::Acquire);
             }
         }

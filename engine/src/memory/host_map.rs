@@ -116,6 +116,7 @@ impl<P: Platform> Engine<P> {
         n: u64,
     ) -> Result<Flushed, MapError> {
         let found = self.find_host(cpu, first, LAST_LEVEL)?;
+        #[cfg(not(mutant = "host-ignore-splitting"))]
         if matches!(found.entry, Entry::Reserved | Entry::Splitting) {
             // The block was left whole, and another core splits it now, for a page that it will not
             // get: its table is about to name these pages, and must not be overlooked.

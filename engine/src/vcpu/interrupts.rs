@@ -59,7 +59,10 @@ impl<P: Platform> Engine<P> {
         match slot.residency().now().1 {
             Residence::Queued(target) if target == cpu.id() => Woken::Here,
             Residence::Queued(target) | Residence::Running(target) => {
+                #[cfg(not(mutant = "wake-no-kick"))]
                 self.kick(cpu, target);
+                #[cfg(mutant = "wake-no-kick")]
+                let _ = target;
                 Woken::Elsewhere
             }
             Residence::Parked => Woken::Parked,

@@ -1,0 +1,79 @@
+//! What guests do: a program of few steps, that the PC alone says how far they are in.
+//!
+//! Invariant: a guest takes an interrupt, and ends it, as soon as it waits or is done and finds it in
+//! a list register; so each that was delivered is counted once.
+
+use engine::vcpu::context::{Context, GuestExit};
+
+/// ICH_VMCR_EL2 of a guest that takes all interrupts: both groups on, the mask open.
+const VMCR: u64 = 0xf8 << 24 | 2 << 21 | 3 << 18 | 0b11;
+/// Exception classes of WFI and of HVC, both with 32-bit instructions.
+const ESR_WFI: u64 = 0x01 << 26 | 1 << 25;
+const ESR_HVC: u64 = 0x16 << 26 | 1 << 25;
+
+/// One thing that a guest does.
+#[derive(Clone, Copy, Debug)]
+pub enum GuestStep {
+    /// `HVC #0` with x0 and x1.
+    Hvc(u64, u64),
+    /// WFI: goes on at once if there is an interrupt.
+    Wfi,
+}
+
+/// The program of all guests, and how many interrupts they took.
+#[derive(Default)]
+pub struct Guests {
+    entry: u64,
+    steps: Vec<GuestStep>,
+    taken: usize,
+}
+
+impl Guests {
+    /// Says what guests that begin at `entry` do; before the first runs.
+    pub fn set_program(&mut self, entry: u64, steps: &[GuestStep]) {
+        self.entry = entry;
+        self.steps = steps.to_vec();
+    }
+
+    /// Interrupts that were taken.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Runs a guest up to its next exit; behind its last step it waits for the host's interrupt.
+    pub fn run(&mut self, context: &mut Context) -> GuestExit {
+        context.gic.ich.vmcr = VMCR;
+        loop {
+            let index = context.frame.pc.wrapping_sub(self.entry) / 4;
+            let esr = match self.steps.get(index as usize).copied() {
+                None => {
+                    self.take_interrupts(context);
+                    return GuestExit::Interrupt;
+                }
+                Some(GuestStep::Wfi) if self.take_interrupts(context) => {
+                    context.frame.pc += 4;
+                    continue;
+                }
+                Some(GuestStep::Wfi) => ESR_WFI,
+                Some(GuestStep::Hvc(function, argument)) => {
+                    context.frame.x[..4].copy_from_slice(&[function, argument, 0, 0]);
+                    context.frame.pc += 4;
+                    ESR_HVC
+                }
+            };
+            return GuestExit::Sync {
+                esr,
+                far: 0,
+                hpfar: 0,
+            };
+        }
+    }
+
+    fn take_interrupts(&mut self, context: &mut Context) -> bool {
+        let lists = &mut context.gic.ich.lr;
+        let taken = lists.iter().filter(|list| **list != 0).count();
+        lists.fill(0);
+        self.taken += taken;
+        taken != 0
+    }
+}

@@ -1,0 +1,349 @@
+//! What a host does on one of its cores: calls by their registers, loads and stores with the faults
+//! they take.
+//!
+//! Invariant: a [`Host`] is one core, played by the thread that has it.
+
+use crate::guest::GuestStep;
+use crate::platform::PA_BITS;
+use crate::world::{RAM_BASE, Size, World};
+use crate::{Arc, core, cpu, oracle, token};
+use abi::{
+    ARGUMENT_REGISTERS, Call, ExitReason, InjectKind, MapAttrs, RESULT_REGISTERS, Status,
+    VcpuCreateArgs, VcpuDequeueArgs, VcpuEnqueueArgs, VcpuHandle, VcpuInjectArgs, VmCreateArgs,
+    VmHandle, VmLendArgs, VmMapArgs, VmReclaimArgs, VmShape, VmUnlendArgs,
+};
+use engine::platform::Platform;
+use engine::vcpu::context::{Frame, HostFrame};
+use percpu::CpuToken;
+use std::ops::Deref;
+
+/// How often an access of the host is tried before it counts as still faulting.
+const TRIES: usize = 2;
+/// The interrupt that the models inject.
+const SPI: u64 = 40;
+/// The SGI that the engine rings with.
+const DOORBELL: u64 = 5;
+
+/// How an access of the host ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// What it could have seen: of a load, all values.
+    Done(Vec<u64>),
+    /// The host took an exception.
+    Denied,
+    /// It faulted each time, and would try again.
+    Tried,
+}
+
+/// One core of the host.
+pub struct Host {
+    world: Arc<World>,
+    token: CpuToken,
+}
+
+impl Deref for Host {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Host {
+    /// Boots a world; core 0.
+    pub fn boot(size: Size) -> Self {
+        Self {
+            world: World::new(size),
+            token: token(0),
+        }
+    }
+
+    /// Boots a world with one VM; core 0.
+    pub fn with_vm(size: Size) -> (Self, VmHandle) {
+        let mut host = Self::boot(size);
+        let vm = host.create_vm().expect("a slot");
+        (host, vm)
+    }
+
+    /// Boots a world with one VM that runs; its vCPU, parked, will do `steps`. Core 0.
+    pub fn with_guest(
+        pages: u64,
+        steps: &[GuestStep],
+        build: impl FnOnce(&mut Self, VmHandle),
+    ) -> (Self, VmHandle, VcpuHandle) {
+        let (mut host, vm) = Self::with_vm(Size::with_vcpu(pages));
+        host.machine().guests().set_program(World::ipa(0), steps);
+        let vcpu = host.create_vcpu(vm).expect("a slot");
+        build(&mut host, vm);
+        host.start(vm).expect("nobody is building");
+        (host, vm, vcpu)
+    }
+
+    /// Has core 1 act meanwhile.
+    pub fn beside<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Self) -> T + Send + 'static,
+    ) -> loom::thread::JoinHandle<T> {
+        let world = self.world.clone();
+        core(move || {
+            act(&mut Self {
+                world,
+                token: token(1),
+            })
+        })
+    }
+
+    /// Everything is as the oracle wants it. No other core acts any more.
+    pub fn check(&mut self) {
+        oracle::check(self);
+    }
+
+    /// One call: x0 the function, x1–x6 `arguments`; x1–x17, or why not.
+    pub fn call(
+        &mut self,
+        call: Call,
+        arguments: [u64; ARGUMENT_REGISTERS],
+    ) -> Result<[u64; RESULT_REGISTERS], Status> {
+        let mut x = [0; 18];
+        x[0] = call.function_id();
+        x[1..=ARGUMENT_REGISTERS].copy_from_slice(&arguments);
+        self.world.engine().hypercall(&mut self.token, 0, &mut x);
+        match Status::from_raw(x[0] as i64).expect("x0 is a status") {
+            Status::Success => {
+                let mut results = [0; RESULT_REGISTERS];
+                results.copy_from_slice(&x[1..]);
+                Ok(results)
+            }
+            refused => Err(refused),
+        }
+    }
+
+    /// VM_CREATE of a VM for one vCPU, with as much RAM as the host has.
+    pub fn create_vm(&mut self) -> Result<VmHandle, Status> {
+        let arguments = VmCreateArgs {
+            shape: VmShape {
+                vcpus: 1,
+                ipa_bits: u16::from(PA_BITS),
+                lendable: 0b1,
+            }
+            .raw(),
+            gicr: 0,
+            ram0: World::ipa(0),
+            ram0_size: self.size().pages << 12,
+            ram1: 0,
+            ram1_size: 0,
+        };
+        let results = self.call(Call::VmCreate, arguments.to_registers())?;
+        let vm = VmHandle::from_raw(results[0]);
+        let root = self.root_of(vm);
+        self.machine().peek().know(vmid_of(vm), root);
+        Ok(vm)
+    }
+
+    fn root_of(&self, vm: VmHandle) -> u64 {
+        let slot = usize::from(vm.slot());
+        self.engine().vms()[slot].plan().root.raw()
+    }
+
+    /// VM_MAP of one page.
+    pub fn map(&mut self, vm: VmHandle, page: u64, at: u64) -> Result<(), Status> {
+        self.map_run(vm, page, at, 1).map(drop)
+    }
+
+    /// VM_MAP of a run of pages: how many it did.
+    pub fn map_run(&mut self, vm: VmHandle, page: u64, at: u64, n: u64) -> Result<u64, Status> {
+        let attrs = MapAttrs::MASK;
+        let arguments = VmMapArgs {
+            vm,
+            pa: World::page(page),
+            ipa: World::ipa(at),
+            n,
+            attrs,
+        };
+        let results = self.call(Call::VmMap, arguments.to_registers())?;
+        Ok(results[0])
+    }
+
+    /// VCPU_CREATE of the VM's first vCPU.
+    pub fn create_vcpu(&mut self, vm: VmHandle) -> Result<VcpuHandle, Status> {
+        let arguments = VcpuCreateArgs {
+            vm,
+            mpidr: 0,
+            entry: World::ipa(0),
+            arg: 0,
+        };
+        let results = self.call(Call::VcpuCreate, arguments.to_registers())?;
+        Ok(VcpuHandle::from_raw(results[0]))
+    }
+
+    /// VM_START.
+    pub fn start(&mut self, vm: VmHandle) -> Result<(), Status> {
+        self.call(Call::VmStart, [vm.raw(), 0, 0, 0, 0, 0])
+            .map(drop)
+    }
+
+    /// VM_DESTROY.
+    pub fn destroy(&mut self, vm: VmHandle) -> Result<(), Status> {
+        self.call(Call::VmDestroy, [vm.raw(), 0, 0, 0, 0, 0])
+            .map(drop)
+    }
+
+    /// VM_RECLAIM of at most `max` pages: how many came home, and whether the VM is gone.
+    pub fn reclaim(&mut self, vm: VmHandle, max: u64) -> Result<(u64, bool), Status> {
+        let arguments = VmReclaimArgs { vm, max };
+        let results = self.call(Call::VmReclaim, arguments.to_registers())?;
+        Ok((results[0], results[1] != 0))
+    }
+
+    /// VM_RECLAIM until the VM is gone, with nobody else at it: how many pages came home.
+    ///
+    /// # Panics
+    /// If it does not come to an end.
+    pub fn reclaim_rest(&mut self, vm: VmHandle) -> u64 {
+        let mut home = 0;
+        for _ in 0..16 {
+            match self.reclaim(vm, 64) {
+                Ok((pages, true)) => return home + pages,
+                Ok((pages, false)) => home += pages,
+                Err(Status::BadHandle) => return home,
+                Err(refused) => panic!("VM_RECLAIM: {refused:?}"),
+            }
+        }
+        panic!("VM_RECLAIM does not end");
+    }
+
+    /// VM_LEND of one page, which both may reach from then on.
+    pub fn lend(&mut self, vm: VmHandle, page: u64, at: u64) -> Result<(), Status> {
+        self.allow_both(page);
+        let arguments = VmLendArgs {
+            vm,
+            pa: World::page(page),
+            ipa: World::ipa(at),
+            n: 1,
+            attrs: MapAttrs::MASK,
+        };
+        self.call(Call::VmLend, arguments.to_registers()).map(drop)
+    }
+
+    /// The host and a VM may both reach a page from now on.
+    pub fn allow_both(&self, page: u64) {
+        self.machine().peek().allow_both(RAM_BASE + page);
+    }
+
+    /// VM_UNLEND of one page.
+    pub fn unlend(&mut self, vm: VmHandle, at: u64) -> Result<(), Status> {
+        let arguments = VmUnlendArgs {
+            vm,
+            ipa: World::ipa(at),
+            n: 1,
+        };
+        self.call(Call::VmUnlend, arguments.to_registers())
+            .map(drop)
+    }
+
+    /// ENGINE_DONATE of one page.
+    pub fn donate(&mut self, page: u64) -> Result<(), Status> {
+        self.call(Call::EngineDonate, [World::page(page), 1, 0, 0, 0, 0])
+            .map(drop)
+    }
+
+    /// VCPU_ENQUEUE on a core.
+    pub fn enqueue(&mut self, vcpu: VcpuHandle, cpu: u64) -> Result<(), Status> {
+        let arguments = VcpuEnqueueArgs { vcpu, cpu };
+        self.call(Call::VcpuEnqueue, arguments.to_registers())
+            .map(drop)
+    }
+
+    /// VCPU_DEQUEUE.
+    pub fn dequeue(&mut self, vcpu: VcpuHandle) -> Result<(), Status> {
+        let arguments = VcpuDequeueArgs { vcpu };
+        self.call(Call::VcpuDequeue, arguments.to_registers())
+            .map(drop)
+    }
+
+    /// VCPU_INJECT of an edge.
+    pub fn inject(&mut self, vcpu: VcpuHandle) -> Result<(), Status> {
+        let arguments = VcpuInjectArgs {
+            vcpu,
+            intid: SPI,
+            kind: InjectKind::Edge.raw(),
+            priority: 0,
+        };
+        self.call(Call::VcpuInject, arguments.to_registers())
+            .map(drop)
+    }
+
+    /// ENGINE_DOORBELL.
+    pub fn set_doorbell(&mut self) {
+        self.call(Call::EngineDoorbell, [DOORBELL, 0, 0, 0, 0, 0])
+            .expect("an SGI");
+    }
+
+    /// Is a core rung?
+    pub fn is_rung(&self, core: u16) -> bool {
+        self.machine().is_rung(cpu(core))
+    }
+
+    /// CPU_RUN for `budget` ticks, 0: no bound. Why it returned.
+    pub fn run(&mut self, budget: u64) -> ExitReason {
+        let results = self
+            .call(Call::CpuRun, [budget, 0, 0, 0, 0, 0])
+            .expect("CPU_RUN always answers");
+        ExitReason::from_raw(results[0]).expect("a reason")
+    }
+
+    /// How often guests ran on this core.
+    pub fn runs(&self) -> u64 {
+        self.machine().runs(self.token.id())
+    }
+
+    /// A store to the `index`-th page. Did it land at once, or after its faults?
+    pub fn store(&mut self, index: u64, value: u64) -> bool {
+        matches!(self.access(index, Some(value)), Access::Done(_))
+    }
+
+    /// A load, or with a value a store, of the `index`-th page.
+    pub fn access(&mut self, index: u64, store: Option<u64>) -> Access {
+        // A data abort from EL1 by a level-3 translation fault, without a described access.
+        let esr = 0x24 << 26 | 1 << 25 | u64::from(store.is_some()) << 6 | 0b00_0111;
+        let (address, id) = (World::page(index), self.token.id());
+        for _ in 0..TRIES {
+            let seen = self
+                .machine()
+                .event()
+                .access(id.index(), address >> 12, store);
+            if !seen.is_empty() {
+                return Access::Done(seen);
+            }
+            let mut frame = HostFrame(Frame::new(0, 0));
+            self.world.engine().host_trap(
+                &mut self.token,
+                &mut frame,
+                esr,
+                address,
+                address >> 12 << 4,
+            );
+            if self.machine().take_denial(id) {
+                return Access::Denied;
+            }
+        }
+        Access::Tried
+    }
+
+    /// A store of the guest to a page of its RAM, on this core that runs it for that long.
+    pub fn guest_store(&mut self, vm: VmHandle, at: u64, value: u64) -> bool {
+        let (root, id) = (self.root_of(vm), self.token.id());
+        let vttbr = u64::from(vmid_of(vm)) << 48 | root << 12;
+        self.machine().enter(id, vttbr);
+        let mut hardware = self.machine().event();
+        let landed = hardware.access(id.index(), RAM_BASE + at, Some(value));
+        drop(hardware);
+        self.machine().leave_guests(id);
+        !landed.is_empty()
+    }
+}
+
+/// The VMID behind a handle.
+fn vmid_of(vm: VmHandle) -> u16 {
+    vm.slot() + 1
+}

@@ -1,0 +1,136 @@
+//! The guest's calls about its own pages, against the host's accesses and the end of the VM.
+
+use crate::{A, HOST};
+use abi::{ExitReason, Status, VmHandle, smccc};
+use loom_tests::explore_engine;
+use loom_tests::guest::GuestStep;
+use loom_tests::host::{Access, Host};
+use loom_tests::world::World;
+
+/// What the guest has written.
+const CONTENT: u64 = 7;
+
+/// A guest whose page 0 is at address 0, and whose vCPU, on core 1's queue, makes these calls about
+/// it.
+fn guest(calls: &[u64]) -> (Host, VmHandle) {
+    let steps: Vec<_> = calls
+        .iter()
+        .map(|function| GuestStep::Hvc(*function, World::ipa(0)))
+        .collect();
+    let (mut host, vm, vcpu) = Host::with_guest(2, &steps, |host, vm| {
+        host.map(vm, 0, 0).expect("the host's page");
+        assert!(host.guest_store(vm, 0, CONTENT));
+    });
+    host.enqueue(vcpu, 1).expect("it is parked");
+    (host, vm)
+}
+
+/// The guest shares a page while the host loads from it: the host is refused or sees what is there,
+/// and afterwards it sees it.
+#[test]
+fn share_against_a_load_of_the_host() {
+    explore_engine(3, || {
+        let (mut host, _) = guest(&[smccc::KVM_MEM_SHARE]);
+        host.allow_both(0);
+
+        let sharing = host.beside(|other| other.run(0));
+        let loaded = host.access(0, None);
+        let exit = sharing.join().unwrap();
+
+        assert!(
+            matches!(loaded, Access::Denied | Access::Tried)
+                || loaded == Access::Done(vec![CONTENT]),
+            "{loaded:?}"
+        );
+        assert_eq!(exit, ExitReason::PageShared);
+        assert_eq!(host.access(0, None), Access::Done(vec![CONTENT]));
+        host.check();
+    });
+}
+
+/// The guest takes a shared page back while the host stores to it: the store lands before
+/// MEM_UNSHARE returns, or never.
+#[test]
+fn unshare_against_a_store_of_the_host() {
+    explore_engine(2, || {
+        let (mut host, _) = guest(&[smccc::KVM_MEM_SHARE, smccc::KVM_MEM_UNSHARE]);
+        host.allow_both(0);
+        let shared = host.beside(|other| other.run(0)).join().unwrap();
+        assert_eq!(shared, ExitReason::PageShared);
+
+        let unsharing = host.beside(|other| (other.run(0), other.content(0)));
+        let stored = host.store(0, 8);
+        let (exit, kept) = unsharing.join().unwrap();
+
+        assert_eq!(exit, ExitReason::PageUnshared);
+        assert_eq!(host.state(0), A);
+        assert_eq!(kept, host.content(0), "a store landed in a private page");
+        assert!(stored || kept == CONTENT);
+        assert_eq!(host.access(0, None), Access::Denied);
+        host.check();
+    });
+}
+
+/// The guest shares a page while its VM is destroyed and brought home: the page comes home, clean.
+#[test]
+fn share_against_reclaim() {
+    against_reclaim(&[smccc::KVM_MEM_SHARE], false);
+}
+
+/// The same with a page that the host has mapped and the guest takes back.
+#[test]
+fn unshare_against_reclaim() {
+    against_reclaim(&[smccc::KVM_MEM_SHARE, smccc::KVM_MEM_UNSHARE], true);
+}
+
+/// The same with a page that the guest gives back itself: it comes home once.
+#[test]
+fn relinquish_against_reclaim() {
+    against_reclaim(&[smccc::KVM_MEM_RELINQUISH], false);
+}
+
+fn against_reclaim(calls: &'static [u64], shared: bool) {
+    explore_engine(2, move || {
+        let (mut host, a) = guest(calls);
+        host.allow_both(0);
+        if shared {
+            let exit = host.beside(|other| other.run(0)).join().unwrap();
+            assert_eq!(exit, ExitReason::PageShared);
+            assert_eq!(host.access(0, None), Access::Done(vec![CONTENT]));
+        }
+        let calling = host.beside(|other| other.run(0));
+        host.destroy(a).expect("it is there");
+        // Busy while the other core is inside.
+        let reclaimed = host.reclaim(a, 1);
+        let exit = calling.join().unwrap();
+
+        let early = reclaimed.map_or(0, |(pages, _)| pages);
+        let home = early + host.reclaim_rest(a);
+        let gone = u64::from(exit == ExitReason::PageRelinquished);
+        assert_eq!(home + gone, 1, "{reclaimed:?} {exit:?}");
+        assert_eq!((host.state(0), host.content(0)), (HOST, 0));
+        host.check();
+    });
+}
+
+/// The guest gives a page back while the host maps another in its place: only after no core has the
+/// old one any more.
+#[test]
+fn relinquish_against_map_there() {
+    explore_engine(2, || {
+        let (mut host, a) = guest(&[smccc::KVM_MEM_RELINQUISH]);
+
+        let leaving = host.beside(|other| other.run(0));
+        let mapped = host.map(a, 1, 0);
+        let exit = leaving.join().unwrap();
+
+        assert_eq!(exit, ExitReason::PageRelinquished);
+        assert!(
+            matches!(mapped, Ok(()) | Err(Status::Busy | Status::AlreadyMapped)),
+            "{mapped:?}"
+        );
+        assert_eq!((host.state(0), host.content(0)), (HOST, 0));
+        assert_eq!(host.state(1), if mapped.is_ok() { A } else { HOST });
+        host.check();
+    });
+}
