@@ -32,7 +32,7 @@ pub use loom::sync::Arc;
 pub use loom::thread::spawn;
 
 /// Steps that one execution may take: an engine's boot and the calls before the question count too.
-const STEPS: usize = 20_000;
+const STEPS: usize = 40_000;
 /// Stack of a core that runs the engine, in words.
 const STACK: usize = 1 << 17;
 

@@ -23,10 +23,14 @@ use std::collections::BTreeSet;
 /// If something does not hold.
 pub fn check(host: &mut Host) {
     let trees = trees(host);
-    let state = |page: u64| {
-        let word = host.engine().pages().state(Pfn::from_raw(page));
-        word.expect("memory")
-    };
+    // Read once: each look is one more step of the model.
+    let words: Vec<State> = (RAM_BASE..RAM_BASE + host.all_pages())
+        .map(|page| {
+            let word = host.engine().pages().state(Pfn::from_raw(page));
+            word.expect("memory")
+        })
+        .collect();
+    let state = |page: u64| words[(page - RAM_BASE) as usize];
     let mut tables = BTreeSet::new();
     for tree in &trees {
         assert!(
