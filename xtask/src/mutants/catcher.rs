@@ -1,7 +1,8 @@
 //! One test that catches a mutant: how to run it, and what its output proves.
 //!
-//! Invariant: a test counts as failed only when its own line says so, or it died after it began.
-//! What does not compile, selects no test or is cut short is neither passed nor failed.
+//! Invariant: a test counts as failed only when its own line says so, or it died after it began; on
+//! bare metal also when the engine crashed or the machine hung. What does not compile or selects no
+//! test is neither passed nor failed.
 
 use std::fmt;
 
@@ -160,9 +161,12 @@ impl Catcher {
         let failed = format!("{}: FAILED: ", self.test);
         let said = |line: &str| {
             let line = line.trim_start();
+            let is_dead = ["@crash ", "stopped after "]
+                .iter()
+                .any(|mark| line.starts_with(mark));
             let reason = line.strip_prefix(&failed);
             reason
-                .or_else(|| line.starts_with("@crash ").then_some(line))
+                .or_else(|| is_dead.then_some(line))
                 .map(str::to_owned)
         };
         match (status, output.lines().find_map(said)) {
@@ -255,12 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn a_hardware_test_fails_by_its_own_line_or_a_crash() {
+    fn a_hardware_test_fails_by_its_own_line_or_with_its_machine() {
         let by = |status, output: &str| judge(Kind::Hw, "tlb::a", status, output);
         let said = "    0 passed, 1 failed\n    tlb::a: FAILED: page 3 still there\n";
         assert_eq!(by(1, said), Verdict::Failed("page 3 still there".into()));
-        let crash = "    0 passed, 1 failed\n    @crash esr=1\n";
-        assert_eq!(by(1, crash), Verdict::Failed("@crash esr=1".into()));
+        for dead in ["@crash esr=1", "stopped after 240 s"] {
+            let output = format!("    no total after 0 passed, 0 failed\n    {dead}\n");
+            assert_eq!(by(1, &output), Verdict::Failed(dead.into()));
+        }
         assert_eq!(by(0, "    1 passed, 0 failed\n"), Verdict::Passed);
         for (status, output) in [
             (1, "    tlb::b: FAILED: not this one\n"),
