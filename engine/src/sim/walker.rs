@@ -154,16 +154,15 @@ impl Walkers {
 
     /// Leaves in the tables that walkers need not see yet: no DSB came after the store.
     pub fn unpublished(&self, ram: &Ram) -> Vec<Translation> {
-        let mut below = Below::default();
-        for store in &self.unseen {
-            if let Some(place) = self.place(store.at.table.raw()) {
-                let index = store.at.index;
-                let raw = ram.load(store.at.table.raw(), usize::from(index));
-                let ipa_page = place.ipa_page + u64::from(index) * span(place.level);
-                below.add(ram, place.vmid, raw, place.level, ipa_page);
-            }
-        }
-        below.leaves
+        let leaves = self.unseen.iter().flat_map(|store| {
+            let table = store.at.table.raw();
+            let below = self.place(table).map(|place| {
+                let raw = ram.load(table, usize::from(store.at.index));
+                Below::entry(ram, table, place, store.at.index, raw)
+            });
+            below.map_or(Vec::new(), |below| below.leaves)
+        });
+        leaves.collect()
     }
 
     /// Walks for an IPA page, seeing no store before it must.
