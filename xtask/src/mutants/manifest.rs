@@ -75,7 +75,7 @@ impl Manifest {
         }
         ensure!(
             mutant.run,
-            "--mutant {name}: the run does not show it; `cargo xtask mutants {name}` does"
+            "--mutant {name}: no check of the run is for it; `cargo xtask mutants {name}` catches it"
         );
         Ok(())
     }
