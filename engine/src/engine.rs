@@ -133,6 +133,11 @@ impl<P: Platform> Engine<P> {
         &self.parts.pages
     }
 
+    /// The engine's own pages.
+    pub fn pool(&self) -> &PagePool<P::Store<AtomicU64>> {
+        &self.parts.pool
+    }
+
     /// The host's stage-2.
     pub fn host_stage2(&self) -> Stage2 {
         self.parts.host

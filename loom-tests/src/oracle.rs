@@ -92,7 +92,7 @@ pub fn check(host: &mut Host) {
         .call(Call::EngineInfo, [index, 0, 0, 0, 0, 0])
         .expect("free pages");
     assert_eq!(
-        info[0] + tables.len() as u64,
+        info[0] + host.engine().pool().reserved() + tables.len() as u64,
         of_engine,
         "I6: engine pages are lost"
     );
