@@ -35,6 +35,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds another tally to this one.
+    pub fn add(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.blocked += other.blocked;
+    }
+
     fn count(&mut self, blocked: bool, what: &str, address: u64) -> bool {
         self.tried += 1;
         self.blocked += u64::from(blocked);
@@ -115,7 +121,7 @@ fn is_blocked(result: Result<u64, Fault>, address: u64) -> bool {
 
 /// Load, store and fetch, where this image's own map leads to the page: a fault of our own stage 1
 /// would prove nothing.
-fn touch(tally: &mut Tally, pa: u64) {
+pub fn touch(tally: &mut Tally, pa: u64) {
     if mmu::translate(pa) != Some(pa) {
         tally.count(false, "unmapped", pa);
         return;

@@ -5,6 +5,7 @@
 //! end of the run, so that it also serves as the receiver of calls that must be refused.
 
 use crate::{
+    attack::{self, Tally},
     memory::{self, insist, progress},
     ram::{ALL, Ram},
     vm,
@@ -28,6 +29,8 @@ const ROUNDS: u64 = 2;
 pub struct Churn {
     /// Its handle.
     pub vm: VmHandle,
+    /// What came of the attempts at pages just given away.
+    pub tally: Lock<Tally>,
     donated: Lock<Vec<Range>>,
     base: u64,
 }
@@ -47,6 +50,7 @@ impl Churn {
             .map_err(refused)?;
         Ok(Self {
             vm,
+            tally: Lock::default(),
             donated: Lock::default(),
             base,
         })
@@ -73,10 +77,14 @@ impl Churn {
         let ipa = self.first_ipa(core);
         // No lock is held during a call: its waiters would keep emulated cores from what it needs.
         let mut ram = Ram::new(self.vm);
+        let mut tally = Tally::default();
         for page in 0..DONATED {
             let pa = memory::take_patterned(1, PAGE).ok_or(Status::NoMemory)?;
             ram.donate(pa, ipa + page * PAGE, 1)?;
+            // This core wrote to it a moment ago: what its TLB had must be gone.
+            attack::touch(&mut tally, pa);
         }
+        self.tally.lock().add(tally);
         self.donated.lock().extend_from_slice(ram.donated());
         Ok(())
     }

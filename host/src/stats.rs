@@ -49,12 +49,11 @@ pub fn collect(host: &Host, dirty_returns: u64) -> Summary {
         .iter()
         .map(|guest| describe(host, guest))
         .collect();
-    let (mut tried, mut blocked) = (0, 0);
+    let mut attacks = *host.churn.tally.lock();
     for core in &host.cores {
-        let tally = *core.tally.lock();
-        tried += tally.tried;
-        blocked += tally.blocked;
+        attacks.add(*core.tally.lock());
     }
+    let (mut tried, mut blocked) = (attacks.tried, attacks.blocked);
     println!("host: host attacks: {blocked} of {tried} blocked");
     for guest in &host.guests {
         let report = guest.report.lock();
