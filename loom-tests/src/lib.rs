@@ -9,6 +9,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `pages` | pages and their content, for models of ownership alone |
 //! | `hardware` | tables as walkers see them, TLBs, contents: plain data |
 //! | `platform` | the engine's platform over it |
 //! | `guest` | what guests do |
@@ -22,6 +23,7 @@ pub mod guest;
 pub mod hardware;
 pub mod host;
 pub mod oracle;
+pub mod pages;
 pub mod platform;
 pub mod world;
 

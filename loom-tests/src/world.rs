@@ -100,7 +100,8 @@ impl World {
             size.repeat_tlbi,
         );
 
-        let mut pages = PageTable::new(page(0), zeroes(all as usize));
+        let words = PageTable::<Box<[AtomicU64]>>::words_for(page(0), all as usize);
+        let mut pages = PageTable::new(page(0), all as usize, zeroes(words));
         let mut set = |first: u64, count: u64, owner: Owner| {
             pages
                 .boot_set(page(first), count as usize, State::Owned(owner))

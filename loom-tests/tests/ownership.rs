@@ -4,85 +4,11 @@
 
 #![cfg(loom)]
 
-use loom::cell::UnsafeCell;
+use loom_tests::pages::{A, B, BASE, HOST, Machine, OF_A, flushed, page, scrubbed};
 use loom_tests::{Arc, cpu, explore, spawn, token};
-use ownership::{
-    Claim, Coverage, Flushed, HOST_VMID, Op, Owner, PageTable, Pfn, Refused, Scrubbed, State,
-    VmSlot,
-};
+use ownership::{Claim, HOST_VMID, Op, Owner, Refused, State, VmSlot};
 use percpu::{Padded, Pins};
 use sync::{AtomicU64, Ordering};
-
-const BASE: Pfn = Pfn::from_raw(0x40000);
-const A: VmSlot = VmSlot::new(0).unwrap();
-const B: VmSlot = VmSlot::new(1).unwrap();
-const HOST: State = State::Owned(Owner::Host);
-const OF_A: State = State::Owned(Owner::Vm(A));
-
-/// Host pages, and for each something that stands for its content. A content may be touched by the
-/// holder of the page's claim; loom fails the model when two do so without an order between them.
-struct Machine {
-    table: PageTable<Vec<AtomicU64>>,
-    contents: Vec<UnsafeCell<u64>>,
-}
-
-// SAFETY: the contents are touched under claims only; that these exclude each other is what the
-// models are about, and loom checks every access.
-unsafe impl Sync for Machine {}
-// SAFETY: nothing in it belongs to a thread.
-unsafe impl Send for Machine {}
-
-impl Machine {
-    fn new(pages: usize) -> Arc<Self> {
-        let words = (0..pages).map(|_| AtomicU64::new(0)).collect();
-        let mut table = PageTable::new(BASE, words);
-        table.boot_set(BASE, pages, HOST).expect("fresh pages");
-        Arc::new(Self {
-            table,
-            contents: (0..pages).map(|_| UnsafeCell::new(0)).collect(),
-        })
-    }
-
-    fn claim(&self, index: u64, op: Op, cpu: u16) -> Result<Claim<'_>, Refused> {
-        self.table.claim(page(index).into(), op, cpu, |_| true)
-    }
-
-    fn donate(&self, index: u64, vm: VmSlot, cpu: u16) -> Result<(), Refused> {
-        let claim = self.claim(index, Op::VmMap, cpu)?;
-        claim
-            .donate_to_vm(vm, &flushed(HOST_VMID))
-            .expect("a host page");
-        Ok(())
-    }
-
-    fn state(&self, index: u64) -> State {
-        self.table.state(page(index)).expect("in range")
-    }
-
-    fn write(&self, index: usize, value: u64) {
-        // SAFETY: the caller holds the page's claim; loom checks.
-        self.contents[index].with_mut(|content| unsafe { *content = value });
-    }
-
-    fn read(&self, index: usize) -> u64 {
-        // SAFETY: the caller holds the page's claim; loom checks.
-        self.contents[index].with(|content| unsafe { *content })
-    }
-}
-
-fn page(index: u64) -> Pfn {
-    BASE.checked_add(index).expect("a small number")
-}
-
-fn flushed(vmid: u16) -> Flushed {
-    // SAFETY: there is no translation in these models.
-    unsafe { Flushed::mint(Coverage::Vmid(vmid)) }
-}
-
-fn scrubbed(page: Pfn, vm: VmSlot) -> Scrubbed {
-    // SAFETY: what stands for the content is checked by loom instead.
-    unsafe { Scrubbed::mint(page, &flushed(vm.vmid())) }
-}
 
 /// Two cores give one page to two VMs.
 #[test]

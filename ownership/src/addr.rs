@@ -146,6 +146,10 @@ impl Pfn {
     }
 }
 
+/// How many granules of one size make one of the next, as a power of two: entries of a page-table
+/// page. Models try every interleaving, so theirs are small; the code is the same.
+pub const FAN_OUT_SHIFT: u32 = if cfg!(loom) { 1 } else { 9 };
+
 /// The sizes in which memory is owned and mapped.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum GranuleSize {
@@ -158,12 +162,29 @@ pub enum GranuleSize {
 }
 
 impl GranuleSize {
+    /// From the largest down, as a word is looked for.
+    pub const DOWNWARD: [Self; 3] = [Self::Block1G, Self::Block2M, Self::Page];
+
+    /// The pages in a granule of this size, as a power of two.
+    pub const fn shift(self) -> u32 {
+        match self {
+            Self::Page => 0,
+            Self::Block2M => FAN_OUT_SHIFT,
+            Self::Block1G => 2 * FAN_OUT_SHIFT,
+        }
+    }
+
     /// Pages in a granule of this size.
     pub const fn pages(self) -> u64 {
+        1 << self.shift()
+    }
+
+    /// The size of its parts, if it has any.
+    pub const fn part(self) -> Option<Self> {
         match self {
-            Self::Page => 1,
-            Self::Block2M => 1 << 9,
-            Self::Block1G => 1 << 18,
+            Self::Page => None,
+            Self::Block2M => Some(Self::Page),
+            Self::Block1G => Some(Self::Block2M),
         }
     }
 }

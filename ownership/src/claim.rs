@@ -1,14 +1,17 @@
 //! Claims: the only way to change a settled page.
 //!
-//! A [`Claim`] is a linear token for one page or a run of pages that were all in the same settled
-//! state and are now `Claimed`. It ends in exactly one of three ways: a commit method consumes it
+//! A [`Claim`] is a linear token for a run of pages that were all in the same settled state and are
+//! now `Claimed`, by one word each or, for whole granules, by one word for all. It ends in exactly one of three ways: a commit method consumes it
 //! and settles the pages in the new state; [`Claim::release`], or dropping it on any error path,
 //! settles them as they were.
 //!
 //! Invariants:
 //! - a claimed word is written by its claim's holder alone, but for the poison mark, which anyone
 //!   may set (`PageTable::mark_poison_pending`); therefore settling is a compare-exchange that can
-//!   only fail because of the mark, and then the page is settled as `Poisoned`;
+//!   only fail because of the mark, and then the page is settled as `Poisoned`; the word of a larger
+//!   granule takes no mark;
+//! - by which words a claim holds its pages may change, while it holds them ([`Claim::fold`],
+//!   [`Claim::split_off`]); which pages it holds does not;
 //! - a commit that `state::transition` doesn't list, or whose proofs don't cover the page, changes
 //!   nothing and gives the claim back;
 //! - what the holder did to the page happens before whatever the next claim's holder does.
@@ -17,9 +20,10 @@
 //! [`Committed::poisoned`] tells the caller, who clears it. Nobody else writes that leaf, since a
 //! poisoned page is never claimed again.
 
-use crate::addr::Pfn;
+use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::proof::{Flushed, Scrubbed, cover_all};
 use crate::state::{self, transition};
+use crate::tree::{Run, Tree, end_of};
 use crate::word::{Op, Owner, State, VmSlot, Word};
 use sync::{AtomicU64, Ordering};
 
@@ -27,8 +31,8 @@ use sync::{AtomicU64, Ordering};
 #[must_use = "dropping a claim rolls it back"]
 #[derive(Debug)]
 pub struct Claim<'t> {
-    words: &'t [AtomicU64],
-    first: Pfn,
+    tree: Tree<'t>,
+    run: Run,
     from: State,
     op: Op,
     cpu: u16,
@@ -47,15 +51,25 @@ pub struct Committed {
 }
 
 impl<'t> Claim<'t> {
-    /// Wraps words that have just been claimed.
-    pub(crate) fn new(words: &'t [AtomicU64], first: Pfn, from: State, op: Op, cpu: u16) -> Self {
+    /// A claim of no page yet, from `first` on.
+    pub(crate) fn empty(tree: Tree<'t>, first: Pfn, from: State, op: Op, cpu: u16) -> Self {
         Self {
-            words,
-            first,
+            tree,
+            run: Run { first, pages: 0 },
             from,
             op,
             cpu,
         }
+    }
+
+    /// The pages just behind it have been claimed too, on the same terms.
+    pub(crate) fn extend(&mut self, pages: u64) {
+        self.run.pages += pages;
+    }
+
+    /// What the words say by which it holds its pages.
+    fn claimed(&self) -> Word {
+        claimed_word(self.from, self.op, self.cpu)
     }
 
     /// The settled state that all pages of the claim were in.
@@ -68,33 +82,72 @@ impl<'t> Claim<'t> {
         self.op
     }
 
+    /// The CPU that made it.
+    pub fn cpu(&self) -> u16 {
+        self.cpu
+    }
+
     /// The first page, or the only one.
     pub fn pfn(&self) -> Pfn {
-        self.first
+        self.run.first
     }
 
     /// Number of pages.
     pub fn len(&self) -> usize {
-        self.words.len()
+        self.run.pages as usize
     }
 
     /// Is there no page in it?
     pub fn is_empty(&self) -> bool {
-        self.words.is_empty()
+        self.run.pages == 0
+    }
+
+    /// Has it exactly the pages of this granule, and one word for all of them?
+    pub fn is_whole(&self, granule: Granule) -> bool {
+        let place = self.tree.find_own(granule.base(), self.cpu);
+        self.run.first == granule.base()
+            && self.run.end() == end_of(granule)
+            && place.is_some_and(|at| at.granule == granule)
+    }
+
+    /// Makes one word of the words of each whole granule in it, where that is to be had. It changes
+    /// how the pages are held, not which.
+    pub fn fold(&mut self) {
+        for size in [GranuleSize::Block2M, GranuleSize::Block1G] {
+            let mut at = self.run.first.raw().next_multiple_of(size.pages());
+            while at + size.pages() <= self.run.end() {
+                let granule = Granule::around(size, Pfn::from_raw(at));
+                if self
+                    .tree
+                    .find_own(granule.base(), self.cpu)
+                    .is_some_and(|place| place.granule.size() < size)
+                {
+                    self.tree.fold(granule, self.claimed());
+                }
+                at += size.pages();
+            }
+        }
     }
 
     /// Cuts the claim in two: the first `pages` stay here, the others are returned. `None`, and
     /// nothing changes, if there are fewer.
     pub fn split_off(&mut self, pages: usize) -> Option<Claim<'t>> {
-        let (head, tail) = self.words.split_at_checked(pages)?;
-        let first = self.first.checked_add(pages as u64)?;
-        self.words = head;
+        let pages = pages as u64;
+        let rest = self.run.pages.checked_sub(pages)?;
+        let first = self.run.first.checked_add(pages)?;
+        let head = Run {
+            first: self.run.first,
+            pages,
+        };
+        if pages != 0 && rest != 0 {
+            // Both sides stay claimed.
+            self.tree
+                .cut(head, self.cpu, self.claimed(), self.claimed());
+        }
+        self.run = head;
         Some(Claim {
-            words: tail,
-            first,
-            from: self.from,
-            op: self.op,
-            cpu: self.cpu,
+            run: Run { first, pages: rest },
+            ..*self
         })
     }
 
@@ -116,7 +169,7 @@ impl<'t> Claim<'t> {
     /// ENGINE_RECLAIM: the engine's pages become the host's. The engine's own stage-1 was flushed.
     pub fn engine_to_host(self, flushed: &Flushed, scrubbed: Scrubbed) -> Result<Committed, Self> {
         let shown = flushed.covers(Owner::Engine)
-            && scrubbed.stands_for(self.first, self.words.len(), Owner::Engine);
+            && scrubbed.stands_for(self.run.first, self.run.pages, Owner::Engine);
         self.commit(Op::EngineReclaim, Some(State::Owned(Owner::Host)), shown)
     }
 
@@ -151,7 +204,7 @@ impl<'t> Claim<'t> {
         let shown = match self.from {
             State::Owned(owner) | State::Shared { owner, .. } => {
                 matches!(owner, Owner::Vm(_))
-                    && scrubbed.stands_for(self.first, self.words.len(), owner)
+                    && scrubbed.stands_for(self.run.first, self.run.pages, owner)
             }
             _ => false,
         };
@@ -215,21 +268,40 @@ impl<'t> Claim<'t> {
     }
 
     fn settle(&self, to: State) -> Committed {
-        let claimed = Word::pack(State::Claimed {
-            from: self.from.into(),
-            op: self.op,
-            cpu: self.cpu,
-            poison_pending: false,
-        });
+        let claimed = self.claimed();
         let mut poisoned = 0;
-        for word in self.words {
+        self.for_words(|word| {
             if settle_word(word, claimed, to.into()) == Settled::Poisoned {
                 poisoned += 1;
             }
-        }
+        });
         Committed {
-            pages: self.words.len() - poisoned,
+            pages: self.len() - poisoned,
             poisoned,
+        }
+    }
+
+    /// Visits the words by which it holds its pages, in order. The visitor may settle them: a word
+    /// that is still claimed keeps its place.
+    fn for_words(&self, mut visit: impl FnMut(&AtomicU64)) {
+        let mut at = self.run.first;
+        while at.raw() < self.run.end() {
+            let Some(place) = self.tree.find_own(at, self.cpu) else {
+                return;
+            };
+            let next = if place.granule.size() == GranuleSize::Page {
+                // So are the others up to the end of their block: none of these is found again.
+                let block = Granule::around(GranuleSize::Block2M, at);
+                let stop = end_of(block).min(self.run.end());
+                let pages = stop - at.raw();
+                let words = self.tree.pages(Run { first: at, pages });
+                words.iter().for_each(&mut visit);
+                stop
+            } else {
+                visit(place.word);
+                end_of(place.granule)
+            };
+            at = Pfn::from_raw(next);
         }
     }
 }
@@ -280,17 +352,22 @@ fn settle_word(word: &AtomicU64, claimed: Word, to: Word) -> Settled {
     Settled::Poisoned
 }
 
-/// Claims one word that was seen as `seen`; `false` if it isn't that any more.
-pub(crate) fn claim_word(word: &AtomicU64, seen: Word, op: Op, cpu: u16) -> bool {
-    let claimed = State::Claimed {
-        from: seen,
+/// What a word says while it is claimed.
+pub(crate) fn claimed_word(from: State, op: Op, cpu: u16) -> Word {
+    Word::pack(State::Claimed {
+        from: from.into(),
         op,
         cpu,
         poison_pending: false,
-    };
-    let claimed = Word::pack(claimed).raw();
-    // Acquire: pairs with the Release of `settle_word` which produced `seen` (or with the CPU's
-    // bring-up for a word that only boot wrote): what the last holder did with the page is done.
+    })
+}
+
+/// Claims one word that was seen as `seen`; `false` if it isn't that any more.
+pub(crate) fn claim_word(word: &AtomicU64, seen: State, op: Op, cpu: u16) -> bool {
+    let claimed = claimed_word(seen, op, cpu).raw();
+    let seen = Word::from(seen);
+    // Acquire: pairs with the Release of `settle_word` which produced `seen`, or of `unfold` (or with
+    // the CPU's bring-up for a word that only boot wrote): what the last holder did with the page is done.
     // Relaxed on failure: nothing is read through a page that wasn't claimed.
     #[cfg(not(any(mutant = "claim-relaxed", mutant = "claim-no-compare")))]
     return word

@@ -15,9 +15,19 @@ const B: VmSlot = VmSlot::new(1).unwrap();
 const HOST: State = State::Owned(Owner::Host);
 
 fn table(pages: usize) -> Table {
-    let mut table = PageTable::new(BASE, (0..pages).map(|_| AtomicU64::new(0)).collect());
+    let mut table = fresh(pages);
     table.boot_set(BASE, pages, HOST).unwrap();
     table
+}
+
+/// Words that no boot has cleared hold anything.
+fn fresh(pages: usize) -> Table {
+    let clear = Table::words_to_clear(BASE, pages);
+    let words = (0..Table::words_for(BASE, pages)).map(|index| {
+        let garbage = 0x0123_4567_89ab_cdef;
+        AtomicU64::new(if index < clear { 0 } else { garbage })
+    });
+    PageTable::new(BASE, pages, words.collect())
 }
 
 fn page(index: u64) -> Pfn {
@@ -301,8 +311,7 @@ fn what_lies_outside_is_out_of_range() {
 #[test]
 fn boot_sets_each_page_once() {
     // 30: engine memory overlaps memory given to the host.
-    let words: Box<[AtomicU64]> = (0..4).map(|_| AtomicU64::new(0)).collect();
-    let mut table = PageTable::new(BASE, words);
+    let mut table = fresh(4);
     assert_eq!(
         table.claim(BASE.into(), Op::Boot, 0, |_| true).err(),
         Some(Refused::Was(State::Reserved))

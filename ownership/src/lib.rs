@@ -37,9 +37,12 @@ mod state;
 #[cfg(all(test, not(loom)))]
 mod state_tests;
 mod table;
+mod tree;
+#[cfg(all(test, not(loom)))]
+mod tree_tests;
 mod word;
 
-pub use addr::{Granule, GranuleSize, Ipa, PAGE_SIZE, Pa, Pfn};
+pub use addr::{FAN_OUT_SHIFT, Granule, GranuleSize, Ipa, PAGE_SIZE, Pa, Pfn};
 pub use claim::{Claim, Committed, RunClaim};
 pub use proof::{Coverage, Flushed, HOST_VMID, Scrubbed};
 pub use state::{Needs, is_claimable, is_lent, is_shared_by_vm, transition};

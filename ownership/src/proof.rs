@@ -114,7 +114,7 @@ impl Scrubbed {
     }
 
     /// Does it stand for exactly this run, out of reach of this party?
-    pub(crate) fn stands_for(&self, first: Pfn, pages: usize, party: Owner) -> bool {
-        self.first == first && self.pages == pages as u64 && covers(self.coverage, party)
+    pub(crate) fn stands_for(&self, first: Pfn, pages: u64, party: Owner) -> bool {
+        self.first == first && self.pages == pages && covers(self.coverage, party)
     }
 }

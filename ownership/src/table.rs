@@ -1,17 +1,17 @@
-//! The page table of ownership: one word per page, claimed one page or one run at a time.
+//! The table of ownership: claims of pages, runs and granules over the tree of words.
 //!
-//! Invariants: words are changed by `claim` (claims and their settling), by the poison mark, and at
-//! boot; every method makes a bounded number of attempts at each word and then says `Busy`, so it
-//! never waits for another CPU; of claims that conflict at least one succeeds (whoever loses a
-//! compare-exchange lost it to somebody who succeeded).
+//! Invariants: words are changed by `claim` (claims and their settling), by `tree` on behalf of a
+//! claim's holder, by the poison mark, and at boot; every method makes a bounded number of attempts
+//! at each word and then says `Busy`, so it never waits for another CPU; of claims that conflict at
+//! least one succeeds (whoever loses a compare-exchange lost it to somebody who succeeded).
 //!
-//! A granule above a page is claimed by claiming each of its pages in order. Once such a granule
-//! has one word for all of it, [`PageTable::claim`] will claim that word, or its parts after a
-//! split, behind the same signature; [`State::Split`] and [`State::Merged`] are refused already.
+//! A claim of a part of what has one word claims that word, unfolds it, and keeps the part: what is
+//! around it is settled again before anyone else could want it for longer than that.
 
-use crate::addr::{Granule, Pfn};
-use crate::claim::{Claim, RunClaim, claim_word};
+use crate::addr::{Granule, GranuleSize, Pfn};
+use crate::claim::{Claim, RunClaim, claim_word, claimed_word};
 use crate::state::{is_claimable, transition};
+use crate::tree::{Place, Run, Tree, end_of};
 use crate::word::{Op, Owner, State, Word};
 use core::ops::Deref;
 use sync::{AtomicU64, Ordering};
@@ -31,13 +31,29 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct PageTable<S> {
     base: Pfn,
+    pages: usize,
     words: S,
 }
 
+/// How many looks at a page's word are enough: one more than the folds that can come in between
+/// before a reader is told that the page is changing.
+const LOOKS: u32 = 2;
+
 impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
-    /// A table whose first word is `base`'s. The words are all zero, or were set by boot.
-    pub fn new(base: Pfn, words: S) -> Self {
-        Self { base, words }
+    /// How many words a table for `pages` pages from `base` on takes.
+    pub fn words_for(base: Pfn, pages: usize) -> usize {
+        Tree::words_for(base, pages)
+    }
+
+    /// How many of these, from the first on, have to be zero. The others are written before they
+    /// are read.
+    pub fn words_to_clear(base: Pfn, pages: usize) -> usize {
+        Tree::words_to_clear(base, pages)
+    }
+
+    /// A table for `pages` pages from `base` on, all `Reserved`.
+    pub fn new(base: Pfn, pages: usize, words: S) -> Self {
+        Self { base, pages, words }
     }
 
     /// First page.
@@ -47,29 +63,42 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
 
     /// Number of pages.
     pub fn len(&self) -> usize {
-        self.words.len()
+        self.pages
     }
 
     /// Has it no page at all?
     pub fn is_empty(&self) -> bool {
-        self.words.is_empty()
+        self.pages == 0
     }
 
-    /// Has it a word for this page?
+    /// Has it this page?
     pub fn contains(&self, page: Pfn) -> bool {
         self.run(page, 1).is_some()
     }
 
-    /// What the page's word says now. A snapshot: what is decided on it must be decided again under
-    /// a claim.
+    /// Whose the page is now. A snapshot: what is decided on it must be decided again under a
+    /// claim. `Merged` if its word was being folded at every look.
     pub fn state(&self, page: Pfn) -> Option<State> {
-        // Acquire: pairs with the Release of `settle_word`, so that what is looked up next is no
-        // older than the state.
-        let raw = self.run(page, 1)?.first()?.load(Ordering::Acquire);
-        Some(Word::from_raw(raw).state())
+        self.run(page, 1)?;
+        let mut state = State::Merged;
+        for _ in 0..LOOKS {
+            state = self.tree().find(page)?.seen.state();
+            if state != State::Merged {
+                break;
+            }
+        }
+        Some(state)
     }
 
-    /// Claims a granule for `op` if its state allows that and `accept` agrees.
+    /// What has one word together with this page, and what that says.
+    pub fn granule(&self, page: Pfn) -> Option<(Granule, State)> {
+        self.run(page, 1)?;
+        let place = self.tree().find(page)?;
+        Some((place.granule, place.seen.state()))
+    }
+
+    /// Claims a granule for `op` if its state allows that and `accept` agrees. If it is in parts,
+    /// all must be in the same state, and they become one.
     pub fn claim(
         &self,
         granule: Granule,
@@ -77,30 +106,46 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         cpu: u16,
         accept: impl FnOnce(State) -> bool,
     ) -> Result<Claim<'_>, Refused> {
-        let first = granule.base();
-        let pages = granule.size().pages() as usize;
-        let words = self.run(first, pages).ok_or(Refused::OutOfRange)?;
-        let from = look(words.first().ok_or(Refused::OutOfRange)?, op)?;
+        let pages = granule.size().pages();
+        let run = self
+            .run(granule.base(), pages as usize)
+            .ok_or(Refused::OutOfRange)?;
+        let place = self.find(granule.base())?;
+        let from = look(&place, op)?;
         if !accept(from) {
             #[cfg(not(mutant = "claim-not-accepted"))]
             return Err(Refused::Was(from));
         }
         // One attempt at the word that was accepted: if it changed since, that is nobody's fault.
-        if !words
-            .first()
-            .is_some_and(|word| claim_word(word, from.into(), op, cpu))
-        {
-            return Err(Refused::Busy);
+        let mut claim = Claim::empty(self.tree(), run.first, from, op, cpu);
+        claim.extend(self.take(&place, run, from, op, cpu)?);
+        if claim.len() as u64 == pages {
+            return Ok(claim);
         }
         // A granule is claimed whole or not at all: dropping a part rolls it back.
-        match claim_prefix(words, 1, first, op, cpu, from) {
+        match self.claim_on(claim, run) {
             (_, Some(refused)) => Err(refused),
-            (claim, None) => Ok(claim),
+            (mut claim, None) => {
+                claim.fold();
+                Ok(claim)
+            }
         }
     }
 
-    /// Claims the longest prefix of `pages` pages whose words all say exactly `expect`; tells why it
-    /// stopped there. An empty claim is one of no page.
+    /// Claims all that has one word together with `page`.
+    pub fn claim_around(
+        &self,
+        page: Pfn,
+        op: Op,
+        cpu: u16,
+        accept: impl FnOnce(State) -> bool,
+    ) -> Result<Claim<'_>, Refused> {
+        let place = self.find(page)?;
+        self.claim(place.granule, op, cpu, accept)
+    }
+
+    /// Claims the longest prefix of `pages` pages that all are in exactly the state `expect`; tells
+    /// why it stopped there. An empty claim is one of no page.
     pub fn claim_run(
         &self,
         first: Pfn,
@@ -109,27 +154,77 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         cpu: u16,
         expect: State,
     ) -> (RunClaim<'_>, Option<Refused>) {
-        let Some(words) = self.run(first, pages) else {
-            return (
-                Claim::new(&[], first, expect, op, cpu),
-                Some(Refused::OutOfRange),
-            );
+        let nothing = Claim::empty(self.tree(), first, expect, op, cpu);
+        match self.run(first, pages) {
+            Some(run) => self.claim_on(nothing, run),
+            None => (nothing, Some(Refused::OutOfRange)),
+        }
+    }
+
+    /// Extends a claim up to the end of `run`, or to the first page that is not to be had.
+    fn claim_on<'t>(&'t self, mut claim: Claim<'t>, run: Run) -> (Claim<'t>, Option<Refused>) {
+        let (op, cpu, expect) = (claim.op(), claim.cpu(), claim.from());
+        loop {
+            let at = claim.pfn().raw() + claim.len() as u64;
+            if at >= run.end() {
+                return (claim, None);
+            }
+            let rest = Run {
+                first: Pfn::from_raw(at),
+                pages: run.end() - at,
+            };
+            let step = self.find(rest.first).and_then(|place| {
+                let from = look(&place, op)?;
+                if from != expect {
+                    return Err(Refused::Was(from));
+                }
+                self.take(&place, rest, from, op, cpu)
+            });
+            match step {
+                Ok(pages) => claim.extend(pages),
+                Err(refused) => return (claim, Some(refused)),
+            }
+        }
+    }
+
+    /// Claims the pages of `want` that the word at `place` stands for, and no others; how many.
+    fn take(
+        &self,
+        place: &Place<'_>,
+        want: Run,
+        from: State,
+        op: Op,
+        cpu: u16,
+    ) -> Result<u64, Refused> {
+        if !claim_word(place.word, from, op, cpu) {
+            return Err(Refused::Busy);
+        }
+        let keep = Run {
+            first: want.first,
+            pages: want.end().min(end_of(place.granule)) - want.first.raw(),
         };
-        claim_prefix(words, 0, first, op, cpu, expect)
+        if keep.pages != place.granule.size().pages() {
+            let claimed = claimed_word(from, op, cpu);
+            self.tree().cut(keep, cpu, claimed, from.into());
+        }
+        Ok(keep.pages)
     }
 
     /// Notes a memory error on a page that is claimed: whoever holds the claim settles it as
-    /// `Poisoned`. On a settled page it refuses with the state: claim it for [`Op::Poison`].
+    /// `Poisoned`. On a settled page it refuses with the state: claim it for [`Op::Poison`]. The
+    /// word of a larger granule can't say which of its pages it is: `Busy`, and the caller repeats.
     pub fn mark_poison_pending(&self, page: Pfn) -> Result<(), Refused> {
-        let word = self
-            .run(page, 1)
-            .and_then(<[_]>::first)
-            .ok_or(Refused::OutOfRange)?;
-        // Relaxed: the mark carries no data; the compare-exchange below finds the truth.
-        let seen = Word::from_raw(word.load(Ordering::Relaxed));
+        let Place {
+            word,
+            seen,
+            granule,
+        } = self.find(page)?;
         let State::Claimed { from, op, cpu, .. } = seen.state() else {
             return Err(Refused::Was(seen.state()));
         };
+        if granule.size() != GranuleSize::Page {
+            return Err(Refused::Busy);
+        }
         let marked = Word::pack(State::Claimed {
             from,
             op,
@@ -147,72 +242,81 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         .map_err(|_| Refused::Busy)
     }
 
-    /// Sets pages at boot, before a second CPU is up: from `Reserved` to whose they are. Stops at
-    /// the first page that has been set already; the pages before it stay set.
+    /// Sets pages at boot, before a second CPU is up: from `Reserved` to whose they are, by the
+    /// largest granules. Stops at the first page that has been set already; the pages before it stay
+    /// set.
     pub fn boot_set(&mut self, first: Pfn, pages: usize, to: State) -> Result<(), Refused> {
-        let words = self.run(first, pages).ok_or(Refused::OutOfRange)?;
-        for word in words {
-            // Relaxed, here and below: `&mut` says that nobody else has the table; other CPUs see
-            // it through the barriers of their bring-up.
-            let from = Word::from_raw(word.load(Ordering::Relaxed)).state();
-            transition(from, Op::Boot, to).ok_or(Refused::Was(from))?;
-            word.store(Word::pack(to).raw(), Ordering::Relaxed);
+        let run = self.run(first, pages).ok_or(Refused::OutOfRange)?;
+        let mut at = run.first;
+        while at.raw() < run.end() {
+            let Place {
+                word,
+                seen,
+                granule,
+            } = self.find(at)?;
+            transition(seen.state(), Op::Boot, to).ok_or(Refused::Was(seen.state()))?;
+            if at == granule.base() && end_of(granule) <= run.end() {
+                // Relaxed: `&mut` says that nobody else has the table; other CPUs see it through
+                // the barriers of their bring-up.
+                word.store(Word::pack(to).raw(), Ordering::Relaxed);
+                at = Pfn::from_raw(end_of(granule));
+            } else {
+                let all = Run {
+                    first: granule.base(),
+                    pages: granule.size().pages(),
+                };
+                self.tree().unfold(granule, all, seen, seen);
+            }
         }
         Ok(())
     }
 
     /// Counts pages by what their words say, each word looked at once.
     pub fn count(&self, first: Pfn, pages: usize) -> Result<Census, Refused> {
-        let words = self.run(first, pages).ok_or(Refused::OutOfRange)?;
+        let run = self.run(first, pages).ok_or(Refused::OutOfRange)?;
         let mut census = Census::default();
-        for word in words {
-            // Relaxed: a statistic; nothing is read through it.
-            census.add(Word::from_raw(word.load(Ordering::Relaxed)).state());
+        let mut at = run.first;
+        while at.raw() < run.end() {
+            let place = self.find(at)?;
+            let next = end_of(place.granule).min(run.end());
+            census.add(place.seen.state(), (next - at.raw()) as usize);
+            at = Pfn::from_raw(next);
         }
         Ok(census)
     }
 
-    /// The words of a run, if the table has all of them.
-    fn run(&self, first: Pfn, pages: usize) -> Option<&[AtomicU64]> {
+    /// The words, for who checks them from outside.
+    pub fn words(&self) -> &[AtomicU64] {
+        &self.words
+    }
+
+    fn tree(&self) -> Tree<'_> {
+        Tree::new(&self.words, self.base, self.pages)
+    }
+
+    fn find(&self, page: Pfn) -> Result<Place<'_>, Refused> {
+        self.run(page, 1).ok_or(Refused::OutOfRange)?;
+        self.tree().find(page).ok_or(Refused::OutOfRange)
+    }
+
+    /// The run, if the table has all of it.
+    fn run(&self, first: Pfn, pages: usize) -> Option<Run> {
         let start = usize::try_from(first.checked_since(self.base)?).ok()?;
-        self.words.get(start..start.checked_add(pages)?)
+        (start.checked_add(pages)? <= self.pages).then_some(Run {
+            first,
+            pages: pages as u64,
+        })
     }
 }
 
 /// The settled state of a word that `op` may claim.
-fn look(word: &AtomicU64, op: Op) -> Result<State, Refused> {
-    // Relaxed: the compare-exchange of `claim_word` succeeds only on this very value, and acquires.
-    match Word::from_raw(word.load(Ordering::Relaxed)).state() {
-        State::Claimed { .. } => Err(Refused::Busy),
+fn look(place: &Place<'_>, op: Op) -> Result<State, Refused> {
+    match place.seen.state() {
+        // `Merged`: it was folded since the word above was looked at.
+        State::Claimed { .. } | State::Merged => Err(Refused::Busy),
         state if is_claimable(state, op) => Ok(state),
         state => Err(Refused::Was(state)),
     }
-}
-
-/// Claims words in order while they say `expect`; the first `claimed` of them are claimed already.
-fn claim_prefix<'t>(
-    words: &'t [AtomicU64],
-    mut claimed: usize,
-    first: Pfn,
-    op: Op,
-    cpu: u16,
-    expect: State,
-) -> (Claim<'t>, Option<Refused>) {
-    let mut refused = None;
-    for word in words.iter().skip(claimed) {
-        refused = match look(word, op) {
-            Ok(state) if state != expect => Some(Refused::Was(state)),
-            Ok(_) if claim_word(word, expect.into(), op, cpu) => None,
-            Ok(_) => Some(Refused::Busy),
-            Err(why) => Some(why),
-        };
-        if refused.is_some() {
-            break;
-        }
-        claimed += 1;
-    }
-    let words = words.get(..claimed).unwrap_or(&[]);
-    (Claim::new(words, first, expect, op, cpu), refused)
 }
 
 /// Pages by state.
@@ -237,17 +341,17 @@ pub struct Census {
 }
 
 impl Census {
-    fn add(&mut self, state: State) {
+    fn add(&mut self, state: State, pages: usize) {
         let class = match state {
-            State::Reserved | State::Split | State::Merged => &mut self.reserved,
+            State::Reserved => &mut self.reserved,
             State::HostFixed => &mut self.host_fixed,
             State::Owned(Owner::Host) => &mut self.host,
             State::Owned(Owner::Engine) => &mut self.engine,
             State::Owned(Owner::Vm(_)) => &mut self.vm,
             State::Shared { .. } => &mut self.shared,
-            State::Claimed { .. } => &mut self.claimed,
+            State::Claimed { .. } | State::Split | State::Merged => &mut self.claimed,
             State::Poisoned => &mut self.poisoned,
         };
-        *class += 1;
+        *class += pages;
     }
 }

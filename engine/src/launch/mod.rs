@@ -29,8 +29,8 @@ use host_image::HostError;
 use ownership::{Pa, PageTable};
 use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
 use smp_boot::{Boot, BootError, MachineInfo, PaRange};
-use storage::{make, make_one};
-use sync::AtomicU64;
+use storage::{make, make_one, make_untouched};
+use sync::{AtomicU64, Ordering};
 
 /// The engine on metal.
 pub type MetalEngine = Engine<Metal>;
@@ -101,8 +101,7 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
     let span = machine.ram_span().pages_around();
     let base = Pa::from_raw(span.start()).pfn();
     let pages = (span.size() / PAGE) as usize;
-    let zero = |_| AtomicU64::new(0);
-    let mut table = PageTable::new(base, make(heap, pages, zero)?);
+    let mut table = PageTable::new(base, pages, make_words(heap, base, pages)?);
     let pool = make_pool(boot, base, pages)?;
 
     pages::settle(&mut table, machine, &engine_memory, |run| {
@@ -193,6 +192,21 @@ fn make_platform<E: smp_boot::Engine>(
 }
 
 /// The pool: `pool_pages` pages of the region, and no donated ones yet.
+/// The page words: only those that have to be zero are written, whatever the machine's RAM.
+fn make_words(
+    heap: &mut BootHeap,
+    base: ownership::Pfn,
+    pages: usize,
+) -> Result<&'static [AtomicU64], BootError> {
+    type Table = PageTable<&'static [AtomicU64]>;
+    let words = make_untouched(heap, Table::words_for(base, pages))?;
+    for word in words.iter().take(Table::words_to_clear(base, pages)) {
+        // Relaxed: no other core is up.
+        word.store(0, Ordering::Relaxed);
+    }
+    Ok(words)
+}
+
 fn make_pool<E: smp_boot::Engine>(
     boot: &mut Boot<E>,
     base: ownership::Pfn,

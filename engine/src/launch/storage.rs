@@ -1,6 +1,7 @@
 //! Objects in the engine's memory, made once at boot and kept for ever.
 
 use smp_boot::{BootError, BootHeap};
+use sync::AtomicU64;
 
 /// Makes `n` objects side by side.
 pub fn make<T>(
@@ -21,6 +22,20 @@ pub fn make<T>(
         unsafe { first.add(index).write(object(index)) };
     }
     // SAFETY: the loop wrote all `n` objects; the memory is never taken back.
+    Ok(unsafe { core::slice::from_raw_parts(first, n) })
+}
+
+/// Makes `n` words that hold whatever was in memory, without touching them.
+pub fn make_untouched(heap: &mut BootHeap, n: usize) -> Result<&'static [AtomicU64], BootError> {
+    let bytes = n
+        .checked_mul(size_of::<AtomicU64>())
+        .ok_or(BootError::OutOfBootMemory)?;
+    let pages = heap
+        .take_raw(bytes.div_ceil(4096))
+        .ok_or(BootError::OutOfBootMemory)?;
+    let first = pages.start() as usize as *const AtomicU64;
+    // SAFETY: within the pages just taken, which are mapped, page-aligned and nobody else's, and
+    // never taken back; any bits are an `AtomicU64`.
     Ok(unsafe { core::slice::from_raw_parts(first, n) })
 }
 

@@ -1,0 +1,266 @@
+//! The tree of words: where the word of a page is, and how one word becomes many and many one.
+//!
+//! Memory has a word per 1 GiB; where one says `Split`, the words per 2 MiB of that area count, and
+//! where one of those says `Split`, the words per page do. A word below one that is not `Split` has
+//! either never been written (and holds anything) or says `Merged`. All words lie in one slice, so
+//! that the parts of one granule fill one page of it, which no boot has to touch.
+//!
+//! Invariants:
+//! - a part's word is read only after its whole was seen to say `Split` (Acquire), and is written
+//!   before that is published (Release): what was never written is never read;
+//! - only the holder of a claim on the whole *unfolds* it, only the holder of the claims on all
+//!   parts *folds* them: both keep what is claimed claimed, by other words;
+//! - after a fold a part says `Merged`, so the compare-exchange of a core that looked before fails.
+//!
+//! A core that looked while the whole was `Split` and is slow may claim a part after the whole was
+//! folded and is being unfolded again, before `Split` is published: the part's word is complete by
+//! then, so its claim is good. That is why a claim's holder looks for its own words *through* the
+//! claims of other CPUs ([`Tree::find_own`]).
+
+use crate::addr::{FAN_OUT_SHIFT, Granule, GranuleSize, Pfn};
+use crate::word::{State, Word};
+use sync::{AtomicU64, Ordering, fence};
+
+const FAN_OUT: usize = 1 << FAN_OUT_SHIFT;
+const SPLIT: Word = Word::pack(State::Split);
+const MERGED: Word = Word::pack(State::Merged);
+
+/// All words, and where they begin. A plain value over borrowed words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tree<'t> {
+    words: &'t [AtomicU64],
+    /// First page of the first 1 GiB granule.
+    origin: Pfn,
+    /// Number of 1 GiB granules.
+    giants: usize,
+}
+
+/// Where a page's word was found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'t> {
+    /// The word.
+    pub word: &'t AtomicU64,
+    /// What it said.
+    pub seen: Word,
+    /// What it stands for.
+    pub granule: Granule,
+}
+
+/// Pages from `first` on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub first: Pfn,
+    pub pages: u64,
+}
+
+impl Run {
+    /// The page after the last.
+    pub fn end(self) -> u64 {
+        self.first.raw() + self.pages
+    }
+
+    /// Is all of the granule in it?
+    fn holds(self, granule: Granule) -> bool {
+        self.first <= granule.base() && end_of(granule) <= self.end()
+    }
+
+    /// Is some of the granule in it?
+    fn meets(self, granule: Granule) -> bool {
+        self.first.raw() < end_of(granule) && granule.base().raw() < self.end()
+    }
+}
+
+/// The page after a granule's last.
+pub(crate) fn end_of(granule: Granule) -> u64 {
+    granule.base().raw() + granule.size().pages()
+}
+
+impl<'t> Tree<'t> {
+    /// The tree over `words` for `pages` pages from `base` on.
+    pub fn new(words: &'t [AtomicU64], base: Pfn, pages: usize) -> Self {
+        let (origin, giants) = span(base, pages);
+        Self {
+            words,
+            origin,
+            giants,
+        }
+    }
+
+    /// How many words a tree for these pages has.
+    pub fn words_for(base: Pfn, pages: usize) -> usize {
+        let (_, giants) = span(base, pages);
+        giants.next_multiple_of(FAN_OUT) + giants * FAN_OUT + giants * FAN_OUT * FAN_OUT
+    }
+
+    /// How many of them, from the first on, must be zero before the tree is used.
+    pub fn words_to_clear(base: Pfn, pages: usize) -> usize {
+        span(base, pages).1
+    }
+
+    /// Which of the words is a granule's.
+    fn index(self, granule: Granule) -> Option<usize> {
+        let offset = granule.base().checked_since(self.origin)?;
+        let above = self.giants.next_multiple_of(FAN_OUT);
+        let before = match granule.size() {
+            GranuleSize::Block1G => 0,
+            GranuleSize::Block2M => above,
+            GranuleSize::Page => above + self.giants * FAN_OUT,
+        };
+        before.checked_add(usize::try_from(offset >> granule.size().shift()).ok()?)
+    }
+
+    /// The word of a granule.
+    fn word(self, granule: Granule) -> Option<&'t AtomicU64> {
+        self.words.get(self.index(granule)?)
+    }
+
+    /// The words of a granule's parts, in order.
+    fn parts(self, granule: Granule) -> Option<(GranuleSize, &'t [AtomicU64])> {
+        let size = granule.size().part()?;
+        let first = self.index(Granule::around(size, granule.base()))?;
+        Some((size, self.words.get(first..first.checked_add(FAN_OUT)?)?))
+    }
+
+    /// The words of `pages` pages from `first` on.
+    pub fn pages(self, run: Run) -> &'t [AtomicU64] {
+        let words = self.index(Granule::page(run.first)).and_then(|first| {
+            let end = first.checked_add(usize::try_from(run.pages).ok()?)?;
+            self.words.get(first..end)
+        });
+        words.unwrap_or(&[])
+    }
+
+    /// The word that says whose a page is. It may say `Merged`, if a fold came in between.
+    pub fn find(self, page: Pfn) -> Option<Place<'t>> {
+        self.descend(page, |seen| seen == SPLIT)
+    }
+
+    /// The word by which `cpu`, which has claimed the page, holds it.
+    pub fn find_own(self, page: Pfn, cpu: u16) -> Option<Place<'t>> {
+        self.descend(page, |seen| {
+            seen == SPLIT
+                || matches!(seen.state(), State::Claimed { cpu: other, .. } if other != cpu)
+        })
+    }
+
+    fn descend(self, page: Pfn, ask_below: impl Fn(Word) -> bool) -> Option<Place<'t>> {
+        for size in GranuleSize::DOWNWARD {
+            let granule = Granule::around(size, page);
+            let word = self.word(granule)?;
+            // Acquire: pairs with the Release of `unfold` that published `Split`: the parts' words
+            // are there. On the last word it lets what is looked up next be no older than the state.
+            let seen = Word::from_raw(word.load(Ordering::Acquire));
+            if size == GranuleSize::Page || !ask_below(seen) {
+                return Some(Place {
+                    word,
+                    seen,
+                    granule,
+                });
+            }
+        }
+        None
+    }
+
+    /// Turns the word of `granule`, claimed by the caller as `claimed`, into words of its parts:
+    /// those that meet `keep` stay claimed, the others say `outside`.
+    pub fn unfold(self, granule: Granule, keep: Run, claimed: Word, outside: Word) {
+        let (Some(whole), Some((size, parts))) = (self.word(granule), self.parts(granule)) else {
+            return;
+        };
+        // Release: with the Relaxed stores below it pairs with the Acquire of `claim_word` by a core
+        // that looked before the last fold; see the head of this file.
+        #[cfg(not(mutant = "unfold-no-fence"))]
+        fence(Ordering::Release);
+        let mut at = granule.base();
+        for part in parts {
+            let stays = keep.meets(Granule::around(size, at));
+            let word = if stays { claimed } else { outside };
+            part.store(word.raw(), Ordering::Relaxed);
+            at = Pfn::from_raw(at.raw() + size.pages());
+        }
+        // Release: pairs with the Acquire of `descend`.
+        #[cfg(not(mutant = "unfold-relaxed"))]
+        whole.store(SPLIT.raw(), Ordering::Release);
+        #[cfg(mutant = "unfold-relaxed")]
+        whole.store(SPLIT.raw(), Ordering::Relaxed);
+    }
+
+    /// Cuts `cpu`'s claim at the ends of `keep`: where a word that says `claimed` stands for pages
+    /// on both sides of one, it is unfolded. What is outside says `outside`.
+    pub fn cut(self, keep: Run, cpu: u16, claimed: Word, outside: Word) {
+        let last = Pfn::from_raw(keep.end() - 1);
+        for edge in [keep.first, last] {
+            for _ in GranuleSize::DOWNWARD {
+                let place = self.find_own(edge, cpu);
+                match place.filter(|at| at.seen == claimed && !keep.holds(at.granule)) {
+                    Some(at) => self.unfold(at.granule, keep, claimed, outside),
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// Turns the words of a granule's parts, all claimed by the caller as `claimed`, into one.
+    /// Where that is not to be had (a part is in parts itself, or has a poison mark) all stays as
+    /// it was; `true` if it is one word now.
+    pub fn fold(self, granule: Granule, claimed: Word) -> bool {
+        let (Some(whole), Some((_, parts))) = (self.word(granule), self.parts(granule)) else {
+            return false;
+        };
+        // Relaxed: the caller's own claims, which nobody else changes but for the poison mark, and
+        // for that there is the compare-exchange below.
+        let all_mine = parts
+            .iter()
+            .all(|part| part.load(Ordering::Relaxed) == claimed.raw());
+        if !all_mine {
+            return false;
+        }
+        // Relaxed: what was done to the pages is published when the claim is settled. It fails if
+        // another core has not published `Split` yet.
+        let taken = whole.compare_exchange(
+            SPLIT.raw(),
+            claimed.raw(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if taken.is_err() {
+            return false;
+        }
+        for (index, part) in parts.iter().enumerate() {
+            // Relaxed: a slow core's compare-exchange fails on any value but the one it saw; the
+            // next to write these words holds the whole, and has acquired what its last holder did.
+            #[cfg(not(mutant = "fold-keep-parts"))]
+            let retired = part.compare_exchange(
+                claimed.raw(),
+                MERGED.raw(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+            #[cfg(mutant = "fold-keep-parts")]
+            let retired = Ok::<u64, u64>(MERGED.raw());
+            if retired.is_err() {
+                self.unretire(parts.get(..index).unwrap_or(&[]), whole, claimed);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Undoes a fold that met a poison mark: the first parts are retired already.
+    fn unretire(self, retired: &[AtomicU64], whole: &AtomicU64, claimed: Word) {
+        for part in retired {
+            // Relaxed: nobody else writes a part while its whole is claimed.
+            part.store(claimed.raw(), Ordering::Relaxed);
+        }
+        // Release: pairs with the Acquire of `descend`.
+        whole.store(SPLIT.raw(), Ordering::Release);
+    }
+}
+
+/// First page and number of the 1 GiB granules around these pages.
+fn span(base: Pfn, pages: usize) -> (Pfn, usize) {
+    let giant = GranuleSize::Block1G;
+    let origin = Granule::around(giant, base).base();
+    let to_end = base.raw() - origin.raw() + pages as u64;
+    (origin, to_end.div_ceil(giant.pages()) as usize)
+}
