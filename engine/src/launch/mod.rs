@@ -67,7 +67,10 @@ pub fn memory_needed(machine: &MachineInfo) -> u64 {
         + (vcpu_slots(machine) * size_of::<VcpuSlot>()) as u64
         + (abi::limit::VMS * size_of::<Vm>()) as u64
         + size_of::<MetalEngine>() as u64;
-    let words = span * 8 + span / 8 + span / 256;
+    let base = Pa::from_raw(machine.ram_span().start()).pfn();
+    let words = PageTable::<&[AtomicU64]>::words_for(base, span as usize) as u64 * 8
+        + span / 8
+        + span / 256;
     let tables = (SPARE_TABLES as u64 + 16) * PAGE;
     // Each array is rounded up to whole pages.
     objects + words + tables + pool_pages(machine) * PAGE + 64 * PAGE

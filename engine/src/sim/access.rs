@@ -8,7 +8,7 @@ use super::content::{self, HOST, Origin};
 use super::hardware::{Inner, Sim};
 use super::tables::Descriptor;
 use crate::vm::HOST_VMID;
-use ownership::{Owner, State, VmSlot, Word};
+use ownership::{Owner, Pfn, State, VmSlot};
 use std::format;
 use std::vec::Vec;
 
@@ -69,26 +69,20 @@ fn may_find(who: Owner, state: State, origin: Origin, writer: Option<Owner>) -> 
 impl Sim {
     /// What a page's word says; `None` if it has none.
     pub fn state(&self, page: u64) -> Option<State> {
-        let index = usize::try_from(page.checked_sub(self.ram.base())?).ok()?;
-        // Acquire: pairs with the Release of whoever settled it.
-        Some(Word::from_raw(self.words.get(index)?.load(sync::Ordering::Acquire)).state())
+        self.pages.state(Pfn::new(page)?)
     }
 
-    /// What all words say, in order.
+    /// What the words say of all pages, in order.
     pub fn states(&self) -> Vec<State> {
-        let mut last = (Word::from_raw(0), State::Reserved);
-        let mut state_of = |raw: u64| {
-            // Neighbours mostly say the same.
-            if raw != last.0.raw() {
-                last = (Word::from_raw(raw), Word::from_raw(raw).state());
-            }
-            last.1
-        };
-        // Acquire: as in `state`.
-        self.words
-            .iter()
-            .map(|word| state_of(word.load(sync::Ordering::Acquire)))
-            .collect()
+        let mut states = Vec::with_capacity(self.pages.len());
+        let end = self.ram.base() + self.pages.len() as u64;
+        let mut page = self.ram.base();
+        while let Some((granule, state)) = self.pages.granule(Pfn::from_raw(page)) {
+            let next = end.min(granule.base().raw() + granule.size().pages());
+            states.resize((next - self.ram.base()) as usize, state);
+            page = next;
+        }
+        states
     }
 
     /// May the party of `vmid` reach `page` by the page words? Where there is no memory the host may.

@@ -17,7 +17,7 @@ use crate::trap::guest_call::Firmware;
 use crate::trap::sysreg::IdRegisters;
 use crate::vcpu::context::GuestMachine;
 use crate::vm::HOST_VMID;
-use ownership::{Owner, PageTable, Pfn, State};
+use ownership::{Owner, PageTable, Pfn, State, VmSlot, Word};
 use percpu::{CpuId, PerCpu, Pins, RunQueues};
 use std::sync::Arc;
 use sync::AtomicU64;
@@ -30,6 +30,9 @@ pub const RESERVED_PAGES: u64 = 8;
 pub const IMAGE_PAGES: u64 = 8;
 /// Pages after the engine's that the host may use but not give away.
 pub const FIXED_PAGES: u64 = 4;
+
+/// What the words hold that boot does not clear: whoever reads one would take it for a VM's page.
+const UNWRITTEN: u64 = Word::pack(State::Owned(Owner::Vm(VmSlot::new(77).unwrap()))).raw();
 
 /// What to build.
 #[derive(Clone, Copy, Debug)]
@@ -85,11 +88,15 @@ pub(super) fn store<T>(count: usize, mut make: impl FnMut(usize) -> T) -> Arc<[T
 pub(super) fn engine(config: Config) -> Engine<Sim> {
     let base = Pfn::from_raw(RAM_BASE);
     let pages = config.ram_pages as usize;
-    let words: Arc<[AtomicU64]> = store(pages, |_| AtomicU64::new(0));
+    let clear = PageTable::<Arc<[AtomicU64]>>::words_to_clear(base, pages);
+    let all = PageTable::<Arc<[AtomicU64]>>::words_for(base, pages);
+    let words: Arc<[AtomicU64]> = store(all, |index| {
+        AtomicU64::new(if index < clear { 0 } else { UNWRITTEN })
+    });
     let ram = Ram::new(base, pages);
     let sim = Sim::new(
         ram,
-        words.clone(),
+        PageTable::new(base, pages, words.clone()),
         config.features,
         config.cpus,
         config.seed,
@@ -97,7 +104,7 @@ pub(super) fn engine(config: Config) -> Engine<Sim> {
     let geometry = sim.geometry();
     let page = |offset: u64| Pfn::from_raw(RAM_BASE + offset);
 
-    let mut table = PageTable::new(base, words);
+    let mut table = PageTable::new(base, pages, words);
     let engine_pages = IMAGE_PAGES + config.pool_pages;
     let fixed = RESERVED_PAGES + engine_pages;
     let host = fixed + FIXED_PAGES;

@@ -10,7 +10,7 @@ use super::walker::Walkers;
 use crate::platform::Features;
 use crate::stage2::Geometry;
 use crate::vm::HOST_VMID;
-use ownership::Pfn;
+use ownership::{PageTable, Pfn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,7 +22,7 @@ pub struct Sim {
     /// Memory.
     pub ram: Ram,
     /// The engine's page words: for checks at the moment things happen.
-    pub(super) words: Arc<[AtomicU64]>,
+    pub(super) pages: PageTable<Arc<[AtomicU64]>>,
     pub(super) features: Features,
     geometry: Geometry,
     pub(super) counter: AtomicU64,
@@ -88,7 +88,7 @@ impl Sim {
     /// A machine whose cores run the host, once [`Sim::start_host`] has said where its tables are.
     pub fn new(
         ram: Ram,
-        words: Arc<[AtomicU64]>,
+        pages: PageTable<Arc<[AtomicU64]>>,
         features: Features,
         cores: usize,
         seed: u64,
@@ -108,7 +108,7 @@ impl Sim {
         };
         Self {
             ram,
-            words,
+            pages,
             features,
             geometry,
             counter: AtomicU64::new(1),
