@@ -215,6 +215,22 @@ fn reclaim_whole_against_reclaim_of_a_page() {
     });
 }
 
+/// A memory error is reported while a block that was in parts becomes one word: once the report is
+/// accepted, the page is out for good.
+#[test]
+fn merge_against_a_report_of_poison() {
+    explore(|| {
+        let machine = Machine::new(BLOCK);
+        put_in_parts(&machine, 0);
+        let other = machine.clone();
+        let merger = spawn(move || other.donate_all(block(0), A, 1));
+        let report = machine.table.mark_poison_pending(page(1));
+        let _ = merger.join().unwrap();
+        let is_out = machine.state(1) == State::Poisoned;
+        assert_eq!(is_out, report.is_ok(), "{:?}", machine.state(1));
+    });
+}
+
 /// Three cores: one wants the giant, two a page each, of different blocks.
 #[test]
 fn three_sizes_of_claim_at_once() {

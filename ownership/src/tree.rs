@@ -137,6 +137,9 @@ impl<'t> Tree<'t> {
 
     /// The word by which `cpu`, which has claimed the page, holds it.
     pub fn find_own(self, page: Pfn, cpu: u16) -> Option<Place<'t>> {
+        #[cfg(mutant = "own-stops-above")]
+        return self.descend(page, |seen| seen == SPLIT || cpu == u16::MAX);
+        #[cfg(not(mutant = "own-stops-above"))]
         self.descend(page, |seen| {
             seen == SPLIT
                 || matches!(seen.state(), State::Claimed { cpu: other, .. } if other != cpu)
