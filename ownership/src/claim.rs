@@ -33,7 +33,8 @@ use sync::{AtomicU64, Ordering};
 pub struct Claim<'t> {
     tree: Tree<'t>,
     run: Run,
-    from: State,
+    /// The state it came from, packed: lists of claims stand on small stacks.
+    from: Word,
     op: Op,
     cpu: u16,
 }
@@ -56,7 +57,7 @@ impl<'t> Claim<'t> {
         Self {
             tree,
             run: Run { first, pages: 0 },
-            from,
+            from: from.into(),
             op,
             cpu,
         }
@@ -74,7 +75,7 @@ impl<'t> Claim<'t> {
 
     /// The settled state that all pages of the claim were in.
     pub fn from(&self) -> State {
-        self.from
+        self.from.state()
     }
 
     /// The operation it was made for.
@@ -175,33 +176,33 @@ impl<'t> Claim<'t> {
 
     /// VM_LEND: one more leaf of the VM names the host's pages.
     pub fn lend_to(self, vm: VmSlot) -> Result<Committed, Self> {
-        let to = state::lend_once_more(self.from, vm);
+        let to = state::lend_once_more(self.from(), vm);
         self.commit(Op::Lend, to, true)
     }
 
     /// VM_UNLEND: one leaf less of the borrower names the host's pages. Its regime was flushed.
     pub fn unlend(self, flushed: &Flushed) -> Result<Committed, Self> {
-        let to = state::lend_once_less(self.from);
+        let to = state::lend_once_less(self.from());
         let shown = self.borrower().is_some_and(|party| flushed.covers(party));
         self.commit(Op::Unlend, to, shown)
     }
 
     /// MEM_SHARE: the host may use the VM's pages too.
     pub fn share_with_host(self) -> Result<Committed, Self> {
-        let to = state::share(self.from);
+        let to = state::share(self.from());
         self.commit(Op::Share, to, true)
     }
 
     /// MEM_UNSHARE: the pages are the VM's alone again. The host's regime was flushed.
     pub fn unshare(self, flushed: &Flushed) -> Result<Committed, Self> {
-        let to = state::unshare(self.from);
+        let to = state::unshare(self.from());
         self.commit(Op::Unshare, to, flushed.covers(Owner::Host))
     }
 
     /// MEM_RELINQUISH, and VM_RECLAIM of pages that were the VM's: they become the host's. The
     /// proof stands for all pages of the claim and for a flush of the VM's regime.
     pub fn return_to_host(self, scrubbed: Scrubbed) -> Result<Committed, Self> {
-        let shown = match self.from {
+        let shown = match self.from() {
             State::Owned(owner) | State::Shared { owner, .. } => {
                 matches!(owner, Owner::Vm(_))
                     && scrubbed.stands_for(self.run.first, self.run.pages, owner)
@@ -219,7 +220,7 @@ impl<'t> Claim<'t> {
     /// VM_RECLAIM of a leaf that names the host's lent pages: one leaf less. The VM's regime was
     /// flushed; the content was the host's all along, so nothing is scrubbed.
     pub fn return_lent(self, flushed: &Flushed) -> Result<Committed, Self> {
-        let to = state::lend_once_less(self.from);
+        let to = state::lend_once_less(self.from());
         let shown = self.borrower().is_some_and(|party| flushed.covers(party));
         self.commit(Op::Reclaim, to, shown)
     }
@@ -227,19 +228,19 @@ impl<'t> Claim<'t> {
     /// PAGE_POISON: nobody reaches the pages ever again. Everyone who could is covered by one of
     /// the flushes.
     pub fn poison(self, flushes: &[&Flushed]) -> Result<Committed, Self> {
-        let shown = cover_all(flushes, self.from);
+        let shown = cover_all(flushes, self.from());
         self.commit(Op::Poison, Some(State::Poisoned), shown)
     }
 
     /// Ends the claim with the pages as they were.
     pub fn release(self) -> Committed {
-        let from = self.from;
+        let from = self.from();
         self.end(from)
     }
 
     /// Who borrows the pages, if somebody does.
     fn borrower(&self) -> Option<Owner> {
-        match self.from {
+        match self.from() {
             State::Shared { borrower, .. } => Some(borrower),
             _ => None,
         }
@@ -255,7 +256,7 @@ impl<'t> Claim<'t> {
             _ = shown;
             true
         };
-        match transition(self.from, op, to) {
+        match transition(self.from(), op, to) {
             Some(needs) if shown || !(needs.flushed || needs.scrubbed) => Ok(self.end(to)),
             _ => Err(self),
         }
@@ -311,7 +312,7 @@ impl Drop for Claim<'_> {
         // What was poisoned meanwhile stays out of circulation by its word alone: an operation that
         // rolls back has written no leaf.
         #[cfg(not(mutant = "claim-no-roll-back"))]
-        self.settle(self.from);
+        self.settle(self.from());
     }
 }
 
@@ -353,9 +354,9 @@ fn settle_word(word: &AtomicU64, claimed: Word, to: Word) -> Settled {
 }
 
 /// What a word says while it is claimed.
-pub(crate) fn claimed_word(from: State, op: Op, cpu: u16) -> Word {
+pub(crate) fn claimed_word(from: Word, op: Op, cpu: u16) -> Word {
     Word::pack(State::Claimed {
-        from: from.into(),
+        from,
         op,
         cpu,
         poison_pending: false,
@@ -363,9 +364,8 @@ pub(crate) fn claimed_word(from: State, op: Op, cpu: u16) -> Word {
 }
 
 /// Claims one word that was seen as `seen`; `false` if it isn't that any more.
-pub(crate) fn claim_word(word: &AtomicU64, seen: State, op: Op, cpu: u16) -> bool {
+pub(crate) fn claim_word(word: &AtomicU64, seen: Word, op: Op, cpu: u16) -> bool {
     let claimed = claimed_word(seen, op, cpu).raw();
-    let seen = Word::from(seen);
     // Acquire: pairs with the Release of `settle_word` which produced `seen`, or of `unfold` (or with
     // the CPU's bring-up for a word that only boot wrote): what the last holder did with the page is done.
     // Relaxed on failure: nothing is read through a page that wasn't claimed.

@@ -111,7 +111,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             .run(granule.base(), pages as usize)
             .ok_or(Refused::OutOfRange)?;
         let place = self.find(granule.base())?;
-        let from = look(&place, op)?;
+        let from = look(place.seen, op)?;
         if !accept(from) {
             #[cfg(not(mutant = "claim-not-accepted"))]
             return Err(Refused::Was(from));
@@ -174,17 +174,48 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
                 pages: run.end() - at,
             };
             let step = self.find(rest.first).and_then(|place| {
-                let from = look(&place, op)?;
-                if from != expect {
-                    return Err(Refused::Was(from));
-                }
-                self.take(&place, rest, from, op, cpu)
+                look_for(place.seen, op, expect)?;
+                let pages = self.take(&place, rest, expect, op, cpu)?;
+                Ok((pages, place.granule.size()))
             });
-            match step {
-                Ok(pages) => claim.extend(pages),
+            let size = match step {
+                Ok((pages, size)) => {
+                    claim.extend(pages);
+                    size
+                }
                 Err(refused) => return (claim, Some(refused)),
+            };
+            if size == GranuleSize::Page
+                && let Some(refused) = self.claim_pages_on(&mut claim, run)
+            {
+                return (claim, Some(refused));
             }
         }
+    }
+
+    /// Extends a claim whose last page has a word of its own up to the end of that page's block, or
+    /// of `run`. That claim keeps the block in parts: nothing above has to be looked at again.
+    fn claim_pages_on(&self, claim: &mut Claim<'_>, run: Run) -> Option<Refused> {
+        let at = claim.pfn().raw() + claim.len() as u64;
+        let block = Granule::around(GranuleSize::Block2M, Pfn::from_raw(at - 1));
+        let rest = Run {
+            first: Pfn::from_raw(at),
+            pages: end_of(block).min(run.end()).saturating_sub(at),
+        };
+        let (op, cpu, expect) = (claim.op(), claim.cpu(), claim.from());
+        for word in self.tree().pages(rest) {
+            // Relaxed: the compare-exchange of `claim_word` succeeds only on this very value, and
+            // acquires.
+            let seen = Word::from_raw(word.load(Ordering::Relaxed));
+            if let Err(refused) = look_for(seen, op, expect) {
+                return Some(refused);
+            }
+            if !claim_word(word, seen, op, cpu) {
+                return Some(Refused::Busy);
+            }
+            claim.extend(1);
+        }
+        None
     }
 
     /// Claims the pages of `want` that the word at `place` stands for, and no others; how many.
@@ -196,7 +227,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         op: Op,
         cpu: u16,
     ) -> Result<u64, Refused> {
-        if !claim_word(place.word, from, op, cpu) {
+        if !claim_word(place.word, from.into(), op, cpu) {
             return Err(Refused::Busy);
         }
         let keep = Run {
@@ -204,7 +235,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             pages: want.end().min(end_of(place.granule)) - want.first.raw(),
         };
         if keep.pages != place.granule.size().pages() {
-            let claimed = claimed_word(from, op, cpu);
+            let claimed = claimed_word(from.into(), op, cpu);
             self.tree().cut(keep, cpu, claimed, from.into());
         }
         Ok(keep.pages)
@@ -310,11 +341,19 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
 }
 
 /// The settled state of a word that `op` may claim.
-fn look(place: &Place<'_>, op: Op) -> Result<State, Refused> {
-    match place.seen.state() {
+fn look(seen: Word, op: Op) -> Result<State, Refused> {
+    match seen.state() {
         // `Merged`: it was folded since the word above was looked at.
         State::Claimed { .. } | State::Merged => Err(Refused::Busy),
         state if is_claimable(state, op) => Ok(state),
+        state => Err(Refused::Was(state)),
+    }
+}
+
+/// May `op` claim this word, and is its state the expected one?
+fn look_for(seen: Word, op: Op, expect: State) -> Result<(), Refused> {
+    match look(seen, op)? {
+        state if state == expect => Ok(()),
         state => Err(Refused::Was(state)),
     }
 }

@@ -175,7 +175,7 @@ impl<P: Platform> Engine<P> {
     ) -> Batch {
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
-        let mut held: Vec<(Claim<'_>, ListEntry), { abi::limit::MAP_LIST_PAGES }> = Vec::new();
+        let mut held: Vec<Held<'_>, { abi::limit::MAP_LIST_PAGES }> = Vec::new();
         let mut reason = Status::Success;
         for entry in entries {
             let step = entry.and_then(|entry| self.take_listed(cpu, stage2, entry));
@@ -195,25 +195,27 @@ impl<P: Platform> Engine<P> {
             return Batch::refused(reason);
         }
         let mut runs = Runs::default();
-        for (claim, _) in &held {
-            self.collect_unmapped(cpu, claim.pfn(), 1, &mut runs);
+        for item in &held {
+            self.collect_unmapped(cpu, item.claim.pfn(), 1, &mut runs);
         }
         let flushed = self.flush_host(cpu, &runs);
-        for (_, entry) in &held {
-            self.write_back(cpu, entry.page);
+        for item in &held {
+            self.write_back(cpu, item.claim.pfn());
         }
         self.forget_code(cpu);
-        for (_, entry) in &held {
-            stage2.for_pages(platform, cpu.id(), entry.ipa, 1, |at, _| {
-                let leaf = self.ram_bits(entry.access).leaf(entry.page, LAST_LEVEL);
+        for item in &held {
+            stage2.for_pages(platform, cpu.id(), item.ipa, 1, |at, _| {
+                let leaf = self
+                    .ram_bits(item.access)
+                    .leaf(item.claim.pfn(), LAST_LEVEL);
                 platform.store_entry(cpu.id(), at, leaf);
             });
         }
         self.publish_leaves(cpu);
         let done = held.len() as u64;
         // By `pop`: a consuming iterator would put a second copy of the list on the stack.
-        while let Some((claim, _)) = held.pop() {
-            settled(claim.donate_to_vm(target.slot, &flushed));
+        while let Some(item) = held.pop() {
+            settled(item.claim.donate_to_vm(target.slot, &flushed));
         }
         self.count(cpu, Counter::PagesDonated, done);
         Batch { done, reason }
@@ -225,7 +227,7 @@ impl<P: Platform> Engine<P> {
         cpu: &CpuToken,
         stage2: Stage2,
         entry: ListEntry,
-    ) -> Result<(Claim<'t>, ListEntry), Status> {
+    ) -> Result<Held<'t>, Status> {
         if let (_, Some(error)) = self.prepare_host(cpu, entry.page, 1, &self.parts.pool) {
             return Err(status_of(error));
         }
@@ -248,8 +250,19 @@ impl<P: Platform> Engine<P> {
                 LAST_LEVEL,
             )
             .map_err(status_of)?;
-        Ok((claim, entry))
+        Ok(Held {
+            claim,
+            ipa: entry.ipa,
+            access: entry.access,
+        })
     }
+}
+
+/// A listed page, claimed, and the guest's entry that is taken for it.
+struct Held<'t> {
+    claim: Claim<'t>,
+    ipa: Ipa,
+    access: Access,
 }
 
 /// How the attempt at a block ended.
