@@ -40,7 +40,7 @@ impl Churn {
     pub fn create(base: u64, cores: usize) -> Result<Self, String> {
         let refused = |status: Status| format!("churn: VM_CREATE: {}", status.name());
         let size = cores as u64 * PER_CORE * PAGE;
-        let ipa_bits = vm::ipa_bits().map_err(refused)?;
+        let ipa_bits = vm::ipa_bits(base + size).map_err(refused)?;
         let shape = VmShape {
             vcpus: 1,
             ipa_bits,

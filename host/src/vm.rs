@@ -77,10 +77,12 @@ pub struct Guest {
     exit: Lock<Option<String>>,
 }
 
-/// Width of the guests' IPAs: what the engine allows, no more than 40 bits.
-pub fn ipa_bits() -> Result<u16, Status> {
+/// Width of the IPAs of a guest whose RAM ends before `end`: 40 bits where that is enough, and no
+/// more than the engine allows.
+pub fn ipa_bits(end: u64) -> Result<u16, Status> {
     let most = call::engine_info(InfoIndex::IpaBits)?;
-    Ok(most.min(40) as u16)
+    let needed = u64::from(u64::BITS - end.saturating_sub(1).leading_zeros());
+    Ok(most.min(needed.max(40)) as u16)
 }
 
 impl Guest {
@@ -101,7 +103,7 @@ impl Guest {
         let layout = Layout::place(&content.kernel, initrd_size, fdt::LARGEST, base, size)
             .map_err(|error| format!("{error}"))?;
 
-        let ipa_bits = ipa_bits().map_err(refused("ENGINE_INFO"))?;
+        let ipa_bits = ipa_bits(base + size).map_err(refused("ENGINE_INFO"))?;
         let shape = VmShape {
             vcpus: args.vcpus as u16,
             ipa_bits,

@@ -28,7 +28,7 @@ use engine::{arch, vcpu};
 use host_image::HostError;
 use ownership::{Pa, PageTable};
 use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
-use smp_boot::{Boot, BootError, MachineInfo, PaRange};
+use smp_boot::{Boot, BootError, BootHeap, MachineInfo, PaRange};
 use storage::{make, make_one, make_untouched};
 use sync::{AtomicU64, Ordering};
 
