@@ -1,9 +1,10 @@
 //! Who owns each page, and how that changes without a lock.
 //!
-//! Every page has one word (`word`). A settled word says whose the page is; an operation first
-//! *claims* the page (`claim`), does what has to be done to tables and TLBs, and then *commits* the
-//! new state, or rolls back. Which transitions exist is a pure function (`state`); what has to be
-//! done first is shown by values that only the code which did it can make (`proof`).
+//! Every page has one word, or shares one with the 2 MiB or 1 GiB around it (`word`, `tree`). A
+//! settled word says whose the page is; an operation first *claims* the page (`claim`), does what has
+//! to be done to tables and TLBs, and then *commits* the new state, or rolls back. Which transitions
+//! exist is a pure function (`state`); what has to be done first is shown by values that only the code
+//! which did it can make (`proof`).
 //!
 //! ```text
 //!                 boot            boot
