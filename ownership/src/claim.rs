@@ -104,7 +104,8 @@ impl<'t> Claim<'t> {
     }
 
     /// Has it exactly the pages of this granule, and one word for all of them?
-    pub fn is_whole(&self, granule: Granule) -> bool {
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn is_whole(&self, granule: Granule) -> bool {
         let place = self.tree.find_own(granule.base(), self.cpu);
         self.run.first == granule.base()
             && self.run.end() == end_of(granule)

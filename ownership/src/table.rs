@@ -132,18 +132,6 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         }
     }
 
-    /// Claims all that has one word together with `page`.
-    pub fn claim_around(
-        &self,
-        page: Pfn,
-        op: Op,
-        cpu: u16,
-        accept: impl FnOnce(State) -> bool,
-    ) -> Result<Claim<'_>, Refused> {
-        let place = self.find(page)?;
-        self.claim(place.granule, op, cpu, accept)
-    }
-
     /// Claims the longest prefix of `pages` pages that all are in exactly the state `expect`; tells
     /// why it stopped there. An empty claim is one of no page.
     pub fn claim_run(
