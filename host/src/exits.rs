@@ -7,7 +7,7 @@ use crate::{
     fate, fdt,
     gicd::{self, Injection},
     host::Host,
-    memory::insist,
+    memory::{self, insist},
     vm::Guest,
 };
 use abi::{ExitReason, Outcome, Status, VcpuHandle};
@@ -78,8 +78,11 @@ fn handle_guest(host: &Host, guest: &Guest, exit: &Exit) {
             host.end_guest(guest, reason);
         }
         Some(ExitReason::Fault) => host.end_guest(guest, "fault"),
-        // The engine's pool was made large enough for every guest of this host.
-        Some(ExitReason::PoolEmpty) => host.end_guest(guest, "lack of engine memory"),
+        Some(ExitReason::PoolEmpty) => {
+            if memory::feed_engine().is_err() {
+                host.end_guest(guest, "lack of engine memory");
+            }
+        }
         // A guest's sharing is its own affair here: the host uses none of its pages.
         Some(ExitReason::VcpuOff | ExitReason::PageShared | ExitReason::PageUnshared) => {}
         Some(

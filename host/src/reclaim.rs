@@ -29,16 +29,24 @@ fn list_vms(host: &Host) -> Vec<(VmHandle, Vec<Range>)> {
 
 /// A secondary's part.
 pub fn help(host: &Host) {
-    if el1::cpu::this().index >= HELPERS {
-        return;
-    }
     timer::disarm();
     // Acquire: pairs with the Release in `finish`, whose SGI ends the sleep; every core has left
     // the guests.
-    while !host.reclaiming.load(Ordering::Acquire) {
-        irq::wait(|| host.reclaiming.load(Ordering::Acquire));
+    sleep_until(|| host.reclaiming.load(Ordering::Acquire));
+    if el1::cpu::this().index < HELPERS {
+        reclaim_all(host);
+        return;
     }
-    reclaim_all(host);
+    // A core that still has vCPUs in its queue is not turned off: their slots go first. Relaxed:
+    // nothing is read by it.
+    sleep_until(|| host.reclaimed.load(Ordering::Relaxed) > 0);
+}
+
+/// Sleeps until an SGI comes and `condition` holds.
+fn sleep_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        irq::wait(&condition);
+    }
 }
 
 /// The boot core's part: returns how many pages came home dirty.
@@ -56,6 +64,7 @@ pub fn finish(host: &Host) -> u64 {
     reclaim_all(host);
     // Acquire: pairs with the Release in `reclaim_all`.
     wait_for(|| host.reclaimed.load(Ordering::Acquire) >= cores.min(HELPERS));
+    host.wake_all();
 
     let mut dirty = 0;
     for run in vms.iter().flat_map(|(_, runs)| runs) {
@@ -116,7 +125,8 @@ pub fn bring_home(vm: VmHandle) -> bool {
         match call::vm_reclaim(vm, abi::limit::RECLAIM_PAGES as u64) {
             // Another core frees the slot, or has: the handle is stale.
             Ok((_, true)) | Err(Status::BadHandle) => return true,
-            Ok((0, false)) | Err(Status::Busy) => return false,
+            // BAD_STATE: its end is known, but the core that ended it has yet to tell the engine.
+            Ok((0, false)) | Err(Status::Busy | Status::BadState) => return false,
             Ok(_) => {}
             Err(status) => {
                 println!("host: VM_RECLAIM: {}", status.name());

@@ -231,9 +231,9 @@ fn merge_against_a_report_of_poison() {
     });
 }
 
-/// Three cores: one wants the giant, two a page each, of different blocks.
+/// Three cores: one wants the block, two a page of it each.
 #[test]
-fn three_sizes_of_claim_at_once() {
+fn whole_and_two_parts_at_once() {
     assert_eq!(FAN_OUT_SHIFT, 1, "the models are sized for it");
     explore(|| {
         let machine = Machine::new(BLOCK);

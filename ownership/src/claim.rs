@@ -346,12 +346,21 @@ fn settle_word(word: &AtomicU64, claimed: Word, to: Word) -> Settled {
         word.store(to.raw(), Ordering::Release);
         Ok::<u64, u64>(claimed.raw())
     };
-    if settled.is_ok() {
-        return Settled::AsAsked;
+    match settled {
+        Ok(_) => Settled::AsAsked,
+        Err(seen) => {
+            debug_assert!(seen == claimed.marked().raw(), "a claim was lost");
+            // Release: as above, though nobody claims a poisoned page. A compare-exchange: what is not
+            // ours is not touched, whatever happened to our claim.
+            let _ = word.compare_exchange(
+                claimed.marked().raw(),
+                Word::pack(State::Poisoned).raw(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            Settled::Poisoned
+        }
     }
-    // Release: as above, though nobody claims a poisoned page.
-    word.store(Word::pack(State::Poisoned).raw(), Ordering::Release);
-    Settled::Poisoned
 }
 
 /// What a word says while it is claimed.

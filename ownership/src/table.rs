@@ -52,7 +52,14 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     }
 
     /// A table for `pages` pages from `base` on, all `Reserved`.
+    ///
+    /// # Panics
+    /// If there are fewer words than [`PageTable::words_for`] says: a boot that is wrong.
     pub fn new(base: Pfn, pages: usize, words: S) -> Self {
+        assert!(
+            words.len() >= Self::words_for(base, pages),
+            "page words are missing"
+        );
         Self { base, pages, words }
     }
 
@@ -238,8 +245,11 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             seen,
             granule,
         } = self.find(page)?;
-        let State::Claimed { from, op, cpu, .. } = seen.state() else {
-            return Err(Refused::Was(seen.state()));
+        let (from, op, cpu) = match seen.state() {
+            State::Claimed { from, op, cpu, .. } => (from, op, cpu),
+            // It was folded since the word above was looked at.
+            State::Merged => return Err(Refused::Busy),
+            state => return Err(Refused::Was(state)),
         };
         if granule.size() != GranuleSize::Page {
             return Err(Refused::Busy);

@@ -1,8 +1,8 @@
 //! The tree of words: where the word of a page is, and how one word becomes many and many one.
 //!
 //! Memory has a word per 1 GiB; where one says `Split`, the words per 2 MiB of that area count, and
-//! where one of those says `Split`, the words per page do. A word below one that is not `Split` has
-//! either never been written (and holds anything) or says `Merged`. All words lie in one slice, so
+//! where one of those says `Split`, the words per page do. A word below one that is settled otherwise
+//! has either never been written (and holds anything) or says `Merged`. All words lie in one slice, so
 //! that the parts of one granule fill one page of it, which no boot has to touch.
 //!
 //! Invariants:
@@ -218,8 +218,8 @@ impl<'t> Tree<'t> {
         if !all_mine {
             return false;
         }
-        // Relaxed: what was done to the pages is published when the claim is settled. It fails if
-        // another core has not published `Split` yet.
+        // Relaxed: what was done to the pages is published when the claim is settled. Whoever unfolds
+        // the whole keeps a part until `Split` is published, so all parts are ours only after that.
         let taken = whole.compare_exchange(
             SPLIT.raw(),
             claimed.raw(),
@@ -252,7 +252,7 @@ impl<'t> Tree<'t> {
     /// Undoes a fold that met a poison mark: the first parts are retired already.
     fn unretire(self, retired: &[AtomicU64], whole: &AtomicU64, claimed: Word) {
         for part in retired {
-            // Relaxed: nobody else writes a part while its whole is claimed.
+            // Relaxed: it says `Merged`, from which nobody claims and which takes no mark.
             part.store(claimed.raw(), Ordering::Relaxed);
         }
         // Release: pairs with the Acquire of `descend`.

@@ -89,6 +89,23 @@ fn boot_writes_no_word_below_what_is_whole() {
 }
 
 #[test]
+fn ram_may_begin_within_a_giant() {
+    let base = page(GIANT - BLOCK - 5);
+    let pages = (2 * BLOCK + 10) as usize;
+    let words = Table::words_for(base, pages);
+    let clear = Table::words_to_clear(base, pages);
+    let word = |index| AtomicU64::new(if index < clear { 0 } else { GARBAGE });
+    let mut table: Table = PageTable::new(base, pages, (0..words).map(word).collect());
+    table.boot_set(base, pages, HOST).unwrap();
+    assert_eq!(table.count(base, pages).unwrap().host, pages);
+    assert_eq!(whole(&table, GIANT), GranuleSize::Block2M);
+    assert_eq!(table.state(page(GIANT - BLOCK - 6)), None);
+    let run = table.claim_run(base, pages, Op::VmMap, 0, HOST).0;
+    assert_eq!(run.donate_to_vm(A, &of_host()).unwrap().pages, pages);
+    assert_eq!(table.count(base, pages).unwrap().vm, pages);
+}
+
+#[test]
 fn a_granule_changes_hands_by_one_word() {
     let table = table(2 * GIANT);
     let giant = granule(GranuleSize::Block1G, GIANT);

@@ -1,8 +1,8 @@
 //! The page word: how a page's state is packed into 64 bits, and nothing else.
 //!
-//! Invariants: all zero is `Reserved`, so that a zeroed table denies everything; packing and
-//! unpacking are total, and a bit pattern that no state packs to means `Reserved`; only `claim` and
-//! `table` write words.
+//! Invariants: all zero is `Reserved`, which denies everything; packing and unpacking are total, and
+//! a bit pattern that no state packs to means `Reserved`; only `claim`, `tree` and `table` write
+//! words.
 //!
 //! | bits  | field                                                                  |
 //! |-------|------------------------------------------------------------------------|
@@ -209,6 +209,11 @@ impl Word {
     /// Its bits.
     pub const fn raw(self) -> u64 {
         self.0
+    }
+
+    /// A claimed word with the poison mark.
+    pub(crate) const fn marked(self) -> Self {
+        Self(self.0 | POISON_PENDING)
     }
 
     /// Packs a state.

@@ -11,7 +11,7 @@ use abi::{
     ARGUMENT_REGISTERS, EngineDoorbellArgs, EngineInfoArgs, InfoIndex, PageCensusArgs, PageClass,
     PageInfoArgs, StatsReadArgs, Status, TraceReadArgs, limit,
 };
-use ownership::{Owner, Pa, State};
+use ownership::{GranuleSize, Owner, Pa, State};
 use percpu::CpuToken;
 
 /// Pages that PAGE_CENSUS counts together: of fewer a total would tell a page's state.
@@ -56,7 +56,16 @@ impl<P: Platform> Engine<P> {
 
     pub(super) fn call_page_info(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let page = Pa::from_raw(PageInfoArgs::from_registers(x).pa).pfn();
-        let state = self.parts.pages.state(page).ok_or(Status::OutOfRange)?;
+        let pages = &self.parts.pages;
+        let (granule, seen) = pages.granule(page).ok_or(Status::OutOfRange)?;
+        let state = match seen {
+            // It has one word with others, and most likely the operation is about one of these: so
+            // far it is whose it was.
+            State::Claimed { from, .. } if granule.size() != GranuleSize::Page => from.state(),
+            // Its word is being joined with others: look again.
+            State::Merged => pages.state(page).ok_or(Status::OutOfRange)?,
+            seen => seen,
+        };
         let (class, count) = match state {
             State::Owned(Owner::Host) => (PageClass::Host, 0),
             State::HostFixed => (PageClass::HostFixed, 0),

@@ -194,7 +194,6 @@ fn make_platform<E: smp_boot::Engine>(
     ))
 }
 
-/// The pool: `pool_pages` pages of the region, and no donated ones yet.
 /// The page words: only those that have to be zero are written, whatever the machine's RAM.
 fn make_words(
     heap: &mut BootHeap,
@@ -210,6 +209,7 @@ fn make_words(
     Ok(words)
 }
 
+/// The pool: `pool_pages` pages of the region, and no donated ones yet.
 fn make_pool<E: smp_boot::Engine>(
     boot: &mut Boot<E>,
     base: ownership::Pfn,

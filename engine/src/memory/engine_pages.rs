@@ -2,7 +2,10 @@
 //!
 //! Invariants: a page joins the pool only after the host can't reach it any more and EL2 can; it
 //! leaves only after every core's EL2 translation of it is gone and it is zero; a poisoned page is
-//! mapped nowhere; a donation works however empty the pool is.
+//! mapped nowhere. A donation out of a 2 MiB block works however empty the pool is, for what it costs
+//! the reserve it brings; out of a whole 1 GiB it takes a page more than it brings, and where EL2 has
+//! no table left for a new 2 MiB of pages it is refused: then the host donates beside pages that it
+//! donated before.
 
 use super::settled;
 use super::{Batch, status_of, status_of_refusal};
@@ -40,7 +43,7 @@ impl<P: Platform> Engine<P> {
         // What can't be donated shall not use the reserve up; that it can be, the claim decides.
         let refused = match self.parts.pages.state(page) {
             Some(State::Owned(Owner::Host)) => None,
-            Some(State::Claimed { .. }) => Some(Refused::Busy),
+            Some(State::Claimed { .. } | State::Merged) => Some(Refused::Busy),
             Some(other) => Some(Refused::Was(other)),
             None => Some(Refused::OutOfRange),
         };

@@ -1,7 +1,7 @@
 //! A few pages that only the filling of the pool may use, and a fault of the host's on its own map.
 //!
-//! Invariants: a slot holds a page number or 0, which is no page of the engine's; a page leaves its
-//! slot by one exchange, so it is given once. Any core may take and put; nobody waits.
+//! Invariants: a slot holds a page number or 0, so page 0 is never in it; a page leaves its slot by one
+//! exchange, so it is given once. Any core may take and put; nobody waits.
 
 use ownership::Pfn;
 use sync::{AtomicU64, Ordering};
@@ -17,12 +17,13 @@ pub struct Reserve([AtomicU64; RESERVE_PAGES]);
 impl Reserve {
     /// Adds a page; `false` if there is no room.
     pub fn put(&self, page: Pfn) -> bool {
-        self.0.iter().any(|slot| {
-            // Release: pairs with the Acquire of `take` and `swap`; the page's last use happened
-            // before. Relaxed on failure: the next slot is tried.
-            slot.compare_exchange(0, page.raw(), Ordering::Release, Ordering::Relaxed)
-                .is_ok()
-        })
+        page.raw() != 0
+            && self.0.iter().any(|slot| {
+                // Release: pairs with the Acquire of `take` and `swap`; the page's last use happened
+                // before. Relaxed on failure: the next slot is tried.
+                slot.compare_exchange(0, page.raw(), Ordering::Release, Ordering::Relaxed)
+                    .is_ok()
+            })
     }
 
     /// Takes a page, but none of the first `leaves` slots', which are filled first and emptied last.
@@ -36,6 +37,9 @@ impl Reserve {
 
     /// Puts `page` in the place of one that is `wanted`, and gives that.
     pub fn swap(&self, page: Pfn, wanted: impl Fn(Pfn) -> bool) -> Option<Pfn> {
+        if page.raw() == 0 {
+            return None;
+        }
         self.0.iter().find_map(|slot| {
             // Relaxed: the exchange decides and acquires.
             let seen = slot.load(Ordering::Relaxed);

@@ -1,9 +1,9 @@
 //! HVC and SMC of guests: PSCI 1.1 in full, SMCCC discovery, the memory-sharing calls of KVM's
 //! protected-guest driver, and forwarding of the rest.
 //!
-//! Invariants: a guest never sees `BUSY`, nor that a page or the engine's memory is missing: it is
-//! rewound to its HVC, and repeats it when it runs again; a vCPU that turns itself on gets ALREADY_ON and nothing else changes, because the target's
-//! residency is claimed by compare-exchange from `off` alone; standard calls preserve x4–x17.
+//! Invariants: a guest never sees `BUSY`, nor that a page which it shares or the engine's memory is
+//! missing: it is rewound to its HVC, and repeats it when it runs again; a vCPU that turns itself on
+//! gets ALREADY_ON and nothing else changes, because the target's residency is claimed by compare-exchange from `off` alone; standard calls preserve x4–x17.
 
 use super::exit::Verdict;
 use super::run::{Leave, RunExit};

@@ -2,7 +2,8 @@
 //! `xtask/mutants.toml` names for it fail.
 //!
 //! Nothing counts as caught unless the same test passes on the whole engine, the mutant compiles,
-//! and the test runs and says itself that it failed.
+//! and the test runs and says itself that it failed; on bare metal a machine that hangs in it has
+//! failed too.
 
 mod catcher;
 mod manifest;
