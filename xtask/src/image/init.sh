@@ -125,4 +125,7 @@ fi
 if [ "$guest" = "$SHELL_GUEST" ]; then
     setsid cttyhack sh
 fi
+# A power-off does not wait for what the console has yet to send; setting the terminal does (tcsetattr
+# with TCSADRAIN).
+stty -echo
 poweroff -f
