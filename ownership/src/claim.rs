@@ -377,8 +377,8 @@ pub(crate) fn claimed_word(from: Word, op: Op, cpu: u16) -> Word {
 pub(crate) fn claim_word(word: &AtomicU64, seen: Word, op: Op, cpu: u16) -> bool {
     let claimed = claimed_word(seen, op, cpu).raw();
     // Acquire: pairs with the Release of `settle_word` which produced `seen`, or of `unfold` (or with
-    // the CPU's bring-up for a word that only boot wrote): what the last holder did with the page is done.
-    // Relaxed on failure: nothing is read through a page that wasn't claimed.
+    // the CPU's bring-up for a word that only boot wrote): what the last holder did with the page is
+    // done. Relaxed on failure: nothing is read through a page that wasn't claimed.
     #[cfg(not(any(mutant = "claim-relaxed", mutant = "claim-no-compare")))]
     return word
         .compare_exchange(seen.raw(), claimed, Ordering::Acquire, Ordering::Relaxed)

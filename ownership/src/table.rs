@@ -11,7 +11,7 @@
 use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::claim::{Claim, RunClaim, claim_word, claimed_word};
 use crate::state::{is_claimable, transition};
-use crate::tree::{Place, Run, Tree, end_of};
+use crate::tree::{Place, Run, Span, Tree, end_of};
 use crate::word::{Op, Owner, State, Word};
 use core::ops::Deref;
 use sync::{AtomicU64, Ordering};
@@ -32,6 +32,7 @@ pub enum Refused {
 pub struct PageTable<S> {
     base: Pfn,
     pages: usize,
+    span: Span,
     words: S,
 }
 
@@ -42,13 +43,13 @@ const LOOKS: u32 = 2;
 impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     /// How many words a table for `pages` pages from `base` on takes.
     pub fn words_for(base: Pfn, pages: usize) -> usize {
-        Tree::words_for(base, pages)
+        Span::around(base, pages).words()
     }
 
     /// How many of these, from the first on, have to be zero. The others are written before they
     /// are read.
     pub fn words_to_clear(base: Pfn, pages: usize) -> usize {
-        Tree::words_to_clear(base, pages)
+        Span::around(base, pages).words_to_clear()
     }
 
     /// A table for `pages` pages from `base` on, all `Reserved`.
@@ -60,7 +61,12 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             words.len() >= Self::words_for(base, pages),
             "page words are missing"
         );
-        Self { base, pages, words }
+        Self {
+            base,
+            pages,
+            span: Span::around(base, pages),
+            words,
+        }
     }
 
     /// First page.
@@ -86,21 +92,20 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     /// Whose the page is now. A snapshot: what is decided on it must be decided again under a
     /// claim. `Merged` if its word was being folded at every look.
     pub fn state(&self, page: Pfn) -> Option<State> {
-        self.run(page, 1)?;
-        let mut state = State::Merged;
-        for _ in 0..LOOKS {
-            state = self.tree().find(page)?.seen.state();
-            if state != State::Merged {
-                break;
-            }
-        }
-        Some(state)
+        self.granule(page).map(|(_, state)| state)
     }
 
-    /// What has one word together with this page, and what that says.
+    /// What has one word together with this page, and what that says: as [`PageTable::state`].
     pub fn granule(&self, page: Pfn) -> Option<(Granule, State)> {
         self.run(page, 1)?;
-        let place = self.tree().find(page)?;
+        let tree = self.tree();
+        let mut place = tree.find(page)?;
+        for _ in 1..LOOKS {
+            if place.seen.state() != State::Merged {
+                break;
+            }
+            place = tree.find(page)?;
+        }
         Some((place.granule, place.seen.state()))
     }
 
@@ -314,13 +319,14 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         Ok(census)
     }
 
-    /// The words, for who checks them from outside.
-    pub fn words(&self) -> &[AtomicU64] {
+    /// The words.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn words(&self) -> &[AtomicU64] {
         &self.words
     }
 
     fn tree(&self) -> Tree<'_> {
-        Tree::new(&self.words, self.base, self.pages)
+        Tree::new(&self.words, self.span)
     }
 
     fn find(&self, page: Pfn) -> Result<Place<'_>, Refused> {

@@ -29,10 +29,40 @@ const MERGED: Word = Word::pack(State::Merged);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tree<'t> {
     words: &'t [AtomicU64],
-    /// First page of the first 1 GiB granule.
+    span: Span,
+}
+
+/// The 1 GiB granules that a tree has words for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// First page of the first.
     origin: Pfn,
-    /// Number of 1 GiB granules.
+    /// How many.
     giants: usize,
+}
+
+impl Span {
+    /// Those around `pages` pages from `base` on.
+    pub fn around(base: Pfn, pages: usize) -> Self {
+        let giant = GranuleSize::Block1G;
+        let origin = Granule::around(giant, base).base();
+        let to_end = base.raw() - origin.raw() + pages as u64;
+        Self {
+            origin,
+            giants: to_end.div_ceil(giant.pages()) as usize,
+        }
+    }
+
+    /// How many words their tree has.
+    pub fn words(self) -> usize {
+        let above = self.giants.next_multiple_of(FAN_OUT);
+        above + self.giants * FAN_OUT + self.giants * FAN_OUT * FAN_OUT
+    }
+
+    /// How many of them, from the first on, must be zero before the tree is used.
+    pub fn words_to_clear(self) -> usize {
+        self.giants
+    }
 }
 
 /// Where a page's word was found.
@@ -76,35 +106,20 @@ pub(crate) fn end_of(granule: Granule) -> u64 {
 }
 
 impl<'t> Tree<'t> {
-    /// The tree over `words` for `pages` pages from `base` on.
-    pub fn new(words: &'t [AtomicU64], base: Pfn, pages: usize) -> Self {
-        let (origin, giants) = span(base, pages);
-        Self {
-            words,
-            origin,
-            giants,
-        }
-    }
-
-    /// How many words a tree for these pages has.
-    pub fn words_for(base: Pfn, pages: usize) -> usize {
-        let (_, giants) = span(base, pages);
-        giants.next_multiple_of(FAN_OUT) + giants * FAN_OUT + giants * FAN_OUT * FAN_OUT
-    }
-
-    /// How many of them, from the first on, must be zero before the tree is used.
-    pub fn words_to_clear(base: Pfn, pages: usize) -> usize {
-        span(base, pages).1
+    /// The tree over `words` for the granules of `span`.
+    pub fn new(words: &'t [AtomicU64], span: Span) -> Self {
+        Self { words, span }
     }
 
     /// Which of the words is a granule's.
     fn index(self, granule: Granule) -> Option<usize> {
-        let offset = granule.base().checked_since(self.origin)?;
-        let above = self.giants.next_multiple_of(FAN_OUT);
+        let Span { origin, giants } = self.span;
+        let offset = granule.base().checked_since(origin)?;
+        let above = giants.next_multiple_of(FAN_OUT);
         let before = match granule.size() {
             GranuleSize::Block1G => 0,
             GranuleSize::Block2M => above,
-            GranuleSize::Page => above + self.giants * FAN_OUT,
+            GranuleSize::Page => above + giants * FAN_OUT,
         };
         before.checked_add(usize::try_from(offset >> granule.size().shift()).ok()?)
     }
@@ -258,12 +273,4 @@ impl<'t> Tree<'t> {
         // Release: pairs with the Acquire of `descend`.
         whole.store(SPLIT.raw(), Ordering::Release);
     }
-}
-
-/// First page and number of the 1 GiB granules around these pages.
-fn span(base: Pfn, pages: usize) -> (Pfn, usize) {
-    let giant = GranuleSize::Block1G;
-    let origin = Granule::around(giant, base).base();
-    let to_end = base.raw() - origin.raw() + pages as u64;
-    (origin, to_end.div_ceil(giant.pages()) as usize)
 }

@@ -68,6 +68,7 @@ impl Private {
         self.group.store(RESET_GROUP, Ordering::Relaxed);
         self.lines.store(0, Ordering::Relaxed);
         for priority in &self.priority {
+            // Relaxed: see above.
             priority.store(0, Ordering::Relaxed);
         }
     }
@@ -173,6 +174,7 @@ impl Private {
     /// The priority of one interrupt.
     pub fn priority(&self, id: PrivateId) -> u8 {
         let place = usize::from(id.raw());
+        // Relaxed: one value, and nothing is read by it.
         self.priority
             .get(place)
             .map_or(0, |priority| priority.load(Ordering::Relaxed))

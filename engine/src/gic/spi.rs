@@ -56,6 +56,7 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
     /// Back to the state after `new`. The caller alone reaches the vCPU, and what makes it
     /// reachable for others publishes these stores.
     pub fn reset(&self) {
+        // Relaxed, all of them: see above.
         self.dirty.store(0, Ordering::Relaxed);
         for word in &self.words {
             word.edges.store(0, Ordering::Relaxed);

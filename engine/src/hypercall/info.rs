@@ -56,14 +56,11 @@ impl<P: Platform> Engine<P> {
 
     pub(super) fn call_page_info(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let page = Pa::from_raw(PageInfoArgs::from_registers(x).pa).pfn();
-        let pages = &self.parts.pages;
-        let (granule, seen) = pages.granule(page).ok_or(Status::OutOfRange)?;
+        let (granule, seen) = self.parts.pages.granule(page).ok_or(Status::OutOfRange)?;
         let state = match seen {
             // It has one word with others, and most likely the operation is about one of these: so
             // far it is whose it was.
             State::Claimed { from, .. } if granule.size() != GranuleSize::Page => from.state(),
-            // Its word is being joined with others: look again.
-            State::Merged => pages.state(page).ok_or(Status::OutOfRange)?,
             seen => seen,
         };
         let (class, count) = match state {
