@@ -18,8 +18,10 @@
 
 /* Bounds that callers must know. */
 
-/* Most pages one VM_MAP, VM_LEND, VM_UNLEND or ENGINE_DONATE takes: one 2 MiB block. */
-#define BULKHEAD_MAX_MAP_PAGES 512
+/* Most pages one VM_MAP takes: one 1 GiB block. It writes at most 512 guest leaves. */
+#define BULKHEAD_MAX_MAP_PAGES 262144
+/* Most pages one VM_LEND, VM_UNLEND or ENGINE_DONATE takes: one 2 MiB block. */
+#define BULKHEAD_MAX_RUN_PAGES 512
 /* Most entries of a VM_MAP_LIST list page (16 bytes each: physical address; IPA | attributes). */
 #define BULKHEAD_MAX_MAP_LIST_PAGES 256
 /* Most pages one VM_RECLAIM scrubs. */
@@ -323,6 +325,14 @@
 #define BULKHEAD_COUNTER_SMC_DENIED 14
 /* System-register accesses answered by UNDEFINED. */
 #define BULKHEAD_COUNTER_SYSREG_DENIED 15
+/* Of the pages donated, those that the host had no leaf of: no core had to be told. */
+#define BULKHEAD_COUNTER_PAGES_DONATED_LAZILY 16
+/* Blocks of the host's stage-2 that were split. */
+#define BULKHEAD_COUNTER_HOST_SPLITS 17
+/* TLB conflict aborts of the host or of guests, answered by a flush. */
+#define BULKHEAD_COUNTER_TLB_CONFLICTS 19
+/* Tables of the host's stage-2 that became blocks again. */
+#define BULKHEAD_COUNTER_HOST_JOINS 18
 
 /* MapAttrs: Access rights of a mapping. Memory is always write-back, inner shareable. */
 

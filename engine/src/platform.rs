@@ -75,6 +75,9 @@ pub struct Features {
     pub icache_by_hand: bool,
     /// CVE-2025-10263: a TLBI must be repeated, see `memory::tlb`.
     pub repeat_tlbi: bool,
+    /// FEAT_BBM level 2, on cores known to do without TLB conflict aborts: a block may become a
+    /// table, and a table a block, without an invalid entry in between.
+    pub resize_in_place: bool,
     /// Physical (and intermediate) address bits, at most 48.
     pub pa_bits: u8,
 }

@@ -19,7 +19,7 @@ const POOL_PER_CORE: u64 = 16;
 pub fn feed_engine() -> TestResult {
     let mut left = POOL + POOL_PER_CORE * cpu::all().len() as u64;
     while left > 0 {
-        let n = left.min(limit::MAP_PAGES as u64);
+        let n = left.min(limit::RUN_PAGES as u64);
         let start = pages::take(n, PAGE).or_fail("pages for the engine")?;
         complete("ENGINE_DONATE", call::engine_donate(start, n), n)?;
         left -= n;

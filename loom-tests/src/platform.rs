@@ -209,6 +209,7 @@ impl Platform for LoomMachine {
             force_write_back: true,
             icache_by_hand: false,
             repeat_tlbi: self.repeat_tlbi,
+            resize_in_place: false,
             pa_bits: PA_BITS,
         }
     }

@@ -150,7 +150,7 @@ impl Pfn {
 /// page. Models try every interleaving, so theirs are small; the code is the same.
 pub const FAN_OUT_SHIFT: u32 = if cfg!(loom) { 1 } else { 9 };
 
-/// The sizes in which memory is owned and mapped.
+/// The sizes in which memory is owned and mapped, from the smallest up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum GranuleSize {
     /// 4 KiB.

@@ -47,5 +47,5 @@ pub use addr::{FAN_OUT_SHIFT, Granule, GranuleSize, Ipa, PAGE_SIZE, Pa, Pfn};
 pub use claim::{Claim, Committed, RunClaim};
 pub use proof::{Coverage, Flushed, HOST_VMID, Scrubbed};
 pub use state::{Needs, is_claimable, is_lent, is_shared_by_vm, transition};
-pub use table::{Census, PageTable, Refused};
+pub use table::{Census, PageTable, Refused, Uniform};
 pub use word::{Op, Owner, State, VmSlot, Word};

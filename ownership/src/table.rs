@@ -27,6 +27,17 @@ pub enum Refused {
     Was(State),
 }
 
+/// Is a whole granule in one state?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Uniform {
+    /// Yes, by one word or by those of its parts.
+    All,
+    /// Parts of it are changing; the others are.
+    Changing,
+    /// No; or a part is in parts itself.
+    No,
+}
+
 /// The words of a run of physical pages.
 #[derive(Debug)]
 pub struct PageTable<S> {
@@ -107,6 +118,36 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             place = tree.find(page)?;
         }
         Some((place.granule, place.seen.state()))
+    }
+
+    /// Is all of a granule in this state, by one word or by a word for each of its parts? A snapshot,
+    /// as [`PageTable::state`].
+    pub fn uniformity(&self, granule: Granule, state: State) -> Uniform {
+        let place = match self.run(granule.base(), granule.size().pages() as usize) {
+            Some(_) => self.tree().find(granule.base()),
+            None => None,
+        };
+        let Some(place) = place else {
+            return Uniform::No;
+        };
+        let compare = |word: Word| match word.state() {
+            now if now == state => Uniform::All,
+            State::Claimed { .. } | State::Merged => Uniform::Changing,
+            _ => Uniform::No,
+        };
+        if place.granule.size() >= granule.size() {
+            return compare(place.seen);
+        }
+        let mut all = Uniform::All;
+        for part in self.tree().parts_of(granule) {
+            // Relaxed: whoever acts on this claims the parts, and acquires then.
+            match compare(Word::from_raw(part.load(Ordering::Relaxed))) {
+                Uniform::All => {}
+                Uniform::Changing => all = Uniform::Changing,
+                Uniform::No => return Uniform::No,
+            }
+        }
+        all
     }
 
     /// Claims a granule for `op` if its state allows that and `accept` agrees. If it is in parts,

@@ -136,6 +136,11 @@ impl<'t> Tree<'t> {
         Some((size, self.words.get(first..first.checked_add(FAN_OUT)?)?))
     }
 
+    /// The words of a granule's parts, for who has seen that it is in parts.
+    pub fn parts_of(self, granule: Granule) -> &'t [AtomicU64] {
+        self.parts(granule).map_or(&[], |(_, parts)| parts)
+    }
+
     /// The words of `pages` pages from `first` on.
     pub fn pages(self, run: Run) -> &'t [AtomicU64] {
         let words = self.index(Granule::page(run.first)).and_then(|first| {

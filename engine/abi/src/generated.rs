@@ -16,8 +16,10 @@ pub const RESULT_REGISTERS: usize = 17;
 
 /// Bounds that callers must know.
 pub mod limit {
-    /// Most pages one VM_MAP, VM_LEND, VM_UNLEND or ENGINE_DONATE takes: one 2 MiB block.
-    pub const MAP_PAGES: usize = 512;
+    /// Most pages one VM_MAP takes: one 1 GiB block. It writes at most 512 guest leaves.
+    pub const MAP_PAGES: usize = 262144;
+    /// Most pages one VM_LEND, VM_UNLEND or ENGINE_DONATE takes: one 2 MiB block.
+    pub const RUN_PAGES: usize = 512;
     /// Most entries of a VM_MAP_LIST list page (16 bytes each: physical address; IPA | attributes).
     pub const MAP_LIST_PAGES: usize = 256;
     /// Most pages one VM_RECLAIM scrubs.
@@ -807,11 +809,19 @@ pub enum Counter {
     SmcDenied = 14,
     /// System-register accesses answered by UNDEFINED.
     SysregDenied = 15,
+    /// Of the pages donated, those that the host had no leaf of: no core had to be told.
+    PagesDonatedLazily = 16,
+    /// Blocks of the host's stage-2 that were split.
+    HostSplits = 17,
+    /// TLB conflict aborts of the host or of guests, answered by a flush.
+    TlbConflicts = 19,
+    /// Tables of the host's stage-2 that became blocks again.
+    HostJoins = 18,
 }
 
 impl Counter {
     /// All of them, in the interface file's order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::PagesDonated,
         Self::PagesReclaimed,
         Self::PagesScrubbed,
@@ -828,6 +838,10 @@ impl Counter {
         Self::Doorbells,
         Self::SmcDenied,
         Self::SysregDenied,
+        Self::PagesDonatedLazily,
+        Self::HostSplits,
+        Self::TlbConflicts,
+        Self::HostJoins,
     ];
     /// The meaning of a register's value.
     pub const fn from_raw(raw: u64) -> Option<Self> {
@@ -848,6 +862,10 @@ impl Counter {
             13 => Some(Self::Doorbells),
             14 => Some(Self::SmcDenied),
             15 => Some(Self::SysregDenied),
+            16 => Some(Self::PagesDonatedLazily),
+            17 => Some(Self::HostSplits),
+            19 => Some(Self::TlbConflicts),
+            18 => Some(Self::HostJoins),
             _ => None,
         }
     }
@@ -876,6 +894,10 @@ impl Counter {
             Self::Doorbells => "Doorbells",
             Self::SmcDenied => "SmcDenied",
             Self::SysregDenied => "SysregDenied",
+            Self::PagesDonatedLazily => "PagesDonatedLazily",
+            Self::HostSplits => "HostSplits",
+            Self::TlbConflicts => "TlbConflicts",
+            Self::HostJoins => "HostJoins",
         }
     }
 }
@@ -1038,7 +1060,7 @@ impl EngineDoorbellArgs {
 pub struct EngineDonateArgs {
     /// First page (Pa).
     pub pa: u64,
-    /// 1..=MAP_PAGES (pages).
+    /// 1..=RUN_PAGES (pages).
     pub n: u64,
 }
 
@@ -1204,7 +1226,7 @@ pub struct VmLendArgs {
     pub pa: u64,
     /// Where the VM sees it; inside one RAM range that was created lendable (Ipa).
     pub ipa: u64,
-    /// 1..=MAP_PAGES (pages).
+    /// 1..=RUN_PAGES (pages).
     pub n: u64,
     /// Access rights for the VM (MapAttrs).
     pub attrs: u64,
@@ -1238,7 +1260,7 @@ pub struct VmUnlendArgs {
     pub vm: VmHandle,
     /// First page (Ipa).
     pub ipa: u64,
-    /// 1..=MAP_PAGES (pages).
+    /// 1..=RUN_PAGES (pages).
     pub n: u64,
 }
 

@@ -34,3 +34,21 @@ pub fn needs_repeated_tlbi(midr: u64) -> bool {
 pub fn walks_from_el2(midr: u64) -> bool {
     matches!(arm_part(midr), Some(CORTEX_A57 | CORTEX_A72))
 }
+
+/// Arm's Cortex-X4, Neoverse V3AE and V3 in MIDR_EL1.PartNum, and the first revision of r0 that
+/// changes sizes in place without a TLB conflict abort (earlier ones have erratum 3053180; the list is
+/// that of Linux's `has_bbml2_noabort`).
+const RESIZES_FROM: [(u64, u64); 3] = [(0xd82, 3), (0xd83, 2), (0xd84, 2)];
+
+/// QEMU's `-cpu max`: Implementer 0 is software's own, PartNum 0x51. Its TLB never holds two entries
+/// for one page.
+const QEMU_MAX: u64 = 0x000f_0510;
+
+/// May a core that has FEAT_BBM level 2 rely on it? Level 2 alone permits TLB conflict aborts.
+pub fn resizes_in_place(midr: u64) -> bool {
+    let listed = |part: u64| {
+        let mut list = RESIZES_FROM.iter();
+        list.any(|(of, first)| *of == part && midr >> 20 & 0xf == 0 && midr & 0xf >= *first)
+    };
+    midr == QEMU_MAX || arm_part(midr).is_some_and(listed)
+}

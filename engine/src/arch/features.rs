@@ -64,6 +64,8 @@ pub fn detect() -> Features {
         force_write_back: field(ID_AA64MMFR2_EL1.get(), 40) >= 1,
         icache_by_hand: CTR_EL0.get() & 1 << 29 == 0,
         repeat_tlbi: errata::needs_repeated_tlbi(MIDR_EL1.get()),
+        resize_in_place: field(ID_AA64MMFR2_EL1.get(), 52) >= 2
+            && errata::resizes_in_place(MIDR_EL1.get()),
         pa_bits: pa_bits(),
     }
 }
@@ -75,6 +77,7 @@ pub fn weakest(a: Features, b: Features) -> Features {
         force_write_back: a.force_write_back && b.force_write_back,
         icache_by_hand: a.icache_by_hand || b.icache_by_hand,
         repeat_tlbi: a.repeat_tlbi || b.repeat_tlbi,
+        resize_in_place: a.resize_in_place && b.resize_in_place,
         pa_bits: a.pa_bits.min(b.pa_bits),
     }
 }

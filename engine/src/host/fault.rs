@@ -8,7 +8,7 @@
 use super::trap::Next;
 use crate::engine::{Engine, PageRun};
 use crate::gic::guard::{Ruling, rule_read, rule_write};
-use crate::memory::host_map::HostFault;
+use crate::memory::host_fault::HostFault;
 use crate::platform::Platform;
 use crate::trace::Event;
 use crate::trap::exception::{ExternalAbort, Interrupted};
@@ -81,6 +81,11 @@ impl<P: Platform> Engine<P> {
         far: u64,
         hpfar: u64,
     ) -> Next {
+        #[cfg(not(mutant = "host-keep-conflict"))]
+        if abort.status.kind == FaultKind::TlbConflict {
+            self.resolve_conflict(cpu, self.parts.host.regime());
+            return Next::Resume;
+        }
         let address = match abort.status.kind {
             FaultKind::Translation | FaultKind::AccessFlag | FaultKind::AddressSize => {
                 abort.ipa(hpfar, far)

@@ -6,7 +6,8 @@ use super::arguments::{access, ipa, page, pages, run};
 use super::{Answer, Outcome};
 use crate::engine::Engine;
 use crate::memory::Batch;
-use crate::memory::donate::ListEntry;
+use crate::memory::donate::MapRun;
+use crate::memory::donate_list::ListEntry;
 use crate::platform::Platform;
 use crate::vm::PinnedVm;
 use crate::vm::life::Phase;
@@ -56,7 +57,12 @@ impl<P: Platform> Engine<P> {
             return Err(Status::OutOfRange);
         }
         self.check_is_host_ram(first)?;
-        Ok(self.map_run(cpu, &pinned, first, at, n, access).into())
+        let run = MapRun {
+            first,
+            ipa: at,
+            pages: n,
+        };
+        Ok(self.map_run(cpu, &pinned, run, access).into())
     }
 
     #[inline(never)]
@@ -113,7 +119,7 @@ impl<P: Platform> Engine<P> {
             n,
             attrs,
         } = VmLendArgs::from_registers(x);
-        let n = pages(n, limit::MAP_PAGES)?;
+        let n = pages(n, limit::RUN_PAGES)?;
         let first = run(pa, n)?;
         let at = ipa(at, n, self.parts.host.geometry())?;
         let access = access(attrs)?;
@@ -127,7 +133,7 @@ impl<P: Platform> Engine<P> {
     #[inline(never)]
     pub(super) fn call_vm_unlend(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let VmUnlendArgs { vm, ipa: at, n } = VmUnlendArgs::from_registers(x);
-        let n = pages(n, limit::MAP_PAGES)?;
+        let n = pages(n, limit::RUN_PAGES)?;
         let at: Ipa = ipa(at, n, self.parts.host.geometry())?;
         let pinned = self.pin_for_memory(cpu, vm)?;
         if !pinned.vm.ram_holds(at.page(), n) {
@@ -143,7 +149,7 @@ impl<P: Platform> Engine<P> {
         x: &[u64; ARGUMENT_REGISTERS],
     ) -> Outcome {
         let EngineDonateArgs { pa, n } = EngineDonateArgs::from_registers(x);
-        let n = pages(n, limit::MAP_PAGES)?;
+        let n = pages(n, limit::RUN_PAGES)?;
         let first = run(pa, n)?;
         self.check_is_host_ram(first)?;
         let batch: Batch = self.donate_to_engine(cpu, first, n);

@@ -1,276 +1,214 @@
-//! Host to VM: VM_MAP and VM_MAP_LIST.
+//! Host to VM: VM_MAP of a run. What it does with pages all over memory is `donate_list`.
 //!
-//! The order, for each batch: split the host's blocks around the pages; claim the pages; take the
-//! guest's entries; unmap from the host and flush; write the guest's leaves; commit. Everything that
-//! can fail comes before the first store that anyone could observe; what fails shortens the batch.
-//! Invariant: at no moment can both sides reach a page through a TLB: the flush is complete before
-//! the first guest leaf is written.
+//! The order, for each batch: claim the pages; take the guest's entries and make the host's map
+//! ready; unmap from the host and flush, once; write the guest's leaves; commit. Everything that can
+//! fail comes before the first store that anyone could observe; what fails shortens the batch.
+//!
+//! Invariants: at no moment can both sides reach a page through a TLB: the flush is complete before
+//! the first guest leaf is written; a call writes at most [`ENTRIES_PER_CALL`] leaves and claims few
+//! words more, however many pages they stand for.
 
+use super::host_map::BLOCK_LEVEL;
 use super::settled;
 use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
 use crate::platform::Platform;
-use crate::stage2::Stage2;
-use crate::stage2::descriptor::{Access, LAST_LEVEL, pages_of};
+use crate::stage2::descriptor::{Access, ENTRIES, LAST_LEVEL, level_of, pages_of};
+use crate::stage2::{MapError, Stage2, ipa_after};
 use crate::vm::PinnedVm;
 use abi::{Counter, Status};
-use heapless::Vec;
-use ownership::{Claim, Granule, Ipa, Op, Owner, Pfn, RunClaim, State};
+use ownership::{GranuleSize, Ipa, Op, Owner, Pfn, State};
 use percpu::CpuToken;
 
-/// A page of a VM_MAP_LIST.
+/// Guest leaves that one call writes, and words that it claims in pieces smaller than these.
+const ENTRIES_PER_CALL: u64 = ENTRIES;
+
+/// A run of pages and where the VM is to see it.
 #[derive(Clone, Copy, Debug)]
-pub struct ListEntry {
-    /// Host page.
-    pub page: Pfn,
-    /// Where the VM sees it.
+pub struct MapRun {
+    /// First host page.
+    pub first: Pfn,
+    /// First IPA page.
     pub ipa: Ipa,
-    /// Rights.
-    pub access: Access,
+    /// Number of pages.
+    pub pages: u64,
+}
+
+impl MapRun {
+    /// The run without its first `done` pages.
+    fn after(self, done: u64) -> Option<Self> {
+        Some(Self {
+            first: self.first.checked_add(done)?,
+            ipa: ipa_after(self.ipa, done)?,
+            pages: self.pages.checked_sub(done)?,
+        })
+    }
+
+    /// The level of the largest leaf that the run can begin with.
+    fn level(self) -> u8 {
+        let fits = |size: &GranuleSize| {
+            let within = (self.first.raw() | self.ipa.page()) & (size.pages() - 1);
+            within == 0 && size.pages() <= self.pages
+        };
+        let size = GranuleSize::DOWNWARD.into_iter().find(fits);
+        size.map_or(LAST_LEVEL, level_of)
+    }
+
+    /// The pages of it that leaves of `level` in one table can take: one block, or pages up to the
+    /// end of their table.
+    fn unit(self, level: u8) -> u64 {
+        let table = pages_of(LAST_LEVEL - 1);
+        match level {
+            LAST_LEVEL => self.pages.min(table - (self.ipa.page() & (table - 1))),
+            _ => pages_of(level),
+        }
+    }
 }
 
 impl<P: Platform> Engine<P> {
-    /// Gives `n` host pages from `first` on to the VM, at `ipa` on.
+    /// Gives a run of host pages to the VM.
     pub(crate) fn map_run(
         &self,
         cpu: &CpuToken,
         target: &PinnedVm<'_>,
-        first: Pfn,
-        ipa: Ipa,
-        n: u64,
+        run: MapRun,
         access: Access,
     ) -> Batch {
-        let (ready, stopped) = self.prepare_host(cpu, first, n, &self.parts.pool);
-        let mut reason = stopped.map_or(Status::Success, status_of);
-        if ready == 0 {
-            return Batch::refused(reason);
-        }
-        let (claim, refused) = self.parts.pages.claim_run(
-            first,
-            ready as usize,
+        let platform = &self.parts.platform;
+        let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
+        let pages = self.pages_per_call(run);
+        let (mut claim, refused) = self.parts.pages.claim_run(
+            run.first,
+            pages as usize,
             Op::VmMap,
             cpu.id().raw(),
             State::Owned(Owner::Host),
         );
-        reason = refused.map_or(reason, status_of_refusal);
-        if claim.is_empty() {
-            return Batch::refused(reason);
-        }
-        let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
-        let as_block = self.map_as_block(cpu, target, stage2, claim, ipa, access);
-        match as_block {
-            BlockOutcome::Done(done) => Batch { done, reason },
-            BlockOutcome::Failed(status) => Batch::refused(status),
-            BlockOutcome::NotPossible(claim) => {
-                self.map_as_pages(cpu, target, stage2, claim, ipa, access, reason)
-            }
-        }
-    }
-
-    /// One 2 MiB block entry, where pages and IPA are aligned and the guest has no table there.
-    fn map_as_block<'t>(
-        &'t self,
-        cpu: &CpuToken,
-        target: &PinnedVm<'_>,
-        stage2: Stage2,
-        claim: RunClaim<'t>,
-        ipa: Ipa,
-        access: Access,
-    ) -> BlockOutcome<'t> {
-        const BLOCK_LEVEL: u8 = 2;
-        let pages = pages_of(BLOCK_LEVEL);
-        let (first, n) = (claim.pfn(), claim.len() as u64);
-        let aligned = (first.raw() | ipa.raw() >> 12) & (pages - 1) == 0;
-        if n != pages || !aligned {
-            return BlockOutcome::NotPossible(claim);
-        }
-        let platform = &self.parts.platform;
-        let taken = stage2.take_entry(platform, cpu.id(), &self.parts.pool, ipa, BLOCK_LEVEL);
-        let at = match taken {
-            Ok(at) => at,
-            Err(crate::stage2::MapError::Occupied) => return BlockOutcome::NotPossible(claim),
-            Err(error) => return BlockOutcome::Failed(status_of(error)),
+        let claimed = MapRun {
+            pages: claim.len() as u64,
+            ..run
         };
-        let flushed = match self.unmap_from_host(cpu, first, n) {
-            Ok(flushed) => flushed,
-            Err(error) => {
-                Stage2::give_entry_back(platform, cpu.id(), at);
-                return BlockOutcome::Failed(status_of(error));
-            }
+        let mut runs = Runs::default();
+        let (done, stopped) = self.take_units(cpu, stage2, claimed, &mut runs);
+        let reason = match (stopped, refused) {
+            (Some(error), _) => status_of(error),
+            // Only if all was taken that was claimed.
+            (None, Some(refused)) if done == claimed.pages => status_of_refusal(refused),
+            (None, _) => Status::Success,
         };
-        for page in first.raw()..first.raw() + n {
-            self.write_back(cpu, Pfn::from_raw(page));
-        }
-        self.forget_code(cpu);
-        platform.store_entry(cpu.id(), at, self.ram_bits(access).leaf(first, BLOCK_LEVEL));
-        self.publish_leaves(cpu);
-        settled(claim.donate_to_vm(target.slot, &flushed));
-        self.count(cpu, Counter::PagesDonated, n);
-        BlockOutcome::Done(n)
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one step of a protocol, all its parts named"
-    )]
-    fn map_as_pages<'t>(
-        &'t self,
-        cpu: &CpuToken,
-        target: &PinnedVm<'_>,
-        stage2: Stage2,
-        mut claim: RunClaim<'t>,
-        ipa: Ipa,
-        access: Access,
-        mut reason: Status,
-    ) -> Batch {
-        let platform = &self.parts.platform;
-        let n = claim.len() as u64;
-        let (taken, stopped) = stage2.take_pages(platform, cpu.id(), &self.parts.pool, ipa, n);
-        reason = stopped.map_or(reason, status_of);
-        if taken == 0 {
+        if done == 0 {
             return Batch::refused(reason);
         }
         // Pages past the ones that have an entry go back unchanged.
-        drop(claim.split_off(taken as usize));
-        let first = claim.pfn();
-        // A block that was wanted whole may have lost some of its pages since.
-        let ready = match self.prepare_host(cpu, first, taken, &self.parts.pool) {
-            (_, Some(error)) => Err(error),
-            _ => self.unmap_from_host(cpu, first, taken),
-        };
-        let flushed = match ready {
-            Ok(flushed) => flushed,
-            Err(error) => {
-                stage2.for_pages(platform, cpu.id(), ipa, taken, |at, _| {
-                    Stage2::give_entry_back(platform, cpu.id(), at);
-                });
-                return Batch::refused(status_of(error));
-            }
-        };
-        let bits = self.ram_bits(access);
-        for page in first.raw()..first.raw() + taken {
-            self.write_back(cpu, Pfn::from_raw(page));
+        drop(claim.split_off(done as usize));
+        if (run.first.raw() ^ run.ipa.page()) & (pages_of(BLOCK_LEVEL) - 1) == 0 {
+            claim.fold();
         }
+        self.collect_unmapped(cpu, run.first, done, &mut runs);
+        let flushed = self.flush_host(cpu, &runs);
+        self.write_back(cpu, run.first, done);
         self.forget_code(cpu);
-        stage2.for_pages(platform, cpu.id(), ipa, taken, |at, index| {
-            let page = Pfn::from_raw(first.raw() + index);
-            platform.store_entry(cpu.id(), at, bits.leaf(page, LAST_LEVEL));
-        });
+        let bits = self.ram_bits(access);
+        stage2.for_entries(
+            platform,
+            cpu.id(),
+            run.ipa,
+            done,
+            LAST_LEVEL,
+            |found, at| {
+                let page = Pfn::from_raw(run.first.raw() + at);
+                platform.store_entry(cpu.id(), found.at, bits.leaf(page, found.level));
+            },
+        );
         self.publish_leaves(cpu);
         settled(claim.donate_to_vm(target.slot, &flushed));
-        self.count(cpu, Counter::PagesDonated, taken);
-        Batch {
-            done: taken,
-            reason,
-        }
-    }
-
-    /// Gives scattered host pages to the VM: one flush for all of them.
-    pub(crate) fn map_list(
-        &self,
-        cpu: &CpuToken,
-        target: &PinnedVm<'_>,
-        entries: impl Iterator<Item = Result<ListEntry, Status>>,
-    ) -> Batch {
-        let platform = &self.parts.platform;
-        let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
-        let mut held: Vec<Held<'_>, { abi::limit::MAP_LIST_PAGES }> = Vec::new();
-        let mut reason = Status::Success;
-        for entry in entries {
-            let step = entry.and_then(|entry| self.take_listed(cpu, stage2, entry));
-            match step {
-                Ok(item) => {
-                    if held.push(item).is_err() {
-                        break;
-                    }
-                }
-                Err(status) => {
-                    reason = status;
-                    break;
-                }
-            }
-        }
-        if held.is_empty() {
-            return Batch::refused(reason);
-        }
-        let mut runs = Runs::default();
-        for item in &held {
-            self.collect_unmapped(cpu, item.claim.pfn(), 1, &mut runs);
-        }
-        let flushed = self.flush_host(cpu, &runs);
-        for item in &held {
-            self.write_back(cpu, item.claim.pfn());
-        }
-        self.forget_code(cpu);
-        for item in &held {
-            stage2.for_pages(platform, cpu.id(), item.ipa, 1, |at, _| {
-                let leaf = self
-                    .ram_bits(item.access)
-                    .leaf(item.claim.pfn(), LAST_LEVEL);
-                platform.store_entry(cpu.id(), at, leaf);
-            });
-        }
-        self.publish_leaves(cpu);
-        let done = held.len() as u64;
-        // By `pop`: a consuming iterator would put a second copy of the list on the stack.
-        while let Some(item) = held.pop() {
-            settled(item.claim.donate_to_vm(target.slot, &flushed));
-        }
-        self.count(cpu, Counter::PagesDonated, done);
+        self.count_donated(cpu, done, &runs);
         Batch { done, reason }
     }
 
-    /// Claims one listed page and takes the guest's entry for it.
-    fn take_listed<'t>(
-        &'t self,
+    /// Notes how many pages a VM was given, and for how many of them nobody had to be told.
+    pub(super) fn count_donated(&self, cpu: &CpuToken, pages: u64, unmapped: &Runs) {
+        self.count(cpu, Counter::PagesDonated, pages);
+        let lazily = pages.saturating_sub(unmapped.pages());
+        self.count(cpu, Counter::PagesDonatedLazily, lazily);
+    }
+
+    /// How much of a run one call may take on: what its leaves allow, and its words.
+    fn pages_per_call(&self, run: MapRun) -> u64 {
+        let few = run.pages.min(ENTRIES_PER_CALL);
+        let aligned = (run.first.raw() ^ run.ipa.page()) & (pages_of(BLOCK_LEVEL) - 1) == 0;
+        // Without FEAT_S2FWB each page has to be cleaned.
+        if !aligned || !self.parts.platform.features().force_write_back {
+            return few;
+        }
+        let (mut pages, mut words) = (0, 0);
+        while pages < run.pages && words < 2 * ENTRIES_PER_CALL {
+            let page = run.first.checked_add(pages);
+            let Some((word, _)) = page.and_then(|page| self.parts.pages.granule(page)) else {
+                break;
+            };
+            // Pages with words of their own are taken by whole tables of them.
+            let (span, cost) = match word.size() {
+                GranuleSize::Page => (GranuleSize::Block2M.pages(), ENTRIES),
+                size => (size.pages(), 1),
+            };
+            let within = (run.first.raw() + pages) & (span - 1);
+            pages += span - within;
+            words += cost;
+        }
+        pages.clamp(few, run.pages)
+    }
+
+    /// Takes the guest's entries for as much of a claimed run as is to be had and makes the host's
+    /// map ready for it; how many pages, and why not more.
+    fn take_units(
+        &self,
         cpu: &CpuToken,
         stage2: Stage2,
-        entry: ListEntry,
-    ) -> Result<Held<'t>, Status> {
-        if let (_, Some(error)) = self.prepare_host(cpu, entry.page, 1, &self.parts.pool) {
-            return Err(status_of(error));
+        run: MapRun,
+        runs: &mut Runs,
+    ) -> (u64, Option<MapError>) {
+        let (mut done, mut entries) = (0, 0);
+        while let Some(rest) = run.after(done).filter(|rest| rest.pages != 0) {
+            if entries >= ENTRIES_PER_CALL {
+                break;
+            }
+            let (taken, level, stopped) = self.take_unit(cpu, stage2, rest, runs);
+            done += taken;
+            entries += taken / pages_of(level);
+            if stopped.is_some() {
+                return (done, stopped);
+            }
         }
-        let claim = self
-            .parts
-            .pages
-            .claim(
-                Granule::page(entry.page),
-                Op::VmMap,
-                cpu.id().raw(),
-                |state| state == State::Owned(Owner::Host),
-            )
-            .map_err(status_of_refusal)?;
-        stage2
-            .take_entry(
-                &self.parts.platform,
-                cpu.id(),
-                &self.parts.pool,
-                entry.ipa,
-                LAST_LEVEL,
-            )
-            .map_err(status_of)?;
-        Ok(Held {
-            claim,
-            ipa: entry.ipa,
-            access: entry.access,
-        })
+        (done, None)
     }
-}
 
-/// A listed page, claimed, and the guest's entry that is taken for it.
-struct Held<'t> {
-    claim: Claim<'t>,
-    ipa: Ipa,
-    access: Access,
-}
-
-/// How the attempt at a block ended.
-enum BlockOutcome<'t> {
-    /// Committed.
-    Done(u64),
-    /// Nothing changed; the claims are gone.
-    Failed(Status),
-    /// Page by page, then.
-    NotPossible(RunClaim<'t>),
+    /// The same for one unit; and the level of its leaves.
+    fn take_unit(
+        &self,
+        cpu: &CpuToken,
+        stage2: Stage2,
+        run: MapRun,
+        runs: &mut Runs,
+    ) -> (u64, u8, Option<MapError>) {
+        let (platform, pool) = (&self.parts.platform, &self.parts.pool);
+        let mut level = run.level();
+        loop {
+            let want = run.unit(level);
+            let (taken, stopped) = stage2.take_run(platform, cpu.id(), pool, run.ipa, want, level);
+            if stopped == Some(MapError::Occupied) && taken == 0 && level < LAST_LEVEL {
+                // The guest has a table there: smaller leaves, then.
+                level += 1;
+                continue;
+            }
+            let (ready, unready) = self.prepare_host_for(cpu, run.first, taken, level, pool, runs);
+            // Of a block all or nothing.
+            let ready = ready & !(pages_of(level) - 1);
+            if let Some(rest) = run.after(ready) {
+                stage2.give_run_back(platform, cpu.id(), rest.ipa, taken - ready);
+            }
+            return (ready, level, unready.or(stopped));
+        }
+    }
 }

@@ -54,9 +54,6 @@ impl<P: Platform> Engine<P> {
         let tables = &self.parts.pool.for_donation();
         #[cfg(mutant = "donate-no-reserve")]
         let tables = &self.parts.pool;
-        if let (_, Some(error)) = self.prepare_host(cpu, page, 1, tables) {
-            return Err(status_of(error));
-        }
         let claim = self
             .parts
             .pages
@@ -67,7 +64,10 @@ impl<P: Platform> Engine<P> {
                 |state| state == State::Owned(Owner::Host),
             )
             .map_err(status_of_refusal)?;
-        let flushed = self.unmap_from_host(cpu, page, 1).map_err(status_of)?;
+        if let (_, Some(error)) = self.prepare_host(cpu, page, 1, tables) {
+            return Err(status_of(error));
+        }
+        let flushed = self.unmap_from_host(cpu, page, 1);
         // Where this fails the claim rolls back, and the host's next touch maps the page again.
         if !self.parts.platform.map_engine_page(cpu.id(), page) {
             return Err(Status::NoMemory);
@@ -139,9 +139,6 @@ impl<P: Platform> Engine<P> {
 
     /// Takes a host page with a memory error out of circulation for good.
     pub(crate) fn poison(&self, cpu: &CpuToken, page: Pfn) -> Result<(), Status> {
-        if let (_, Some(error)) = self.prepare_host(cpu, page, 1, &self.parts.pool) {
-            return Err(status_of(error));
-        }
         let claim = self
             .parts
             .pages
@@ -149,7 +146,10 @@ impl<P: Platform> Engine<P> {
                 state == State::Owned(Owner::Host)
             })
             .map_err(status_of_refusal)?;
-        let flushed = self.unmap_from_host(cpu, page, 1).map_err(status_of)?;
+        if let (_, Some(error)) = self.prepare_host(cpu, page, 1, &self.parts.pool) {
+            return Err(status_of(error));
+        }
+        let flushed = self.unmap_from_host(cpu, page, 1);
         settled(claim.poison(&[&flushed]));
         Ok(())
     }

@@ -1,37 +1,38 @@
-//! The host's own stage-2: an identity map that loses what the host gives away and regains it when
-//! the host touches what came home.
+//! The host's own stage-2: an identity map that loses what the host gives away. What it regains, and
+//! how, is `host_fault`.
 //!
-//! Invariants: the host's leaf of page *p* is written only under *p*'s claim, the fault handler's
-//! included, so a fault can't bring back a page that is just being donated; where a page was ever
-//! unmapped a level-3 table stands, so mapping it again needs no memory; host tables are never
-//! freed. A page that came home is mapped lazily: donated again before the host touched it, it
-//! costs no broadcast.
+//! Invariants:
+//! - the host's leaf of page *p* is written only under *p*'s claim, the fault handler's included, so
+//!   a fault can't bring back a page that is just being donated; nobody walks to *p* without it, so
+//!   that tables can be freed by who has claimed all that they translate (`stage2/walk.rs`);
+//! - mapping a page again needs no memory: whoever takes pages away, or makes them the host's on
+//!   their own, leaves tables down to the size in which they can come back. No entry for 1 GiB is
+//!   left empty;
+//! - a page that came home is mapped lazily: donated again before the host touched it, it costs no
+//!   broadcast.
 
 use super::runs::Runs;
-use super::tlb::FlushKind;
-use crate::engine::{Engine, PageRun};
+use super::tlb::{FlushKind, Regime, flush_vm};
+use crate::engine::Engine;
 use crate::memory::pool::TablePages;
 use crate::platform::Platform;
-use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, LeafBits, Memory, pages_of};
+use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
 use crate::stage2::{Fill, Found, MapError};
 use abi::Counter;
-use ownership::{Flushed, Granule, Ipa, Op, Owner, Pfn, Refused, State};
+use ownership::{Flushed, Ipa, Owner, Pfn, State};
 use percpu::CpuToken;
 
 /// The level of 2 MiB blocks.
-const BLOCK_LEVEL: u8 = 2;
-
-/// How a host fault on RAM ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HostFault {
-    /// Mapped, or changing hands right now: let the host try again.
-    Retry,
-    /// Not the host's: it gets the architectural fault.
-    Deny,
-}
+pub(crate) const BLOCK_LEVEL: u8 = 2;
 
 impl<P: Platform> Engine<P> {
-    fn find_host(&self, cpu: &CpuToken, page: Pfn, depth: u8) -> Result<Found, MapError> {
+    /// Where a walk of the host's tables to a page ends; the caller has claimed it.
+    pub(super) fn find_host(
+        &self,
+        cpu: &CpuToken,
+        page: Pfn,
+        depth: u8,
+    ) -> Result<Found, MapError> {
         let ipa = Ipa::from_raw(page.pa().raw());
         self.parts
             .host
@@ -46,9 +47,9 @@ impl<P: Platform> Engine<P> {
         self.count(cpu, counter, 1);
     }
 
-    /// Splits the host's blocks around `n` pages from `first` on, so that these can be unmapped one
-    /// by one, with tables from `tables`; a block that is wanted whole stays. Returns how many pages
-    /// are ready.
+    /// Splits the host's blocks around `n` claimed pages from `first` on, with tables from `tables`,
+    /// so that these can be unmapped and can come back page by page. Returns how many pages are
+    /// ready.
     pub(crate) fn prepare_host(
         &self,
         cpu: &CpuToken,
@@ -56,34 +57,74 @@ impl<P: Platform> Engine<P> {
         n: u64,
         tables: &impl TablePages,
     ) -> (u64, Option<MapError>) {
+        let mut runs = Runs::default();
+        self.prepare_host_for(cpu, first, n, LAST_LEVEL, tables, &mut runs)
+    }
+
+    /// The same for pages that can come back in the leaves of `level`; for blocks the run is whole
+    /// ones. A block that goes as a whole, and yet has to leave a table, goes at once: `runs` counts
+    /// its pages as unmapped.
+    pub(crate) fn prepare_host_for(
+        &self,
+        cpu: &CpuToken,
+        first: Pfn,
+        n: u64,
+        level: u8,
+        tables: &impl TablePages,
+        runs: &mut Runs,
+    ) -> (u64, Option<MapError>) {
+        let depth = level.max(BLOCK_LEVEL);
         let mut ready = 0;
         while ready < n {
             let page = Pfn::from_raw(first.raw() + ready);
-            let found = match self.find_host(cpu, page, LAST_LEVEL) {
+            let found = match self.find_host(cpu, page, depth) {
                 Ok(found) => found,
                 Err(error) => return (ready, Some(error)),
             };
-            let span = pages_of(found.level.max(BLOCK_LEVEL));
-            let to_end_of_span = span - (page.raw() & (span - 1));
-            match found.entry {
-                Entry::Leaf { .. } if found.level < LAST_LEVEL => {
-                    let whole = found.level == BLOCK_LEVEL && to_end_of_span == span;
-                    if whole && n - ready >= span {
-                        ready += span;
-                        continue;
-                    }
-                    if let Err(error) = self.split_host(cpu, page, &found, Fill::Children, tables) {
-                        return (ready, Some(error));
-                    }
+            let span = pages_of(found.level);
+            let within = page.raw() & (span - 1);
+            let step = match found.entry {
+                Entry::Reserved | Entry::Splitting => Err(MapError::Busy),
+                _ if found.level == depth => {
+                    // As are the others that the same table has.
+                    let beyond = pages_of(depth - 1);
+                    ready = n.min(ready + beyond - (page.raw() & (beyond - 1)));
+                    Ok(())
                 }
-                Entry::Reserved | Entry::Splitting => return (ready, Some(MapError::Busy)),
-                Entry::Leaf { .. } | Entry::Empty | Entry::Table(_) => {
-                    // A level-3 table stands here, or nothing at all: all of this span is ready.
-                    ready = n.min(ready + to_end_of_span);
+                Entry::Leaf { .. } => {
+                    let whole = within == 0 && n - ready >= span;
+                    let fill = if whole { Fill::Nothing } else { Fill::Children };
+                    let split = self.split_host(cpu, page, &found, fill, tables);
+                    if whole && split.is_ok() {
+                        runs.count_unmapped(span);
+                    }
+                    split
                 }
+                Entry::Empty | Entry::Table(_) => self.parts.host.make_tables(
+                    &self.parts.platform,
+                    cpu.id(),
+                    tables,
+                    Ipa::from_raw(page.pa().raw()),
+                    depth,
+                ),
+            };
+            if let Err(error) = step {
+                return (ready, Some(error));
             }
         }
         (ready, None)
+    }
+
+    /// Sees to it that a claimed page, which is or becomes the host's to reach on its own, can be
+    /// mapped for it without memory. A block that has it mapped stays.
+    pub(crate) fn make_host_tables(&self, cpu: &CpuToken, page: Pfn) -> Result<(), MapError> {
+        self.parts.host.make_tables(
+            &self.parts.platform,
+            cpu.id(),
+            &self.parts.pool,
+            Ipa::from_raw(page.pa().raw()),
+            LAST_LEVEL,
+        )
     }
 
     fn split_host(
@@ -93,9 +134,9 @@ impl<P: Platform> Engine<P> {
         found: &Found,
         fill: Fill,
         tables: &impl TablePages,
-    ) -> Result<Flushed, MapError> {
+    ) -> Result<(), MapError> {
         let ipa = Ipa::from_raw(page.pa().raw());
-        let (flushed, kind) = self.parts.host.split_block(
+        let kind = self.parts.host.split_block(
             &self.parts.platform,
             cpu.id(),
             tables,
@@ -104,50 +145,43 @@ impl<P: Platform> Engine<P> {
             fill,
         )?;
         self.count_flush(cpu, kind);
-        Ok(flushed)
+        self.count(cpu, Counter::HostSplits, 1);
+        Ok(())
     }
 
-    /// Takes `n` claimed pages from `first` on out of the host's stage-2 and flushes. Can fail,
-    /// with nothing changed, only where [`Engine::prepare_host`] left a whole block standing.
-    pub(crate) fn unmap_from_host(
-        &self,
-        cpu: &CpuToken,
-        first: Pfn,
-        n: u64,
-    ) -> Result<Flushed, MapError> {
-        let found = self.find_host(cpu, first, LAST_LEVEL)?;
-        #[cfg(not(mutant = "host-ignore-splitting"))]
-        if matches!(found.entry, Entry::Reserved | Entry::Splitting) {
-            // The block was left whole, and another core splits it now, for a page that it will not
-            // get: its table is about to name these pages, and must not be overlooked.
-            return Err(MapError::Busy);
-        }
-        if let (Entry::Leaf { .. }, true) = (found.entry, found.level < LAST_LEVEL) {
-            let whole = found.level == BLOCK_LEVEL && n == pages_of(BLOCK_LEVEL);
-            let fill = if whole {
-                Fill::Nothing
-            } else {
-                return Err(MapError::Busy);
-            };
-            return self.split_host(cpu, first, &found, fill, &self.parts.pool);
-        }
+    /// Ends a TLB conflict: a core held an entry for a block and one for a page of it (FEAT_BBM level
+    /// 2 permits that abort while a size is changed in place). With the regime's entries gone the
+    /// access is tried again.
+    pub(crate) fn resolve_conflict(&self, cpu: &CpuToken, regime: Regime) {
+        let _ = flush_vm(&self.parts.platform, cpu.id(), regime);
+        self.count_flush(cpu, FlushKind::Vm);
+        self.count(cpu, Counter::TlbConflicts, 1);
+    }
+
+    /// Takes `n` claimed pages from `first` on, which [`Engine::prepare_host`] found ready, out of
+    /// the host's stage-2 and flushes.
+    pub(crate) fn unmap_from_host(&self, cpu: &CpuToken, first: Pfn, n: u64) -> Flushed {
         let mut runs = Runs::default();
         self.collect_unmapped(cpu, first, n, &mut runs);
-        Ok(self.flush_host(cpu, &runs))
+        self.flush_host(cpu, &runs)
     }
 
     /// Unmaps `n` claimed pages, noting which had been mapped; the caller flushes.
     pub(crate) fn collect_unmapped(&self, cpu: &CpuToken, first: Pfn, n: u64, runs: &mut Runs) {
-        for page in first.raw()..first.raw() + n {
-            let Ok(found) = self.find_host(cpu, Pfn::from_raw(page), LAST_LEVEL) else {
-                continue;
-            };
-            if let (Entry::Leaf { .. }, LAST_LEVEL) = (found.entry, found.level) {
+        let (platform, ipa) = (&self.parts.platform, Ipa::from_raw(first.pa().raw()));
+        let host = self.parts.host;
+        host.for_entries(platform, cpu.id(), ipa, n, LAST_LEVEL, |found, at| {
+            if let Entry::Leaf { .. } = found.entry {
+                debug_assert!(
+                    (first.raw() + at).is_multiple_of(pages_of(found.level))
+                        && n - at >= pages_of(found.level),
+                    "a block that was not prepared"
+                );
                 #[cfg(not(mutant = "host-keep-leaf"))]
-                self.parts.platform.store_entry(cpu.id(), found.at, 0);
-                runs.add(page);
+                platform.store_entry(cpu.id(), found.at, 0);
+                runs.add(first.raw() + at, pages_of(found.level));
             }
-        }
+        });
     }
 
     /// Flushes `runs` of the host's regime.
@@ -163,114 +197,6 @@ impl<P: Platform> Engine<P> {
             self.count_flush(cpu, kind);
         }
         flushed
-    }
-
-    /// Answers a stage-2 fault of the host on `page`, which is RAM.
-    pub(crate) fn host_fault(&self, cpu: &CpuToken, page: Pfn) -> HostFault {
-        match self.find_host(cpu, page, LAST_LEVEL) {
-            Ok(found) => match found.entry {
-                // Valid by now, or changing: the access decides anew.
-                Entry::Leaf { .. } | Entry::Reserved | Entry::Splitting => {
-                    self.count(cpu, Counter::HostFaultRetry, 1);
-                    return HostFault::Retry;
-                }
-                Entry::Empty | Entry::Table(_) => {}
-            },
-            Err(_) => return HostFault::Deny,
-        }
-        let claim = self.parts.pages.claim(
-            Granule::page(page),
-            Op::HostFault,
-            cpu.id().raw(),
-            may_host_reach,
-        );
-        match claim {
-            Ok(claim) => {
-                let outcome = self.map_for_host(cpu, page);
-                claim.release();
-                match outcome {
-                    Ok(()) => {
-                        self.count(cpu, Counter::HostFaultIn, 1);
-                        HostFault::Retry
-                    }
-                    Err(MapError::Occupied | MapError::Busy | MapError::NoMemory) => {
-                        self.count(cpu, Counter::HostFaultRetry, 1);
-                        HostFault::Retry
-                    }
-                    Err(MapError::OutOfRange) => HostFault::Deny,
-                }
-            }
-            Err(Refused::Busy) => {
-                self.count(cpu, Counter::HostFaultRetry, 1);
-                HostFault::Retry
-            }
-            Err(Refused::Was(_) | Refused::OutOfRange) => HostFault::Deny,
-        }
-    }
-
-    /// Answers a stage-2 fault of the host outside RAM: devices are the host's by default, mapped
-    /// on first touch in the largest block that holds no RAM and no hole. No page word is involved:
-    /// whoever wins the empty entry maps it. Without a page for a table the access is tried again
-    /// until the host has donated one: it is not told that its own device is none.
-    pub(crate) fn host_device_fault(&self, cpu: &CpuToken, page: Pfn) -> HostFault {
-        let force_write_back = self.parts.platform.features().force_write_back;
-        let bits = LeafBits::new(Memory::Device, Access::DATA, force_write_back);
-        for level in 1..=LAST_LEVEL {
-            let pages = pages_of(level);
-            let area = PageRun {
-                first: Pfn::from_raw(page.raw() & !(pages - 1)),
-                pages,
-            };
-            let mut taken = self.parts.ram.iter().chain(&self.parts.holes);
-            let mut guarded = self.parts.guarded.iter();
-            let is_guarded = guarded.any(|run| {
-                run.meets(area) && (level < LAST_LEVEL || !run.leaves_to_host(page.pa().raw()))
-            });
-            if is_guarded || taken.any(|other| other.overlaps(area)) {
-                continue;
-            }
-            let platform = &self.parts.platform;
-            let ipa = Ipa::from_raw(area.first.pa().raw());
-            let pool = self.parts.pool.for_host_fault();
-            return match self
-                .parts
-                .host
-                .take_entry(platform, cpu.id(), &pool, ipa, level)
-            {
-                Ok(at) => {
-                    platform.store_entry(cpu.id(), at, bits.leaf(area.first, level));
-                    self.publish_leaves(cpu);
-                    self.count(cpu, Counter::HostFaultIn, 1);
-                    HostFault::Retry
-                }
-                // A table stands here: a smaller block, then.
-                Err(MapError::Occupied) if level < LAST_LEVEL => continue,
-                Err(MapError::Occupied | MapError::Busy | MapError::NoMemory) => {
-                    self.count(cpu, Counter::HostFaultRetry, 1);
-                    HostFault::Retry
-                }
-                Err(MapError::OutOfRange) => HostFault::Deny,
-            };
-        }
-        HostFault::Deny
-    }
-
-    /// Maps a claimed page for the host.
-    pub(crate) fn map_for_host(&self, cpu: &CpuToken, page: Pfn) -> Result<(), MapError> {
-        let platform = &self.parts.platform;
-        let ipa = Ipa::from_raw(page.pa().raw());
-        let pool = self.parts.pool.for_host_fault();
-        let at = self
-            .parts
-            .host
-            .take_entry(platform, cpu.id(), &pool, ipa, LAST_LEVEL)?;
-        platform.store_entry(
-            cpu.id(),
-            at,
-            self.ram_bits(Access::ALL).leaf(page, LAST_LEVEL),
-        );
-        self.publish_leaves(cpu);
-        Ok(())
     }
 }
 

@@ -80,10 +80,12 @@ impl<P: Platform> Engine<P> {
                 },
             )
             .map_err(status_of_refusal)?;
+        #[cfg(not(mutant = "lend-no-host-tables"))]
+        self.make_host_tables(cpu, page).map_err(status_of)?;
         let at = stage2
             .take_entry(platform, cpu.id(), &self.parts.pool, ipa, LAST_LEVEL)
             .map_err(status_of)?;
-        self.write_back(cpu, page);
+        self.write_back(cpu, page, 1);
         platform.store_entry(cpu.id(), at, self.ram_bits(access).leaf(page, LAST_LEVEL));
         self.publish_leaves(cpu);
         settled(claim.lend_to(slot));
@@ -145,7 +147,7 @@ impl<P: Platform> Engine<P> {
                     Stage2::give_entry_back(platform, cpu.id(), found.at);
                     #[cfg(mutant = "unlend-keep-leaf")]
                     let _ = found;
-                    runs.add(ipa.raw() >> 12);
+                    runs.add(ipa.page(), 1);
                     if held.push(claim).is_err() {
                         break;
                     }
@@ -165,11 +167,11 @@ impl<P: Platform> Engine<P> {
         }
         let done = held.len() as u64;
         #[cfg(not(any(mutant = "unlend-keep-leaf", mutant = "unlend-no-mark")))]
-        stage2.for_pages(platform, cpu.id(), ipa, done, |at, _| {
-            Stage2::give_entry_back(platform, cpu.id(), at);
-        });
+        stage2.give_run_back(platform, cpu.id(), ipa, done);
         while let Some(claim) = held.pop() {
+            let page = claim.pfn();
             settled(claim.unlend(&flushed));
+            self.rejoin(cpu, page);
         }
         Batch { done, reason }
     }

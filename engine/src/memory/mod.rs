@@ -2,16 +2,18 @@
 //!
 //! | file | calls |
 //! | --- | --- |
-//! | `donate` | VM_MAP, VM_MAP_LIST: host to VM |
+//! | `donate`, `donate_list` | VM_MAP, VM_MAP_LIST: host to VM |
 //! | `lend` | VM_LEND, VM_UNLEND: host's pages that a VM may use too |
 //! | `share` | the guest's MEM_SHARE, MEM_UNSHARE, MEM_RELINQUISH |
 //! | `reclaim` | VM_RECLAIM: a dying VM's pages come home |
 //! | `engine_pages` | ENGINE_DONATE, ENGINE_RECLAIM, PAGE_POISON |
-//! | `host_map` | the host's own stage-2: unmapping what leaves, mapping what it touches |
+//! | `host_map`, `host_fault` | the host's own stage-2: unmapping what leaves, mapping what it touches |
 //! | `tlb`, `scrub`, `pool` over `page_set` and `reserve` | the tools all of these use |
 
 pub mod donate;
+pub mod donate_list;
 pub mod engine_pages;
+pub mod host_fault;
 pub mod host_map;
 pub mod lend;
 pub mod page_set;
@@ -112,9 +114,14 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Without FEAT_S2FWB a guest can look past the caches: what it is given must be in memory.
-    pub(crate) fn write_back(&self, cpu: &CpuToken, page: Pfn) {
-        if !self.parts.platform.features().force_write_back {
-            self.parts.platform.clean_page(cpu.id(), page);
+    pub(crate) fn write_back(&self, cpu: &CpuToken, first: Pfn, pages: u64) {
+        if self.parts.platform.features().force_write_back {
+            return;
+        }
+        for page in first.raw()..first.raw() + pages {
+            self.parts
+                .platform
+                .clean_page(cpu.id(), Pfn::from_raw(page));
         }
     }
 }

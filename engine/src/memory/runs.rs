@@ -16,22 +16,34 @@ const RUNS: usize = 32;
 pub struct Runs {
     runs: Vec<IpaRun, RUNS>,
     everything: bool,
+    pages: u64,
 }
 
 impl Runs {
-    /// Adds one page; joins it to the last run where it continues that.
-    pub fn add(&mut self, ipa_page: u64) {
+    /// How many pages were unmapped.
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// So many were unmapped, and flushed already.
+    pub fn count_unmapped(&mut self, pages: u64) {
+        self.pages += pages;
+    }
+
+    /// Adds `pages` pages; joins them to the last run where they continue that.
+    pub fn add(&mut self, ipa_page: u64, pages: u64) {
+        self.count_unmapped(pages);
         if let Some(last) = self.runs.last_mut()
             && last.first.checked_add(last.pages) == Some(ipa_page)
         {
-            last.pages += 1;
+            last.pages += pages;
             return;
         }
         if self
             .runs
             .push(IpaRun {
                 first: ipa_page,
-                pages: 1,
+                pages,
             })
             .is_err()
         {

@@ -6,14 +6,14 @@
 //! that it is the guest's alone. Relinquishing unmaps, flushes, scrubs, and only then commits.
 
 use super::lend::LeafRefusal;
+use super::runs::Runs;
 use super::settled;
-use super::{runs::Runs, status_of};
 use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::stage2::descriptor::{LAST_LEVEL, RESERVED};
-use crate::stage2::{Fill, Stage2};
+use crate::stage2::{Fill, MapError, Stage2};
 use crate::vm::PinnedVm;
-use abi::{Counter, Status};
+use abi::Counter;
 use ownership::{Ipa, Op, Owner, Pfn, State};
 use percpu::CpuToken;
 
@@ -42,6 +42,17 @@ impl From<LeafRefusal> for GuestPageCall {
     }
 }
 
+/// A table that could not be had.
+impl From<MapError> for GuestPageCall {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::NoMemory => Self::NoMemory,
+            MapError::Busy | MapError::Occupied => Self::Again,
+            MapError::OutOfRange => Self::Refused,
+        }
+    }
+}
+
 impl<P: Platform> Engine<P> {
     /// MEM_SHARE: the host may use the page at `ipa` too.
     pub(crate) fn guest_share(
@@ -55,6 +66,10 @@ impl<P: Platform> Engine<P> {
         match self.claim_leaf(cpu, stage2, ipa, Op::Share, mine) {
             Ok((claim, _)) => {
                 let page = claim.pfn();
+                #[cfg(not(mutant = "share-no-host-tables"))]
+                if let Err(error) = self.make_host_tables(cpu, page) {
+                    return error.into();
+                }
                 settled(claim.share_with_host());
                 GuestPageCall::Done(page)
             }
@@ -103,23 +118,24 @@ impl<P: Platform> Engine<P> {
     ) -> GuestPageCall {
         let platform = &self.parts.platform;
         let stage2 = caller.vm.stage2(caller.slot, self.parts.host.geometry());
-        match self.split_guest_to_pages(cpu, caller, ipa) {
-            Ok(()) => {}
-            Err(Status::Busy) => return GuestPageCall::Again,
-            Err(Status::NoMemory) => return GuestPageCall::NoMemory,
-            Err(_) => return GuestPageCall::Refused,
+        if let Err(error) = self.split_guest_to_pages(cpu, caller, ipa) {
+            return error.into();
         }
         let mine = |state| state == State::Owned(Owner::Vm(caller.slot));
         match self.claim_leaf(cpu, stage2, ipa, Op::Relinquish, mine) {
             Ok((claim, found)) if found.level == LAST_LEVEL => {
                 let page = claim.pfn();
+                #[cfg(not(mutant = "relinquish-no-host-tables"))]
+                if let Err(error) = self.make_host_tables(cpu, page) {
+                    return error.into();
+                }
                 // The mark stays until the flush: nothing else is mapped here before.
                 #[cfg(not(any(mutant = "relinquish-keep-leaf", mutant = "relinquish-no-mark")))]
                 platform.store_entry(cpu.id(), found.at, RESERVED);
                 #[cfg(mutant = "relinquish-no-mark")]
                 Stage2::give_entry_back(platform, cpu.id(), found.at);
                 let mut runs = Runs::default();
-                runs.add(ipa.raw() >> 12);
+                runs.add(ipa.page(), 1);
                 #[cfg(not(mutant = "relinquish-no-flush"))]
                 let (flushed, kind) = runs.flush(platform, cpu.id(), stage2.regime());
                 #[cfg(mutant = "relinquish-no-flush")]
@@ -146,20 +162,16 @@ impl<P: Platform> Engine<P> {
         cpu: &CpuToken,
         caller: &PinnedVm<'_>,
         ipa: Ipa,
-    ) -> Result<(), Status> {
+    ) -> Result<(), MapError> {
         let platform = &self.parts.platform;
         let stage2 = caller.vm.stage2(caller.slot, self.parts.host.geometry());
         for _ in 0..LAST_LEVEL {
-            let found = stage2
-                .walk(platform, cpu.id(), ipa, LAST_LEVEL)
-                .map_err(status_of)?;
+            let found = stage2.walk(platform, cpu.id(), ipa, LAST_LEVEL)?;
             if found.level == LAST_LEVEL || found.page(ipa).is_none() {
                 return Ok(());
             }
             let pool = &self.parts.pool;
-            let (_, kind) = stage2
-                .split_block(platform, cpu.id(), pool, ipa, &found, Fill::Children)
-                .map_err(status_of)?;
+            let kind = stage2.split_block(platform, cpu.id(), pool, ipa, &found, Fill::Children)?;
             self.count_flush(cpu, kind);
         }
         Ok(())

@@ -70,6 +70,7 @@ impl Default for Config {
                 force_write_back: true,
                 icache_by_hand: false,
                 repeat_tlbi: true,
+                resize_in_place: false,
                 pa_bits: 40,
             },
             seed: 1,

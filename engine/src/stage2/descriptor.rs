@@ -4,12 +4,16 @@
 //! engine uses the rest of an invalid descriptor for its two transient marks. Every leaf has the
 //! access flag set, is inner shareable, and has no hardware-managed bits (VTCR_EL2.HA = HD = 0).
 
-use ownership::Pfn;
+use ownership::{FAN_OUT_SHIFT, GranuleSize, Pfn};
 
 /// log2 of the page size.
 pub const PAGE_SHIFT: u32 = 12;
-/// Entries of one table.
-pub const ENTRIES: u64 = 512;
+/// Address bits that one level translates: a granule of each size is one entry of a level.
+const INDEX_BITS: u32 = FAN_OUT_SHIFT;
+/// Entries of one table, but for the root, which may have more.
+pub const ENTRIES: u64 = 1 << INDEX_BITS;
+/// Entries that fit into one page of a root.
+pub const ROOT_PAGE_ENTRIES: u64 = 512;
 /// The deepest level: its leaves are pages.
 pub const LAST_LEVEL: u8 = 3;
 
@@ -44,12 +48,21 @@ const MARKS: u64 = MARK_RESERVED | MARK_SPLITTING;
 
 /// Bytes that one entry of `level` translates.
 pub const fn bytes_of(level: u8) -> u64 {
-    1 << (PAGE_SHIFT + 9 * (LAST_LEVEL - level) as u32)
+    1 << (PAGE_SHIFT + INDEX_BITS * (LAST_LEVEL - level) as u32)
 }
 
 /// Pages that one entry of `level` translates.
 pub const fn pages_of(level: u8) -> u64 {
     bytes_of(level) >> PAGE_SHIFT
+}
+
+/// The level whose leaves translate granules of this size.
+pub const fn level_of(size: GranuleSize) -> u8 {
+    match size {
+        GranuleSize::Page => LAST_LEVEL,
+        GranuleSize::Block2M => 2,
+        GranuleSize::Block1G => 1,
+    }
 }
 
 /// What kind of memory a leaf makes of its target.

@@ -5,7 +5,7 @@
 //! a call that fails later need not undo it. A leaf entry is taken by compare-exchange from empty to
 //! the reserved mark, and then belongs to the taker alone.
 
-use super::descriptor::{Entry, LAST_LEVEL, RESERVED, table_descriptor};
+use super::descriptor::{Entry, LAST_LEVEL, RESERVED, pages_of, table_descriptor};
 use super::{MapError, Stage2, ipa_after};
 use crate::memory::pool::TablePages;
 use crate::platform::{EntryAt, Platform};
@@ -40,40 +40,38 @@ impl Stage2 {
         Err(MapError::Busy)
     }
 
-    /// Takes the empty level-3 entries of `n` pages from `ipa` on; how many it got, and why not more.
-    pub fn take_pages<P: Platform, T: TablePages>(
+    /// Takes the empty entries of `n` pages from `ipa` on at `level`, whole entries of it; for how
+    /// many pages it got them, and why not for more.
+    pub fn take_run<P: Platform, T: TablePages>(
         self,
         platform: &P,
         cpu: CpuId,
         pool: &T,
         ipa: Ipa,
         n: u64,
+        level: u8,
     ) -> (u64, Option<MapError>) {
         let mut taken = 0;
         let mut last: Option<EntryAt> = None;
         while taken < n {
-            let next = last.filter(|at| at.index < 511).map(|at| EntryAt {
-                index: at.index + 1,
-                ..at
-            });
-            let outcome = match next {
-                // The same table goes on: tables stay for the VM's life.
+            let outcome = match last.and_then(|at| self.next_in_table(at, level)) {
+                // The same table goes on: a VM's tables stay for its life.
                 Some(at) => match platform.swap_entry(cpu, at, 0, RESERVED) {
                     Ok(()) => Ok(at),
-                    Err(seen) => match Entry::decode(seen, LAST_LEVEL) {
-                        Entry::Leaf { .. } => Err(MapError::Occupied),
+                    Err(seen) => match Entry::decode(seen, level) {
+                        Entry::Leaf { .. } | Entry::Table(_) => Err(MapError::Occupied),
                         _ => Err(MapError::Busy),
                     },
                 },
                 None => match ipa_after(ipa, taken) {
-                    Some(ipa) => self.take_entry(platform, cpu, pool, ipa, LAST_LEVEL),
+                    Some(ipa) => self.take_entry(platform, cpu, pool, ipa, level),
                     None => Err(MapError::OutOfRange),
                 },
             };
             match outcome {
                 Ok(at) => {
                     last = Some(at);
-                    taken += 1;
+                    taken += pages_of(level);
                 }
                 Err(error) => return (taken, Some(error)),
             }
@@ -81,37 +79,35 @@ impl Stage2 {
         (taken, None)
     }
 
-    /// Visits the level-3 entries of `n` pages from `ipa` on, whose tables stand, with each page's
-    /// index in the run.
-    pub fn for_pages<P: Platform>(
+    /// Gives the marks of `n` pages from `ipa` on back, which [`Stage2::take_run`] left there.
+    pub fn give_run_back<P: Platform>(self, platform: &P, cpu: CpuId, ipa: Ipa, n: u64) {
+        self.for_entries(platform, cpu, ipa, n, LAST_LEVEL, |found, _| {
+            Self::give_entry_back(platform, cpu, found.at);
+        });
+    }
+
+    /// Makes the tables above the entry of `ipa` at `level`, where nothing but empty entries stands
+    /// in the way. The caller holds a claim beneath.
+    pub fn make_tables<P: Platform, T: TablePages>(
         self,
         platform: &P,
         cpu: CpuId,
+        pool: &T,
         ipa: Ipa,
-        n: u64,
-        mut visit: impl FnMut(EntryAt, u64),
-    ) {
-        let mut last: Option<EntryAt> = None;
-        for index in 0..n {
-            let next = last.filter(|at| at.index < 511).map(|at| EntryAt {
-                index: at.index + 1,
-                ..at
-            });
-            let at = match next {
-                Some(at) => at,
-                None => {
-                    let Some(ipa) = ipa_after(ipa, index) else {
-                        return;
-                    };
-                    match self.walk(platform, cpu, ipa, LAST_LEVEL) {
-                        Ok(found) if found.level == LAST_LEVEL => found.at,
-                        _ => return,
-                    }
+        level: u8,
+    ) -> Result<(), MapError> {
+        // As in `take_entry`.
+        for _ in 0..2 * (u32::from(LAST_LEVEL) + 1) {
+            let found = self.walk(platform, cpu, ipa, level)?;
+            match found.entry {
+                Entry::Empty if found.level < level => {
+                    self.install(platform, cpu, pool, found.at)?;
                 }
-            };
-            visit(at, index);
-            last = Some(at);
+                Entry::Reserved | Entry::Splitting => return Err(MapError::Busy),
+                _ => return Ok(()),
+            }
         }
+        Err(MapError::Busy)
     }
 
     /// Gives an entry back that [`Stage2::take_entry`] took, or whose leaf was taken away and flushed.

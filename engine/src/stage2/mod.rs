@@ -8,15 +8,15 @@
 //! Every VM, the host included, uses the same VTCR_EL2 (one input size, one starting level), so no
 //! sequence can pair one VM's table with another's geometry.
 //!
-//! Layout: `descriptor` the bits, `walk` finding an entry, `grow` installing tables, `split` turning
-//! a block into smaller ones.
+//! Layout: `descriptor` the bits, `walk` finding entries, `grow` installing tables and taking entries,
+//! `resize` between a block and a table of smaller ones.
 
 pub mod descriptor;
 mod grow;
-mod split;
+mod resize;
 mod walk;
 
-pub use split::Fill;
+pub use resize::Fill;
 pub use walk::Found;
 
 use crate::memory::tlb::Regime;

@@ -1,11 +1,13 @@
 //! Finding the entry that translates an IPA.
 //!
 //! Invariants: the walk is a loop over at most four levels; it follows only table descriptors, and
-//! tables are freed only when nobody can walk them (a dying VM past its last pin; host tables
-//! never), so the page it reads is a table.
+//! tables are freed only when nobody can walk them, so the page it reads is a table. A VM's tables go
+//! when it is dying, past its last pin. A table of the host's goes when its area becomes one block,
+//! by a core that holds the claims of *all* its pages: whoever walks the host's tables to a page of
+//! RAM holds a claim of that page.
 
-use super::descriptor::{Entry, LAST_LEVEL, PAGE_SHIFT};
-use super::{MapError, Stage2};
+use super::descriptor::{ENTRIES, Entry, PAGE_SHIFT, ROOT_PAGE_ENTRIES, bytes_of, pages_of};
+use super::{MapError, Stage2, ipa_after};
 use crate::platform::{EntryAt, Platform};
 use ownership::{Ipa, Pfn};
 use percpu::CpuId;
@@ -29,7 +31,7 @@ impl Found {
         let Entry::Leaf { base, .. } = self.entry else {
             return None;
         };
-        let within = (ipa.raw() >> PAGE_SHIFT) & (super::descriptor::pages_of(self.level) - 1);
+        let within = (ipa.raw() >> PAGE_SHIFT) & (pages_of(self.level) - 1);
         Some(Pfn::from_raw(base.raw() + within))
     }
 }
@@ -37,19 +39,18 @@ impl Found {
 impl Stage2 {
     /// The entry of `ipa` in the table at `table`, which is of `level`.
     pub(super) fn place(self, table: Pfn, level: u8, ipa: Ipa) -> EntryAt {
-        let shift = PAGE_SHIFT + 9 * u32::from(LAST_LEVEL - level);
-        let index = ipa.raw() >> shift;
+        let index = ipa.raw() / bytes_of(level);
         if level == self.geometry().start_level {
             // A concatenated root: the index's upper bits choose the page.
-            let page = Pfn::from_raw(table.raw() + index / 512);
+            let page = Pfn::from_raw(table.raw() + index / ROOT_PAGE_ENTRIES);
             return EntryAt {
                 table: page,
-                index: (index % 512) as u16,
+                index: (index % ROOT_PAGE_ENTRIES) as u16,
             };
         }
         EntryAt {
             table,
-            index: (index % 512) as u16,
+            index: (index % ENTRIES) as u16,
         }
     }
 
@@ -85,6 +86,61 @@ impl Stage2 {
                     });
                 }
             }
+        }
+    }
+
+    /// The entry behind `at` in the same table of `level`, if there is one.
+    pub(super) fn next_in_table(self, at: EntryAt, level: u8) -> Option<EntryAt> {
+        let entries = if level == self.geometry().start_level {
+            ROOT_PAGE_ENTRIES
+        } else {
+            ENTRIES
+        };
+        let index = at.index + 1;
+        (u64::from(index) < entries).then_some(EntryAt { index, ..at })
+    }
+
+    /// Visits the entries where walks down to `depth` end for `n` pages from `ipa` on, in order, each
+    /// with the first page of the run that it translates, counted from the run's start.
+    pub fn for_entries<P: Platform>(
+        self,
+        platform: &P,
+        cpu: CpuId,
+        ipa: Ipa,
+        n: u64,
+        depth: u8,
+        mut visit: impl FnMut(&Found, u64),
+    ) {
+        let mut done = 0;
+        let mut last: Option<Found> = None;
+        while done < n {
+            let beside = last.and_then(|last: Found| {
+                let at = self.next_in_table(last.at, last.level)?;
+                let raw = platform.entry(cpu, at);
+                let entry = Entry::decode(raw, last.level);
+                // A table leads further down.
+                let ends = last.level == depth || !matches!(entry, Entry::Table(_));
+                ends.then_some(Found {
+                    at,
+                    level: last.level,
+                    entry,
+                    raw,
+                })
+            });
+            let Some(here) = ipa_after(ipa, done) else {
+                return;
+            };
+            let found = match beside {
+                Some(found) => found,
+                None => match self.walk(platform, cpu, here, depth) {
+                    Ok(found) => found,
+                    Err(_) => return,
+                },
+            };
+            visit(&found, done);
+            let span = pages_of(found.level);
+            done += span - (here.page() & (span - 1));
+            last = Some(found);
         }
     }
 }

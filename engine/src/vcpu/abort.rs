@@ -36,6 +36,12 @@ impl<P: Platform> Engine<P> {
     ) -> Verdict {
         match abort.status.kind {
             Kind::Translation | Kind::AccessFlag | Kind::AddressSize => {}
+            #[cfg(not(mutant = "guest-keep-conflict"))]
+            Kind::TlbConflict => {
+                let regime = pinned.vm.regime(pinned.slot, self.parts.host.geometry());
+                self.resolve_conflict(cpu, regime);
+                return Verdict::Resume;
+            }
             // A leaf without the right that the guest used: the host's choice of rights, answered
             // like a bus that refuses.
             Kind::Permission => return self.abort_guest(cpu, state, abort, is_fetch, far),

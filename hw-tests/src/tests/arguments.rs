@@ -32,7 +32,7 @@ fn engine_calls(_: &mut Random) -> TestResult {
     let engine = engine_page()?;
     let uart = machine().uart;
     let own = take_patterned(1, PAGE)?;
-    let most = limit::MAP_PAGES as u64;
+    let most = limit::RUN_PAGES as u64;
     let cpus = call::engine_info(InfoIndex::Cpus).or_fail("ENGINE_INFO")?;
     let infos = InfoIndex::ALL.len() as u64;
     check_refused(&[
@@ -305,7 +305,7 @@ fn vm_lend_and_unlend(_: &mut Random) -> TestResult {
     let (engine, uart) = (engine_page()?, machine().uart);
     let (h, lend, unlend) = (vm.handle.raw(), Call::VmLend, Call::VmUnlend);
     let (free, end) = (WINDOW + 7 * PAGE, WINDOW + WINDOW_SIZE);
-    let most = limit::MAP_PAGES as u64;
+    let most = limit::RUN_PAGES as u64;
     check_refused(&[
         (lend, &[forged(h)[0], own, free, 1, RIGHTS], BAD_HANDLE),
         (lend, &[h, own + 8, free, 1, RIGHTS], UNALIGNED),

@@ -26,7 +26,7 @@ register!(
 );
 
 /// Pages of a 2 MiB block.
-const BLOCK: u64 = limit::MAP_PAGES as u64;
+const BLOCK: u64 = limit::RUN_PAGES as u64;
 
 /// Requires that the host reaches none of these pages, whatever it had in its TLB.
 fn check_unreachable(pa: u64, count: u64) -> TestResult {

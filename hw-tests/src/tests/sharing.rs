@@ -134,7 +134,7 @@ fn relinquished_page_comes_home_zero(_: &mut Random) -> TestResult {
 fn page_of_a_block_is_relinquished(_: &mut Random) -> TestResult {
     let mut vm = puppet::start(1)?;
     let vcpu = vm.vcpus[0];
-    let count = limit::MAP_PAGES as u64;
+    let count = limit::RUN_PAGES as u64;
     let pa = take_patterned(count, count * PAGE)?;
     vm.donate(pa, DATA, count)?;
     let (middle, neighbour) = (100 * PAGE, 101 * PAGE);

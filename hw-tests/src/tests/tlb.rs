@@ -109,7 +109,7 @@ fn donated_pages_leave_every_core(_: &mut Random) -> TestResult {
 }
 
 fn donated_block_leaves_every_core(_: &mut Random) -> TestResult {
-    let count = limit::MAP_PAGES as u64;
+    let count = limit::RUN_PAGES as u64;
     donate_under_all(count, count * PAGE)?;
     // Part of a block that the host has whole.
     donate_under_all(3, count * PAGE)

@@ -2,7 +2,7 @@
 
 use super::{FIRMWARE, MMIO, WRAPS, refuse, refuse_each};
 use crate::common::{GICR, PAGE, RAM, RAM_SIZE, RWX, build, bury, machine, map, shape};
-use abi::{Call, Status, VmShape};
+use abi::{Call, Status, VmShape, limit};
 
 #[test]
 fn vm_map_and_vm_lend() {
@@ -14,10 +14,10 @@ fn vm_map_and_vm_lend() {
     let fixed = machine.host_page(0) - PAGE;
     let last = FIRMWARE + machine.config().ram_pages * PAGE;
     for call in [Call::VmMap, Call::VmLend] {
-        let at = if call == Call::VmMap {
-            RAM
+        let (at, most) = if call == Call::VmMap {
+            (RAM, limit::MAP_PAGES as u64)
         } else {
-            RAM + 64 * PAGE
+            (RAM + 64 * PAGE, limit::RUN_PAGES as u64)
         };
         let good = [
             guest.vm,
@@ -50,7 +50,7 @@ fn vm_map_and_vm_lend() {
             (2, WRAPS, OutOfRange),
             (2, RAM + 9 * PAGE, AlreadyMapped),
             (3, 0, OutOfRange),
-            (3, 513, OutOfRange),
+            (3, most + 1, OutOfRange),
             (3, u64::MAX, OutOfRange),
             (4, 0, OutOfRange),
             (4, 2, OutOfRange),

@@ -1,0 +1,171 @@
+//! Changing the size of what an entry maps: a block becomes a table, a table a block (Arm ARM
+//! D8.17.1, "Using break-before-make when updating translation table entries").
+//!
+//! Invariants:
+//! - a block is split by the core whose compare-exchange took its entry; it holds the claim of a page
+//!   beneath. A split is never undone;
+//! - a table becomes a block only by a core that holds the claims of all its pages: nobody else
+//!   walks it, and after the flush no hardware does, so it is free for another use;
+//! - with break-before-make the entry holds the `SPLITTING` mark until everything that was cached
+//!   through it is flushed; an access meanwhile faults, and the fault handlers retry. Cores with
+//!   FEAT_BBM level 2 on the allow-list change it in place and flush then: both sizes translate alike.
+
+use super::descriptor::{
+    ENTRIES, Entry, LAST_LEVEL, LeafBits, pages_of, splitting_descriptor, table_descriptor,
+};
+use super::walk::Found;
+use super::{MapError, Stage2};
+use crate::memory::pool::TablePages;
+use crate::memory::tlb::{FlushKind, IpaRun, flush_runs};
+use crate::platform::{Barrier, EntryAt, Platform};
+use ownership::{Flushed, Ipa, Pfn};
+use percpu::CpuId;
+
+/// What the new table holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fill {
+    /// The block's pages, with the block's rights.
+    Children,
+    /// Nothing: the caller holds the claims of all the block's pages and takes them away.
+    Nothing,
+}
+
+impl Stage2 {
+    /// Replaces the block that `found` is by a table one level down, for the area around `ipa`.
+    /// `Busy` if the entry is no longer what was found.
+    pub fn split_block<P: Platform, T: TablePages>(
+        self,
+        platform: &P,
+        cpu: CpuId,
+        pool: &T,
+        ipa: Ipa,
+        found: &Found,
+        fill: Fill,
+    ) -> Result<FlushKind, MapError> {
+        let Entry::Leaf { base, bits } = found.entry else {
+            return Err(MapError::Busy);
+        };
+        if found.level >= LAST_LEVEL {
+            return Err(MapError::Occupied);
+        }
+        let table = pool.take_table(cpu.index()).ok_or(MapError::NoMemory)?;
+        platform.clear_table(cpu, table);
+        if fill == Fill::Children {
+            fill_with_children(platform, cpu, table, base, bits, found.level + 1);
+        }
+        // Pages that go away need the break, whatever the core can do.
+        let in_place = fill == Fill::Children;
+        let changed = self.change_size(
+            platform,
+            cpu,
+            ipa,
+            found,
+            base,
+            table_descriptor(table),
+            in_place,
+        );
+        if changed.is_err() {
+            pool.put_table(table);
+        }
+        changed.map(|(_, kind)| kind)
+    }
+
+    /// Replaces the table that `found` names by the block from `base` on with these attributes; the
+    /// caller holds the claims of all its pages. The table, and those below it, go to `spare` when
+    /// nothing finds them any more.
+    pub fn join_block<P: Platform>(
+        self,
+        platform: &P,
+        cpu: CpuId,
+        found: &Found,
+        base: Pfn,
+        bits: LeafBits,
+        mut spare: impl FnMut(Pfn),
+    ) -> Result<FlushKind, MapError> {
+        let Entry::Table(table) = found.entry else {
+            return Err(MapError::Busy);
+        };
+        let ipa = Ipa::from_raw(base.pa().raw());
+        let leaf = bits.leaf(base, found.level);
+        let (_, kind) = self.change_size(platform, cpu, ipa, found, base, leaf, true)?;
+        if found.level + 1 < LAST_LEVEL {
+            for index in 0..ENTRIES {
+                let at = EntryAt {
+                    table,
+                    index: index as u16,
+                };
+                let entry = Entry::decode(platform.entry(cpu, at), found.level + 1);
+                if let Entry::Table(below) = entry {
+                    spare(below);
+                }
+            }
+        }
+        spare(table);
+        Ok(kind)
+    }
+
+    /// Puts `new` in the place of a table or block at `found`, and flushes what was cached of it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of a protocol, all its parts named"
+    )]
+    fn change_size<P: Platform>(
+        self,
+        platform: &P,
+        cpu: CpuId,
+        ipa: Ipa,
+        found: &Found,
+        base: Pfn,
+        new: u64,
+        may_be_in_place: bool,
+    ) -> Result<(Flushed, FlushKind), MapError> {
+        let pages = pages_of(found.level);
+        let first = ipa.page() & !(pages - 1);
+        let in_place = may_be_in_place && platform.features().resize_in_place;
+        if in_place {
+            // A new table must be seen by walkers before its link is.
+            platform.barrier(cpu, Barrier::DsbIshst);
+        }
+        let next = if in_place {
+            new
+        } else {
+            splitting_descriptor(base)
+        };
+        platform
+            .swap_entry(cpu, found.at, found.raw, next)
+            .map_err(|_| MapError::Busy)?;
+        #[cfg(not(mutant = "split-no-flush"))]
+        let flushed = flush_runs(platform, cpu, self.regime(), &[IpaRun { first, pages }]);
+        #[cfg(mutant = "split-no-flush")]
+        let flushed = (
+            crate::memory::tlb::nothing_to_flush(self.regime()),
+            FlushKind::Pages,
+        );
+        #[cfg(mutant = "split-no-flush")]
+        let _ = (first, pages, flush_runs::<P>);
+        if !in_place {
+            platform.store_entry(cpu, found.at, new);
+            #[cfg(not(mutant = "split-no-dsb"))]
+            platform.barrier(cpu, Barrier::DsbIshst);
+        }
+        Ok(flushed)
+    }
+}
+
+fn fill_with_children<P: Platform>(
+    platform: &P,
+    cpu: CpuId,
+    table: Pfn,
+    base: Pfn,
+    bits: LeafBits,
+    level: u8,
+) {
+    for index in 0..ENTRIES {
+        let child = Pfn::from_raw(base.raw() + index * pages_of(level));
+        let at = EntryAt {
+            table,
+            index: index as u16,
+        };
+        platform.store_entry(cpu, at, bits.leaf(child, level));
+    }
+}
