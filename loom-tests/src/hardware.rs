@@ -12,7 +12,7 @@ use engine::platform::{Barrier, EntryAt, Tlbi};
 use engine::sim::tables::{Below, Descriptor, Entries, Place, span};
 use engine::sim::tlb::{Tlb, Translation};
 use engine::stage2::Geometry;
-use engine::stage2::descriptor::LAST_LEVEL;
+use engine::stage2::descriptor::{ENTRIES, LAST_LEVEL, ROOT_PAGE_ENTRIES};
 use engine::vm::HOST_VMID;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -218,7 +218,12 @@ impl Hardware {
 
     /// Where a walk of `ipa_page` may end, whichever changes it sees.
     fn walk(&self, table: u64, level: u8, ipa_page: u64, pages: &mut BTreeSet<u64>) {
-        let at = (table, (ipa_page / span(level) % 512) as u16);
+        let entries = if level == self.geometry.start_level {
+            ROOT_PAGE_ENTRIES
+        } else {
+            ENTRIES
+        };
+        let at = (table, (ipa_page / span(level) % entries) as u16);
         let now = self.entries.get(&at).copied();
         let unseen = self
             .unseen
@@ -267,7 +272,7 @@ impl Hardware {
         if place.level == LAST_LEVEL {
             return None;
         }
-        let mut entries = self.entries.range((from, 0)..=(from, 511));
+        let mut entries = self.entries.range((from, 0)..=(from, u16::MAX));
         entries.find_map(
             |((_, index), raw)| match Descriptor::read(*raw, place.level) {
                 Descriptor::Table(next) => {
@@ -331,7 +336,7 @@ impl Hardware {
 
 impl Entries for Hardware {
     fn each(&self, table: u64, mut visit: impl FnMut(u16, u64)) -> bool {
-        let entries = self.entries.range((table, 0)..=(table, 511));
+        let entries = self.entries.range((table, 0)..=(table, u16::MAX));
         for ((_, index), raw) in entries.filter(|(_, raw)| **raw != 0) {
             visit(*index, *raw);
         }

@@ -21,6 +21,8 @@ use std::ops::Deref;
 const TRIES: usize = 2;
 /// The interrupt that the models inject.
 const SPI: u64 = 40;
+/// Where a VM's redistributors are: behind all memory.
+const GICR: u64 = 1 << 24;
 /// The SGI that the engine rings with.
 const DOORBELL: u64 = 5;
 
@@ -127,7 +129,7 @@ impl Host {
                 lendable: 0b1,
             }
             .raw(),
-            gicr: 0,
+            gicr: GICR,
             ram0: World::ipa(0),
             ram0_size: self.size().pages << 12,
             ram1: 0,

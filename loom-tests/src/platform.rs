@@ -18,9 +18,6 @@ use sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Physical (and intermediate) address bits: the narrowest stage 2 there is, three levels.
 pub const PA_BITS: u8 = 32;
-/// Entries of a table, the first, that two cores of a model may meet at.
-const MODELLED: usize = 4;
-
 /// A core's registers beside its TLB: written by that core alone.
 #[derive(Default)]
 struct Core {
@@ -38,48 +35,11 @@ struct Core {
     rung: AtomicBool,
 }
 
-/// A table entry.
-enum Cell {
-    /// One that two cores may meet at.
-    Modelled(AtomicU64),
-    /// One of the rest of a block's, which no model has two cores at.
-    Plain(atomic::AtomicU64),
-}
-
-impl Cell {
-    fn load(&self) -> u64 {
-        match self {
-            Self::Modelled(cell) => cell.load(Ordering::Acquire),
-            // Relaxed: see `Plain`.
-            Self::Plain(cell) => cell.load(Relaxed),
-        }
-    }
-
-    fn store(&self, value: u64, order: Ordering) {
-        match self {
-            Self::Modelled(cell) => cell.store(value, order),
-            // Relaxed: see `Plain`.
-            Self::Plain(cell) => cell.store(value, Relaxed),
-        }
-    }
-
-    fn swap(&self, old: u64, new: u64) -> Result<(), u64> {
-        match self {
-            Self::Modelled(cell) => {
-                cell.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
-            }
-            // Relaxed: see `Plain`.
-            Self::Plain(cell) => cell.compare_exchange(old, new, Relaxed, Relaxed),
-        }
-        .map(drop)
-    }
-}
-
 /// The machine.
 pub struct LoomMachine {
     first_table: u64,
     entries_per_table: usize,
-    entries: Box<[Cell]>,
+    entries: Box<[AtomicU64]>,
     bus: AtomicUsize,
     hardware: Mutex<Hardware>,
     cores: Box<[Core]>,
@@ -108,17 +68,12 @@ impl LoomMachine {
             vttbr: atomic::AtomicU64::new(host),
             ..Core::default()
         };
-        let cell = |index: usize| {
-            if index % entries_per_table < MODELLED {
-                Cell::Modelled(AtomicU64::new(0))
-            } else {
-                Cell::Plain(atomic::AtomicU64::new(0))
-            }
-        };
         Self {
             first_table: first_table.raw(),
             entries_per_table,
-            entries: (0..tables * entries_per_table).map(cell).collect(),
+            entries: (0..tables * entries_per_table)
+                .map(|_| AtomicU64::new(0))
+                .collect(),
             bus: AtomicUsize::new(0),
             hardware: Mutex::new(hardware),
             cores: (0..cores).map(core).collect(),
@@ -169,7 +124,7 @@ impl LoomMachine {
         self.cores[cpu.index()].vttbr.store(vttbr, Relaxed);
     }
 
-    fn cell(&self, at: EntryAt) -> Option<&Cell> {
+    fn cell(&self, at: EntryAt) -> Option<&AtomicU64> {
         let index = usize::from(at.index);
         let table = at
             .table
@@ -220,12 +175,14 @@ impl Platform for LoomMachine {
     }
 
     fn entry(&self, _cpu: CpuId, at: EntryAt) -> u64 {
-        self.cell(at).map_or(0, Cell::load)
+        // Acquire: pairs with the Release of `store_entry` and `swap_entry`.
+        self.cell(at).map_or(0, |cell| cell.load(Ordering::Acquire))
     }
 
     fn swap_entry(&self, cpu: CpuId, at: EntryAt, old: u64, new: u64) -> Result<(), u64> {
         let cell = self.cell(at).expect("an entry that the model has");
-        cell.swap(old, new)?;
+        // AcqRel: pairs with itself, `entry` and `store_entry`.
+        cell.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)?;
         self.changed(cpu, at, old, new);
         Ok(())
     }

@@ -13,6 +13,7 @@ use engine::host::boot::map_ram;
 use engine::host::core::HostCore;
 use engine::memory::page_set::PageSet;
 use engine::memory::pool::PagePool;
+use engine::stage2::descriptor::pages_of;
 use engine::stage2::{Geometry, Stage2};
 use engine::trap::guest_call::Firmware;
 use engine::trap::sysreg::IdRegisters;
@@ -24,8 +25,10 @@ use percpu::{PerCpu, Pins, RunQueues};
 use sync::AtomicU64;
 
 /// First page of memory: the host's pages, then the engine's. Also where a VM's RAM begins. A block
-/// may begin here.
-pub const RAM_BASE: u64 = 0x40000;
+/// of any size may begin here; a root's second entry translates it.
+pub const RAM_BASE: u64 = pages_of(TOP_LEVEL);
+/// The level of the root, and of the largest blocks.
+const TOP_LEVEL: u8 = 1;
 /// How much of everything there is.
 #[derive(Clone, Copy)]
 pub struct Size {
@@ -39,6 +42,8 @@ pub struct Size {
     pub pages: u64,
     /// The cores have the erratum for which a TLBI is repeated.
     pub repeat_tlbi: bool,
+    /// The host's memory begins in the largest granules and blocks, not page by page.
+    pub blocks: bool,
 }
 
 impl Size {
@@ -50,6 +55,15 @@ impl Size {
             vcpus: 0,
             pages,
             repeat_tlbi: false,
+            blocks: false,
+        }
+    }
+
+    /// The usual machine, where these pages begin as blocks.
+    pub const fn in_blocks(pages: u64) -> Self {
+        Self {
+            blocks: true,
+            ..Self::of(pages)
         }
     }
 
@@ -82,14 +96,15 @@ impl World {
         let page = |offset: u64| Pfn::from_raw(RAM_BASE + offset);
         // Root, level 2 and level 3 for the host and each VM, and for each core one that it installs
         // too late.
-        let per_tree = 2 + size.pages.div_ceil(512);
+        let below = |level| (size.pages + 1).div_ceil(pages_of(level));
+        let per_tree = 1 + below(TOP_LEVEL) + below(TOP_LEVEL + 1);
         let engine_pages = per_tree * (1 + size.vms as u64) + size.cores as u64;
         let all = size.pages + engine_pages;
         let root = page(size.pages);
         let geometry = Geometry::for_pa_bits(PA_BITS);
         let hardware = Hardware::new(geometry, root.raw(), size.cores, size.repeat_tlbi);
-        // The second entry of a root, the first of a level-2 table, one per page in level 3.
-        let entries = size.pages.clamp(2, 512) as usize;
+        // Those of a root; other tables have fewer.
+        let entries = (1 + below(TOP_LEVEL)) as usize;
         let tables = engine_pages as usize;
         let machine = LoomMachine::new(
             hardware,
@@ -103,8 +118,8 @@ impl World {
         let words = PageTable::<Box<[AtomicU64]>>::words_for(page(0), all as usize);
         let mut pages = PageTable::new(page(0), all as usize, zeroes(words));
         // One by one each page has a word of its own from the start, and calls on neighbours don't
-        // meet in one: that is asked in `tests/granules.rs`. Many pages have words in common.
-        let step = if size.pages < 64 { 1 } else { size.pages };
+        // meet in one: that is asked in `tests/granules.rs`, and with `blocks`.
+        let step = if size.blocks { size.pages } else { 1 };
         let mut set = |first: u64, count: u64, owner: Owner| {
             for offset in (first..first + count).step_by(step as usize) {
                 let run = step.min(first + count - offset);
@@ -124,11 +139,13 @@ impl World {
             assert!(pool.put(page(offset)));
         }
         let host = Stage2::new(root, HOST_VMID, geometry);
-        let run = PageRun {
-            first: page(0),
-            pages: size.pages,
-        };
-        map_ram(&machine, cpu(0), &pool, host, run).expect("the host's tables");
+        for offset in (0..size.pages).step_by(step as usize) {
+            let run = PageRun {
+                first: page(offset),
+                pages: step,
+            };
+            map_ram(&machine, cpu(0), &pool, host, run).expect("the host's tables");
+        }
 
         let mut ram = heapless::Vec::new();
         let _ = ram.push(PageRun {

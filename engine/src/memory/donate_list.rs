@@ -7,7 +7,7 @@ use super::settled;
 use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
-use crate::platform::{EntryAt, Platform};
+use crate::platform::Platform;
 use crate::stage2::Stage2;
 use crate::stage2::descriptor::{Access, LAST_LEVEL};
 use crate::vm::PinnedVm;
@@ -30,7 +30,7 @@ pub struct ListEntry {
 /// A listed page, claimed, and the guest's entry that is taken for it.
 struct Held<'t> {
     claim: Claim<'t>,
-    at: EntryAt,
+    ipa: Ipa,
     access: Access,
 }
 
@@ -76,7 +76,9 @@ impl<P: Platform> Engine<P> {
             let leaf = self
                 .ram_bits(item.access)
                 .leaf(item.claim.pfn(), LAST_LEVEL);
-            platform.store_entry(cpu.id(), item.at, leaf);
+            stage2.for_entries(platform, cpu.id(), item.ipa, 1, LAST_LEVEL, |found, _| {
+                platform.store_entry(cpu.id(), found.at, leaf);
+            });
         }
         self.publish_leaves(cpu);
         let done = held.len() as u64;
@@ -106,9 +108,9 @@ impl<P: Platform> Engine<P> {
         if let (_, Some(error)) = self.prepare_host(cpu, page, 1, pool) {
             return Err(status_of(error));
         }
-        let at = stage2
+        stage2
             .take_entry(platform, cpu.id(), pool, ipa, LAST_LEVEL)
             .map_err(status_of)?;
-        Ok(Held { claim, at, access })
+        Ok(Held { claim, ipa, access })
     }
 }

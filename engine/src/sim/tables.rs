@@ -6,6 +6,8 @@
 
 use super::tlb::Translation;
 use crate::stage2::Geometry;
+use crate::stage2::descriptor::ROOT_PAGE_ENTRIES;
+use ownership::FAN_OUT_SHIFT;
 use std::vec::Vec;
 
 /// Where table entries are.
@@ -37,7 +39,7 @@ pub enum Descriptor {
 
 /// Pages under one entry of a level.
 pub const fn span(level: u8) -> u64 {
-    1 << (9 * (3 - level as u32))
+    1 << (FAN_OUT_SHIFT * (3 - level as u32))
 }
 
 impl Descriptor {
@@ -107,7 +109,7 @@ impl Below {
             let place = Place {
                 vmid,
                 level,
-                ipa_page: page * 512 * span(level),
+                ipa_page: page * ROOT_PAGE_ENTRIES * span(level),
             };
             below.add_table(entries, root + page, place);
         }

@@ -9,6 +9,7 @@ use super::tables::{Below, Descriptor, Place, span};
 use super::tlb::Translation;
 use crate::platform::EntryAt;
 use crate::stage2::Geometry;
+use crate::stage2::descriptor::{ENTRIES, ROOT_PAGE_ENTRIES};
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
@@ -173,14 +174,17 @@ impl Walkers {
         }
         let mut level = self.geometry.start_level;
         let index = ipa_page / span(level);
-        let mut at = (root + index / 512, (index % 512) as usize);
+        let mut at = (
+            root + index / ROOT_PAGE_ENTRIES,
+            (index % ROOT_PAGE_ENTRIES) as usize,
+        );
         loop {
             let raw = self.value(ram, at.0, at.1);
             match Descriptor::read(raw, level) {
                 Descriptor::Invalid => return Err(Miss { level }),
                 Descriptor::Table(table) => {
                     level += 1;
-                    at = (table, (ipa_page / span(level) % 512) as usize);
+                    at = (table, (ipa_page / span(level) % ENTRIES) as usize);
                 }
                 leaf @ Descriptor::Leaf { page, .. } => {
                     return Ok((leaf, level, page + ipa_page % span(level)));

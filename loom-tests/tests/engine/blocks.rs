@@ -2,17 +2,18 @@
 
 use crate::{A, HOST};
 use abi::{Status, VmHandle};
+use engine::stage2::descriptor::pages_of;
 use loom_tests::explore_engine;
 use loom_tests::host::{Access, Host};
 use loom_tests::world::Size;
 use ownership::{Owner, State};
 
 /// Pages of a block.
-const BLOCK: u64 = 512;
+const BLOCK: u64 = pages_of(2);
 
 /// A host with a block, and a VM whose tables stand down to level 2.
 fn block() -> (Host, VmHandle) {
-    let (mut host, vm) = Host::with_vm(Size::of(BLOCK + 1));
+    let (mut host, vm) = Host::with_vm(Size::in_blocks(BLOCK + 1));
     host.map(vm, BLOCK, BLOCK)
         .expect("the page after the block");
     (host, vm)
