@@ -51,8 +51,12 @@ impl Machine {
         value
     }
 
+    /// The same without the checks.
+    ///
+    /// # Panics
+    /// If it hangs.
     #[track_caller]
-    fn host_access_unchecked(
+    pub fn host_access_unchecked(
         &self,
         cpu: usize,
         address: u64,
@@ -83,6 +87,24 @@ impl Machine {
             }
         }
         panic!("the host's {want:?} at {address:#x} hangs");
+    }
+
+    /// An access of the host's ends in a TLB conflict abort.
+    ///
+    /// # Panics
+    /// If it is not simply tried again.
+    pub fn host_conflict(&self, cpu: usize, address: u64) {
+        let mut frame = HostFrame(Frame::new(HOST_PC, 0));
+        // A data abort from EL1, TLB conflict (Arm ARM D19.2.37, DFSC).
+        let esr = 0x24 << 26 | 1 << 25 | 0b11_0000;
+        let next = self.on_core(cpu, |token| {
+            let hpfar = address >> 12 << 4;
+            self.engine()
+                .host_trap(token, &mut frame, esr, address, hpfar)
+        });
+        assert_eq!((next, frame.0.pc), (Next::Resume, HOST_PC));
+        let taken = self.sim().inner().cores[cpu].exception.take();
+        assert!(taken.is_none(), "the host was told: {taken:?}");
     }
 
     /// A load of the host.

@@ -9,8 +9,11 @@ use super::check;
 use super::guest::{GuestOp, Seen};
 use super::hardware::Sim;
 use super::snapshot::Snapshot;
+use super::tables::Below;
+use super::tlb::Translation;
 use crate::engine::Engine;
-use abi::{ARGUMENT_REGISTERS, Call, RESULT_REGISTERS, Status};
+use crate::vm::HOST_VMID;
+use abi::{ARGUMENT_REGISTERS, Call, Counter, RESULT_REGISTERS, Status};
 use percpu::{CpuId, CpuToken};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,6 +82,30 @@ impl Machine {
     /// Offset of the first page that is the host's to give away.
     pub fn first_host_page(&self) -> u64 {
         RESERVED_PAGES + IMAGE_PAGES + self.config.pool_pages + FIXED_PAGES
+    }
+
+    /// The leaves of the host's stage-2.
+    pub fn host_leaves(&self) -> Vec<Translation> {
+        let host = self.engine.host_stage2();
+        let root = host.root().raw();
+        Below::root(&self.sim().ram, host.geometry(), HOST_VMID, root).leaves
+    }
+
+    /// The leaves of a VM's.
+    pub fn guest_leaves(&self, vm: u64) -> Vec<Translation> {
+        let (host, vmid) = (self.engine.host_stage2(), vmid_of(vm));
+        let root = self.engine.vms()[usize::from(vmid) - 1].plan().root.raw();
+        Below::root(&self.sim().ram, host.geometry(), vmid, root).leaves
+    }
+
+    /// A counter, summed over the cores.
+    pub fn counted(&self, counter: Counter) -> u64 {
+        let cores = 0..self.config.cpus as u64;
+        let of = |cpu| {
+            let reply = self.call_unchecked(0, Call::StatsRead, &[cpu, counter.raw()]);
+            reply.x[0]
+        };
+        cores.map(of).sum()
     }
 
     /// Is this core in no call?

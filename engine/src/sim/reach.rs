@@ -2,11 +2,12 @@
 //! store lands late.
 //!
 //! Invariants: a valid entry is replaced by way of an invalid one; nothing is mapped beside an older
-//! translation of the same address; a page that changes hands is out of its former owner's reach
+//! translation of the same address, but one that agrees with it where sizes may change in place; a page that changes hands is out of its former owner's reach
 //! before the next one's leaf is there.
 
 use super::hardware::{Inner, Sim};
-use super::tables::Descriptor;
+use super::tables::{Below, Descriptor};
+use super::tlb::Translation;
 use crate::platform::EntryAt;
 use crate::vm::HOST_VMID;
 use ownership::{Op, Pfn, State};
@@ -64,8 +65,17 @@ impl Sim {
         let Inner { tlb, walkers, .. } = inner;
         let is_live = |vmid| tlb.any_may_hold(vmid);
         let after = walkers.store(&self.ram, cpu.index(), at, old, new, is_live);
+        // FEAT_BBM level 2: another size, the same translation.
+        let may_stand_beside =
+            |old: &Translation, new: &Translation| self.features.resize_in_place && old.agrees(new);
         let was = Descriptor::read(old, place.level);
-        if was.is_valid() && Descriptor::read(new, place.level).is_valid() {
+        let before = Below::entry(&self.ram, at.table.raw(), place, at.index, old);
+        let agree = before.leaves.iter().all(|old| {
+            let mut leaves = after.leaves.iter();
+            leaves.all(|leaf| may_stand_beside(old, leaf))
+        });
+        let is_valid = was.is_valid() && Descriptor::read(new, place.level).is_valid();
+        if is_valid && !(self.features.resize_in_place && agree) {
             inner.violation(format!(
                 "a valid entry was replaced by another: {at:?} at {place:?}"
             ));
@@ -75,15 +85,18 @@ impl Sim {
                 .tlb
                 .all_leftovers()
                 .find(|(_, entry)| {
-                    entry
-                        .translation
-                        .overlaps(leaf.vmid, leaf.ipa_page, leaf.pages)
+                    let old = &entry.translation;
+                    old.overlaps(leaf.vmid, leaf.ipa_page, leaf.pages)
+                        && !may_stand_beside(old, leaf)
                 })
                 .map(|(core, entry)| (core, *entry));
             let unseen = inner
                 .walkers
                 .unseen()
-                .find(|old| old.overlaps(leaf.vmid, leaf.ipa_page, leaf.pages))
+                .find(|old| {
+                    old.overlaps(leaf.vmid, leaf.ipa_page, leaf.pages)
+                        && !may_stand_beside(old, leaf)
+                })
                 .copied();
             if let Some(old) = unseen {
                 inner.violation(format!(

@@ -51,6 +51,13 @@ impl Translation {
             .is_some_and(|offset| offset < self.pages)
     }
 
+    /// Do the two translate alike what both translate, in entries of whatever size?
+    pub fn agrees(&self, other: &Self) -> bool {
+        let offset = |this: &Self| this.page.wrapping_sub(this.ipa_page);
+        let rights = |this: &Self| (this.vmid, this.write, this.execute);
+        offset(self) == offset(other) && rights(self) == rights(other)
+    }
+
     /// Have the two an IPA page in common?
     pub fn overlaps(&self, vmid: u16, ipa_page: u64, pages: u64) -> bool {
         self.vmid == vmid

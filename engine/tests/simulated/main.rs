@@ -3,8 +3,10 @@
 
 mod arguments;
 mod census;
+mod churn;
 mod common;
 mod engine_pages;
+mod granules;
 mod guest_calls;
 mod guests;
 mod host;

@@ -12,7 +12,7 @@ fn free_pages(machine: &Machine) -> u64 {
 }
 
 /// Uses up the pool: roots first, then tables under which single pages are lent.
-fn empty_pool(machine: &Machine) {
+pub(crate) fn empty_pool(machine: &Machine) {
     let mut vms = Vec::new();
     loop {
         let reply = machine.call(0, Call::VmCreate, &shape(1));
@@ -35,7 +35,7 @@ fn empty_pool(machine: &Machine) {
     assert_eq!(free_pages(machine), 0, "the test's VMs are too few");
 }
 
-fn small(pa_bits: u8) -> Machine {
+pub(crate) fn small(pa_bits: u8) -> Machine {
     let mut config = Config {
         pool_pages: 56,
         vms: 200,
@@ -46,7 +46,7 @@ fn small(pa_bits: u8) -> Machine {
 }
 
 /// The address of the host's `n`-th whole 2 MiB block.
-fn block(machine: &Machine, n: u64) -> u64 {
+pub(crate) fn block(machine: &Machine, n: u64) -> u64 {
     machine.host_page(0).next_multiple_of(BLOCK) + n * BLOCK
 }
 

@@ -1,0 +1,283 @@
+//! Memory in granules: what is given as one piece is one entry, what was split becomes whole again,
+//! and what comes home alone can be mapped without memory.
+
+use crate::common::{PAGE, RAM, RWX, bury, hvc, map, play, run, start};
+use crate::reserve::{block, empty_pool, small};
+use abi::{Call, Counter, ExitReason, Status, VmShape, smccc};
+use engine::sim::{Config, GuestOp, Machine, Seen, Want};
+
+const BLOCK: u64 = 2 << 20;
+const BLOCK_PAGES: u64 = 512;
+const GIB: u64 = 1 << 30;
+const GIB_PAGES: u64 = GIB / PAGE;
+
+/// A machine whose second GiB is the host's as a whole.
+fn large(resize_in_place: bool) -> Machine {
+    let mut config = Config {
+        ram_pages: 2 * GIB_PAGES + 1024,
+        ..Config::default()
+    };
+    config.features.resize_in_place = resize_in_place;
+    Machine::new(config)
+}
+
+/// The address of that GiB.
+fn whole_gib(machine: &Machine) -> u64 {
+    machine.host_page(0).next_multiple_of(GIB)
+}
+
+/// A VM with so much memory from `ram` on.
+fn vm_with(machine: &Machine, ram: u64, bytes: u64) -> u64 {
+    let shape = VmShape {
+        vcpus: 1,
+        ipa_bits: 36,
+        lendable: 0b1,
+    };
+    let vm_create = [shape.raw(), 0x0800_0000, ram, bytes, 0, 0];
+    machine.call(0, Call::VmCreate, &vm_create).ok()
+}
+
+/// Brings a VM home; on a large machine everything is checked at the end alone.
+fn bury_large(machine: &Machine, vm: u64) {
+    machine.call_unchecked(0, Call::VmDestroy, &[vm]);
+    let most = abi::limit::RECLAIM_PAGES as u64;
+    while machine.call_unchecked(1, Call::VmReclaim, &[vm, most]).x[1] != 1 {}
+    machine.call(0, Call::EngineInfo, &[0]).ok();
+}
+
+/// An access of the host; on a large machine everything is checked later.
+fn host_touch(machine: &Machine, address: u64) {
+    machine
+        .host_access_unchecked(0, address, Want::Load)
+        .unwrap();
+}
+
+fn vm_map(machine: &Machine, vm: u64, pa: u64, ipa: u64, n: u64) -> (u64, i64) {
+    let reply = machine.call(0, Call::VmMap, &[vm, pa, ipa, n, RWX]);
+    (reply.ok(), reply.x[1] as i64)
+}
+
+/// Sizes of leaves that translate something of `bytes` from `address` on, each with how many.
+fn sizes(leaves: &[engine::sim::tlb::Translation], address: u64, bytes: u64) -> Vec<(u64, usize)> {
+    let (first, end) = (address / PAGE, (address + bytes) / PAGE);
+    let mut sizes = std::collections::BTreeMap::new();
+    for leaf in leaves {
+        if leaf.ipa_page < end && first < leaf.ipa_page + leaf.pages {
+            *sizes.entry(leaf.pages).or_insert(0) += 1;
+        }
+    }
+    sizes.into_iter().collect()
+}
+
+#[test]
+fn a_gib_is_one_entry_and_one_word() {
+    for in_place in [false, true] {
+        let machine = large(in_place);
+        let (gib, before) = (whole_gib(&machine), machine.host_leaves());
+        assert_eq!(sizes(&before, gib, GIB), [(GIB_PAGES, 1)]);
+        let vm = vm_with(&machine, GIB, 2 * GIB);
+        let flushes = |machine: &Machine| {
+            machine.counted(Counter::FlushPage) + machine.counted(Counter::FlushVm)
+        };
+        let flushed = flushes(&machine);
+        assert_eq!(vm_map(&machine, vm, gib, GIB, GIB_PAGES), (GIB_PAGES, 0));
+        assert_eq!(flushes(&machine), flushed + 1, "one flush for all of it");
+        assert_eq!(sizes(&machine.guest_leaves(vm), GIB, GIB), [(GIB_PAGES, 1)]);
+        assert_eq!(sizes(&machine.host_leaves(), gib, GIB), []);
+        machine.host_load(1, gib + 77 * PAGE).unwrap_err();
+        bury_large(&machine, vm);
+        // The host touches it, and has all of it again.
+        for block in 0..512 {
+            host_touch(&machine, gib + block * BLOCK);
+        }
+        assert_eq!(sizes(&machine.host_leaves(), gib, GIB), [(GIB_PAGES, 1)]);
+        assert_eq!(machine.host_leaves().len(), before.len());
+    }
+}
+
+#[test]
+fn a_gib_to_a_place_that_only_blocks_fit_is_blocks() {
+    let machine = large(false);
+    let gib = whole_gib(&machine);
+    let vm = vm_with(&machine, GIB, 2 * GIB);
+    let to = GIB + 3 * BLOCK;
+    assert_eq!(vm_map(&machine, vm, gib, to, GIB_PAGES), (GIB_PAGES, 0));
+    let blocks = (BLOCK_PAGES, 512);
+    assert_eq!(sizes(&machine.guest_leaves(vm), to, GIB), [blocks]);
+    bury_large(&machine, vm);
+    for block in 0..512 {
+        host_touch(&machine, gib + block * BLOCK);
+    }
+    assert_eq!(sizes(&machine.host_leaves(), gib, GIB), [(GIB_PAGES, 1)]);
+}
+
+#[test]
+fn a_run_is_done_in_the_largest_pieces_and_in_calls_of_bounded_work() {
+    let machine = large(false);
+    let gib = whole_gib(&machine);
+    let vm = vm_with(&machine, GIB, 2 * GIB);
+    // From three pages before a block to two behind another.
+    let (first, n) = (gib + BLOCK - 3 * PAGE, 3 + 2 * BLOCK_PAGES + 2);
+    assert_eq!(
+        vm_map(&machine, vm, first, GIB + BLOCK - 3 * PAGE, n),
+        (n, 0)
+    );
+    let leaves = machine.guest_leaves(vm);
+    assert_eq!(sizes(&leaves, GIB, GIB), [(1, 5), (BLOCK_PAGES, 2)]);
+    // What can only be mapped page by page ends after as many entries as a table has.
+    let to = GIB + 20 * BLOCK + PAGE;
+    let done = vm_map(&machine, vm, gib + 8 * BLOCK, to, 2000);
+    assert_eq!(done, (BLOCK_PAGES, Status::Success.raw()));
+    bury_large(&machine, vm);
+}
+
+/// A batch stops at what it can't have, wherever that is, and tells why.
+#[test]
+fn a_gib_with_a_page_missing_is_mapped_up_to_it() {
+    let machine = large(false);
+    let gib = whole_gib(&machine);
+    let vm = vm_with(&machine, GIB, 2 * GIB);
+    let missing = 7 * BLOCK_PAGES + 9;
+    assert_eq!(
+        vm_map(&machine, vm, gib + missing * PAGE, 2 * GIB, 1),
+        (1, 0)
+    );
+    let done = vm_map(&machine, vm, gib, GIB, GIB_PAGES);
+    assert_eq!(done, (missing, Status::NotOwner.raw()));
+    let leaves = machine.guest_leaves(vm);
+    assert_eq!(sizes(&leaves, GIB, GIB), [(1, 9), (BLOCK_PAGES, 7)]);
+    bury_large(&machine, vm);
+}
+
+#[test]
+fn without_forced_write_back_a_call_takes_no_more_than_it_can_clean() {
+    let mut config = Config {
+        ram_pages: 4 * BLOCK_PAGES + 2048,
+        ..Config::default()
+    };
+    config.features.force_write_back = false;
+    let machine = Machine::new(config);
+    let vm = vm_with(&machine, GIB, GIB);
+    let first = block(&machine, 0);
+    let done = vm_map(&machine, vm, first, GIB, 2 * BLOCK_PAGES);
+    assert_eq!(done, (BLOCK_PAGES, Status::Success.raw()));
+    bury(&machine, vm, 1);
+}
+
+/// Donated, home, and donated again before the host touched it: nobody has to be told.
+#[test]
+fn what_the_host_did_not_touch_is_donated_without_a_broadcast() {
+    let machine = crate::common::machine();
+    let first = block(&machine, 1);
+    let broadcasts =
+        |machine: &Machine| machine.counted(Counter::FlushPage) + machine.counted(Counter::FlushVm);
+    for n in [1, 40, BLOCK_PAGES] {
+        let give = || {
+            let vm = vm_with(&machine, GIB, GIB);
+            let before = (
+                broadcasts(&machine),
+                machine.counted(Counter::PagesDonatedLazily),
+            );
+            assert_eq!(vm_map(&machine, vm, first, GIB, n), (n, 0));
+            let told = broadcasts(&machine) - before.0;
+            let lazily = machine.counted(Counter::PagesDonatedLazily) - before.1;
+            bury(&machine, vm, 2);
+            (told, lazily)
+        };
+        give();
+        assert_eq!(give(), (0, n), "{n} pages");
+        machine.host_store(0, first).unwrap();
+        let (told, lazily) = give();
+        assert!(
+            told > 0 && lazily == 0,
+            "{n} pages, touched: {told} {lazily}"
+        );
+        machine.host_store(1, first).unwrap();
+    }
+}
+
+/// The guest shares one page of a block that came from the host whole: the host maps that page
+/// though no memory is left.
+#[test]
+fn a_shared_page_is_mapped_without_memory() {
+    let machine = small(48);
+    let guest = start(&machine, 1);
+    let page = block(&machine, 1);
+    let index = (page - machine.host_page(0)) / PAGE;
+    map(&machine, &guest, index, RAM, BLOCK_PAGES);
+    machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_SHARE, &[RAM + 3 * PAGE])]);
+    assert_eq!(run(&machine, 0).reason, ExitReason::PageShared);
+    empty_pool(&machine);
+    use_up_reserve(&machine);
+    machine.host_load(0, page + 3 * PAGE).unwrap();
+    machine.host_load(0, page + 4 * PAGE).unwrap_err();
+}
+
+/// A page comes home alone out of a block that was given whole.
+#[test]
+fn a_relinquished_page_is_mapped_without_memory() {
+    let machine = small(48);
+    let guest = start(&machine, 1);
+    let page = block(&machine, 1);
+    let index = (page - machine.host_page(0)) / PAGE;
+    map(&machine, &guest, index, RAM, BLOCK_PAGES);
+    let call = hvc(smccc::KVM_MEM_RELINQUISH, &[RAM + 9 * PAGE]);
+    machine.script(guest.vm, 0, [call]);
+    assert_eq!(run(&machine, 0).reason, ExitReason::PageRelinquished);
+    empty_pool(&machine);
+    use_up_reserve(&machine);
+    assert_eq!(machine.host_load(0, page + 9 * PAGE), Ok(0));
+}
+
+/// A block came home whole and untouched, and one page of it is lent.
+#[test]
+fn a_lent_page_and_those_beside_it_are_mapped_without_memory() {
+    let machine = small(48);
+    let (guest, other) = (start(&machine, 1), vm_with(&machine, GIB, GIB));
+    let page = block(&machine, 1);
+    assert_eq!(
+        vm_map(&machine, other, page, GIB, BLOCK_PAGES),
+        (BLOCK_PAGES, 0)
+    );
+    bury(&machine, other, 1);
+    let lend = [guest.vm, page + 5 * PAGE, RAM, 1, RWX];
+    machine.call(0, Call::VmLend, &lend).ok();
+    empty_pool(&machine);
+    use_up_reserve(&machine);
+    for index in [5, 6, 511] {
+        machine.host_load(0, page + index * PAGE).unwrap();
+    }
+    let seen = play(&machine, &guest, [GuestOp::Load(RAM)]);
+    assert_eq!(seen, [Seen::Value(0)]);
+    // Back again, nothing keeps the area in pieces.
+    machine.call(0, Call::VmUnlend, &[guest.vm, RAM, 1]).ok();
+    assert_eq!(
+        sizes(&machine.host_leaves(), page, BLOCK),
+        [(BLOCK_PAGES, 1)]
+    );
+}
+
+/// Pages of the reserve that no fault of the host's takes.
+const LEFT_TO_DONATIONS: u64 = 2;
+
+/// Devices of the host's that need tables, until there is no page for one.
+fn use_up_reserve(machine: &Machine) {
+    let pool = machine.engine().pool();
+    for device in 1.. {
+        if pool.reserved() <= LEFT_TO_DONATIONS {
+            break;
+        }
+        machine.host_load(0, device * 0x80_0000_0000).unwrap();
+    }
+}
+
+/// A TLB conflict abort, which FEAT_BBM level 2 permits, ends with the regime's entries gone.
+#[test]
+fn a_tlb_conflict_is_flushed_and_tried_again() {
+    let machine = large(true);
+    let address = machine.host_page(3);
+    let conflicts = machine.counted(Counter::TlbConflicts);
+    machine.host_conflict(0, address);
+    assert_eq!(machine.counted(Counter::TlbConflicts), conflicts + 1);
+    machine.host_store(0, address).unwrap();
+}
