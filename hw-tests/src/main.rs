@@ -22,6 +22,8 @@ mod census;
 #[cfg(target_os = "none")]
 mod guest;
 #[cfg(target_os = "none")]
+mod measure;
+#[cfg(target_os = "none")]
 mod outcome;
 #[cfg(target_os = "none")]
 mod puppet;

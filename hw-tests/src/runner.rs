@@ -62,8 +62,12 @@ pub fn main() -> ! {
     );
     let ready = prepare(with_engine);
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    let selected = tests::ALL
-        .iter()
+    let on_request: &[&[Test]] = match args.filter {
+        "" => &[],
+        _ => tests::ON_REQUEST,
+    };
+    let all = tests::ALL.iter().chain(on_request);
+    let selected = all
         .copied()
         .flatten()
         .filter(|test| args.selects(test.name));

@@ -2,6 +2,7 @@
 
 mod audit;
 mod count;
+mod figures;
 mod hw;
 mod image;
 mod interface;
@@ -45,6 +46,8 @@ enum Task {
     },
     /// Boot the bare-metal tests and count them
     HwTest(hw::Options),
+    /// Measure memory operations in instructions (6 minutes)
+    Figures(figures::Options),
     /// Build protections away, one at a time, and see the tests catch it (all: 15 minutes)
     Mutants(mutants::Options),
     /// Check the rules that keep the project's shape
@@ -73,6 +76,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Run(options) => run::run(&paths, &options),
         Task::Test { filter } => test::run(&paths, &filter),
         Task::HwTest(options) => hw::run(&paths, &options),
+        Task::Figures(options) => figures::run(&paths, &options),
         Task::Mutants(options) => mutants::run(&paths, &options),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {

@@ -5,6 +5,7 @@ mod canary;
 mod churn;
 mod cores;
 mod engine_memory;
+mod figures;
 mod interrupts;
 mod psci;
 mod redistributors;
@@ -34,3 +35,7 @@ pub const ALL: &[&[Test]] = &[
     vcpu_arguments::TESTS,
     churn::TESTS,
 ];
+
+/// Measurements: they run only where the filter names them, as they take long and want a machine of
+/// their own.
+pub const ON_REQUEST: &[&[Test]] = &[figures::TESTS];

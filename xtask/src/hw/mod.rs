@@ -23,7 +23,8 @@ use crate::setup::Tools;
 
 pub use report::TOTAL;
 
-const TESTS: Program<'static> = Program {
+/// The test image.
+pub const TESTS: Program<'static> = Program {
     package: "bulkhead-hw-tests",
     binary: "hwtests",
 };
