@@ -2,6 +2,9 @@
 //!
 //! Invariant: unknown words are ignored, so that a machine's own boot arguments do no harm.
 
+/// [`Args::mib`] where nothing is said.
+const DEFAULT_MIB: u64 = 128;
+
 /// What the command line says.
 #[derive(Clone, Copy, Debug)]
 pub struct Args {
@@ -9,6 +12,8 @@ pub struct Args {
     pub filter: &'static str,
     /// Start of every random sequence.
     pub seed: u64,
+    /// Memory of the VM that `teardown` brings home, in MiB.
+    pub mib: u64,
 }
 
 impl Args {
@@ -22,11 +27,13 @@ impl Args {
         let mut args = Self {
             filter: "",
             seed: 1,
+            mib: DEFAULT_MIB,
         };
         for word in line.split_whitespace() {
             match word.split_once('=') {
                 Some(("filter", filter)) => args.filter = filter,
                 Some(("seed", seed)) => args.seed = seed.parse().unwrap_or(args.seed),
+                Some(("mib", mib)) => args.mib = mib.parse().unwrap_or(args.mib),
                 _ => {}
             }
         }

@@ -228,9 +228,8 @@ impl Drop for TestVm {
     }
 }
 
-/// VM_DESTROY until nothing is inside, then VM_RECLAIM until the slot is free. How many pages came
-/// home.
-pub fn destroy(vm: VmHandle) -> TestResult<u64> {
+/// VM_DESTROY until nothing of it is inside the engine.
+pub fn destroyed(vm: VmHandle) -> TestResult {
     let mut inside = 1;
     for _ in 0..BUSY_LIMIT {
         (inside, _) = call::vm_destroy(vm).or_fail("VM_DESTROY")?;
@@ -240,6 +239,13 @@ pub fn destroy(vm: VmHandle) -> TestResult<u64> {
         hint::spin_loop();
     }
     check!(inside == 0, "VM_DESTROY: {inside} still inside");
+    Ok(())
+}
+
+/// VM_DESTROY until nothing is inside, then VM_RECLAIM until the slot is free. How many pages came
+/// home.
+pub fn destroy(vm: VmHandle) -> TestResult<u64> {
+    destroyed(vm)?;
     let mut total = 0;
     for _ in 0..BUSY_LIMIT {
         let most = limit::RECLAIM_PAGES as u64;

@@ -48,6 +48,8 @@ enum Task {
     HwTest(hw::Options),
     /// Measure memory operations in instructions (6 minutes)
     Figures(figures::Options),
+    /// Count what bringing a VM home costs the engine on 1 to 192 cores
+    Teardown(figures::teardown::Options),
     /// Build protections away, one at a time, and see the tests catch it (all: 15 minutes)
     Mutants(mutants::Options),
     /// Check the rules that keep the project's shape
@@ -77,6 +79,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Test { filter } => test::run(&paths, &filter),
         Task::HwTest(options) => hw::run(&paths, &options),
         Task::Figures(options) => figures::run(&paths, &options),
+        Task::Teardown(options) => figures::teardown::run(&paths, &options),
         Task::Mutants(options) => mutants::run(&paths, &options),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {

@@ -236,7 +236,7 @@ fn list_scene(name: &str, first: u64, stride: u64) -> TestResult {
         // SAFETY: the page was just taken; a list entry is two words (abi: VM_MAP_LIST).
         unsafe {
             (entry as *mut u64).write_volatile(first + index * stride);
-            ((entry + 8) as *mut u64).write_volatile(VM_RAM + index * PAGE | ALL.bits());
+            ((entry + 8) as *mut u64).write_volatile((VM_RAM + index * PAGE) | ALL.bits());
         }
     }
     let (_, vm) = create()?;

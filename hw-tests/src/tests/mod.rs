@@ -13,6 +13,7 @@ mod roundtrip;
 mod sharing;
 mod slices;
 mod smc;
+mod teardown;
 mod tlb;
 mod vcpu_arguments;
 
@@ -38,4 +39,4 @@ pub const ALL: &[&[Test]] = &[
 
 /// Measurements: they run only where the filter names them, as they take long and want a machine of
 /// their own.
-pub const ON_REQUEST: &[&[Test]] = &[figures::TESTS];
+pub const ON_REQUEST: &[&[Test]] = &[figures::TESTS, teardown::TESTS];

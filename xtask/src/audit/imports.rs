@@ -8,7 +8,7 @@ use crate::audit::Findings;
 use crate::audit::workspace::Workspace;
 
 /// Each folder with the folders that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("sync", &[]),
     ("ownership", &["sync"]),
     ("percpu", &["sync"]),
@@ -33,6 +33,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("hw-tests", &["engine/abi", "hw-tests/el1", "smp-boot"]),
     ("host", &["engine/abi", "hw-tests/el1"]),
     ("xtask", &["engine/abi"]),
+    ("xtask/plugin", &[]),
 ];
 
 pub fn check(_root: &Path, workspace: &Workspace) -> Result<Findings> {

@@ -4,7 +4,9 @@
 //! instruction, and turns their `@figure` lines into a table. Nothing is judged: the numbers are
 //! exact and the same in every run of the same image, so that two commits can be compared.
 
+mod plugin;
 mod table;
+pub mod teardown;
 
 use std::fs;
 use std::io;

@@ -1,0 +1,282 @@
+//! A QEMU plugin that counts the instructions that each core executes in the engine, apart from all
+//! others, and its broadcast TLB invalidations.
+//!
+//! The engine runs at its own addresses, at which nothing else is ever executed: a block counts as
+//! the engine's by where it lies. Counting is exact under multi-threaded emulation: each core adds
+//! to its own record, a whole block at a time, and no block of the engine's is left in the middle,
+//! as nothing in it faults. (Not so with `-icount`, which breaks off blocks at device accesses.)
+//!
+//! An image marks what is to be measured, each core for itself: `HINT #112` begins a window and
+//! `HINT #113` ends it. Both do nothing on any processor. Instructions beside the engine's are
+//! counted by whole blocks too, so that at a window's edges they are exact to a block.
+//!
+//! Arguments: `low=ADDRESS,high=ADDRESS` of the engine, `out=FILE` for the result. Invariant: the
+//! record of a core is written by that core; the windows' lists are behind a lock, and used at marks
+//! and at the end alone.
+
+mod qemu;
+
+use qemu::{Block, Field, Id, Instruction, Scoreboard};
+use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::fmt::Write;
+use std::ops::Range;
+use std::ptr;
+use std::sync::{Mutex, OnceLock};
+
+/// Read by QEMU before anything else.
+#[unsafe(no_mangle)]
+pub static qemu_plugin_version: c_int = qemu::API_VERSION;
+
+/// `HINT #n` is this, with n in bits 11:5 (Arm ARM C6.2.128).
+const HINT: u32 = 0xd503_201f;
+/// Begins a core's window.
+const BEGIN: u32 = HINT | 112 << 5;
+/// Ends it.
+const END: u32 = HINT | 113 << 5;
+
+/// `TLBI` is `SYS` with CRn = 8 (C5.5): these bits say so.
+const TLBI_MASK: u32 = 0xfff8_f000;
+const TLBI: u32 = 0xd508_8000;
+/// `TLBI VMALLS12E1IS`.
+const VMALLS12E1IS: u32 = 0xd50c_83df;
+
+/// Counters of a core, in this order.
+const FIELDS: [&str; 4] = ["engine", "others", "broadcasts", "whole_vm"];
+const ENGINE: usize = 0;
+const OTHERS: usize = 1;
+const BROADCASTS: usize = 2;
+const WHOLE_VM: usize = 3;
+
+type Counts = [u64; FIELDS.len()];
+
+/// A core's windows.
+#[derive(Clone, Default)]
+struct Windows {
+    begun: Option<Counts>,
+    done: Vec<Counts>,
+}
+
+struct State {
+    engine: Range<u64>,
+    out: String,
+    score: *mut Scoreboard,
+    windows: Mutex<Vec<Windows>>,
+}
+
+// SAFETY: QEMU's functions may be called with the scoreboard from any thread; the rest is ours.
+unsafe impl Send for State {}
+// SAFETY: as above.
+unsafe impl Sync for State {}
+
+static STATE: OnceLock<State> = OnceLock::new();
+
+impl State {
+    /// Reads the arguments.
+    fn parse(arguments: &[&str]) -> Result<Self, String> {
+        let find = |key: &str| {
+            let mut pairs = arguments.iter().filter_map(|pair| pair.split_once('='));
+            let found = pairs.find(|(name, _)| *name == key);
+            found
+                .map(|(_, value)| value)
+                .ok_or(format!("no {key}=... among the arguments"))
+        };
+        let address = |key: &str| {
+            let text = find(key)?.trim_start_matches("0x");
+            u64::from_str_radix(text, 16).map_err(|error| format!("{key}: {error}"))
+        };
+        Ok(Self {
+            engine: address("low")?..address("high")?,
+            out: find("out")?.to_owned(),
+            // SAFETY: called once, while the plugin is installed.
+            score: unsafe { qemu::qemu_plugin_scoreboard_new(size_of::<Counts>()) },
+            windows: Mutex::new(Vec::new()),
+        })
+    }
+
+    const fn field(&self, index: usize) -> Field {
+        Field {
+            score: self.score,
+            offset: index * size_of::<u64>(),
+        }
+    }
+
+    fn counts(&self, core: c_uint) -> Counts {
+        std::array::from_fn(|index| {
+            // SAFETY: the scoreboard has a record for each core that exists, with these fields.
+            unsafe { qemu::qemu_plugin_u64_get(self.field(index), core) }
+        })
+    }
+
+    /// A core passes a mark.
+    fn mark(&self, core: c_uint, begins: bool) {
+        let now = self.counts(core);
+        // A poisoned lock would mean that a thread of QEMU's panicked, which aborts.
+        let Ok(mut windows) = self.windows.lock() else {
+            return;
+        };
+        let index = core as usize;
+        if windows.len() <= index {
+            windows.resize(index + 1, Windows::default());
+        }
+        let own = &mut windows[index];
+        if begins {
+            own.begun = Some(now);
+        } else if let Some(begun) = own.begun.take() {
+            own.done
+                .push(std::array::from_fn(|field| now[field] - begun[field]));
+        }
+    }
+
+    /// The result as JSON: each core's totals and windows.
+    fn result(&self) -> String {
+        // SAFETY: no arguments.
+        let cores = unsafe { qemu::qemu_plugin_num_vcpus() };
+        let mut all = self.windows.lock().map_or(Vec::new(), |all| all.clone());
+        all.resize(usize::try_from(cores).unwrap_or(0), Windows::default());
+        let mut text = String::from("{\"cores\":[");
+        for (core, own) in (0..).zip(&all) {
+            let comma = if core == 0 { "" } else { "," };
+            let windows: Vec<String> = own.done.iter().map(object).collect();
+            // Writing to a string does not fail.
+            let _ = write!(
+                text,
+                "{comma}\n{{\"total\":{},\"windows\":[{}]}}",
+                object(&self.counts(core)),
+                windows.join(",")
+            );
+        }
+        text + "\n]}\n"
+    }
+}
+
+fn object(counts: &Counts) -> String {
+    let pairs = FIELDS.iter().zip(counts);
+    let pairs: Vec<String> = pairs
+        .map(|(name, count)| format!("\"{name}\":{count}"))
+        .collect();
+    format!("{{{}}}", pairs.join(","))
+}
+
+/// Called by QEMU when it loads the plugin; 0 if all is well.
+///
+/// # Safety
+/// QEMU calls it, with `count` strings in `arguments`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn qemu_plugin_install(
+    id: Id,
+    _info: *const c_void,
+    count: c_int,
+    arguments: qemu::Arguments,
+) -> c_int {
+    let arguments: Vec<&str> = (0..usize::try_from(count).unwrap_or(0))
+        // SAFETY: by QEMU's word there are so many strings, each with its 0.
+        .map(|index| unsafe { CStr::from_ptr(*arguments.add(index)) })
+        .filter_map(|argument| argument.to_str().ok())
+        .collect();
+    match State::parse(&arguments) {
+        Ok(state) => {
+            if STATE.set(state).is_err() {
+                eprintln!("bulkhead-plugin: loaded twice");
+                return 1;
+            }
+            // SAFETY: both functions keep to what QEMU demands of callbacks.
+            unsafe {
+                qemu::qemu_plugin_register_vcpu_tb_trans_cb(id, instrument);
+                qemu::qemu_plugin_register_atexit_cb(id, write_result, ptr::null_mut());
+            }
+            0
+        }
+        Err(error) => {
+            eprintln!("bulkhead-plugin: {error}");
+            1
+        }
+    }
+}
+
+/// A block has been translated: it shall be counted when it is executed.
+extern "C" fn instrument(_: Id, block: *mut Block) {
+    let Some(state) = STATE.get() else { return };
+    // SAFETY: the block is QEMU's, for the time of this call.
+    let (count, address) = unsafe {
+        (
+            qemu::qemu_plugin_tb_n_insns(block),
+            qemu::qemu_plugin_tb_vaddr(block),
+        )
+    };
+    let is_engine = state.engine.contains(&address);
+    let field = state.field(if is_engine { ENGINE } else { OTHERS });
+    // SAFETY: as above; the field is one of the scoreboard's.
+    unsafe {
+        qemu::qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+            block,
+            qemu::ADD,
+            field,
+            count as u64,
+        );
+    }
+    for index in 0..count {
+        // SAFETY: as above; `index` is below the number of instructions.
+        let instruction = unsafe { qemu::qemu_plugin_tb_get_insn(block, index) };
+        match (code_of(instruction), is_engine) {
+            (BEGIN, false) => watch(instruction, true),
+            (END, false) => watch(instruction, false),
+            (code, true) if is_broadcast(code) => {
+                count_one(state, instruction, BROADCASTS);
+                if code == VMALLS12E1IS {
+                    count_one(state, instruction, WHOLE_VM);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Is it a TLBI that goes to all cores? Those have CRm 0 to 3 (C5.5).
+fn is_broadcast(code: u32) -> bool {
+    code & TLBI_MASK == TLBI && code >> 8 & 0xf < 4
+}
+
+fn code_of(instruction: *const Instruction) -> u32 {
+    let mut code = [0; 4];
+    // SAFETY: at most four bytes are written; the instruction is QEMU's, for the time of the callback.
+    unsafe { qemu::qemu_plugin_insn_data(instruction, code.as_mut_ptr().cast(), code.len()) };
+    u32::from_le_bytes(code)
+}
+
+fn count_one(state: &State, instruction: *mut Instruction, field: usize) {
+    // SAFETY: as in `instrument`.
+    unsafe {
+        qemu::qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
+            instruction,
+            qemu::ADD,
+            state.field(field),
+            1,
+        );
+    }
+}
+
+fn watch(instruction: *mut Instruction, begins: bool) {
+    // SAFETY: as in `instrument`; the data is a number, no address.
+    unsafe {
+        qemu::qemu_plugin_register_vcpu_insn_exec_cb(
+            instruction,
+            pass_mark,
+            qemu::NO_REGISTERS,
+            ptr::without_provenance_mut(usize::from(begins)),
+        );
+    }
+}
+
+extern "C" fn pass_mark(core: c_uint, begins: *mut c_void) {
+    if let Some(state) = STATE.get() {
+        state.mark(core, !begins.is_null());
+    }
+}
+
+extern "C" fn write_result(_: Id, _: *mut c_void) {
+    if let Some(state) = STATE.get()
+        && let Err(error) = std::fs::write(&state.out, state.result())
+    {
+        eprintln!("bulkhead-plugin: {}: {error}", state.out);
+    }
+}

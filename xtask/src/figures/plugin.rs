@@ -1,0 +1,91 @@
+//! The QEMU plugin (`xtask/plugin`): built, put on a command line, and what it counted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::image::header::ImageHeader;
+use crate::paths::Paths;
+use crate::process;
+use crate::setup::toolchain::ordinary_cargo;
+
+const PACKAGE: &str = "bulkhead-plugin";
+const LIBRARY: &str = "libbulkhead_plugin.so";
+/// Where QEMU's `virt` machine puts the image: the engine does not move itself, and says in its
+/// banner where it is.
+const LOADED_AT: u64 = 0x4020_0000;
+
+/// The plugin for one machine.
+pub struct Plugin {
+    library: PathBuf,
+    engine_size: u64,
+    out: PathBuf,
+}
+
+/// What the plugin counted, as far as it is used.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Counted {
+    /// Every core.
+    pub cores: Vec<Core>,
+}
+
+/// What one core executed.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Core {
+    /// In each window that it marked.
+    pub windows: Vec<Counts>,
+}
+
+/// Instructions by where they are, and some by what they are.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Counts {
+    /// In the engine.
+    pub engine: u64,
+    /// The engine's broadcast TLBIs.
+    pub broadcasts: u64,
+    /// Of these, for all of a VM.
+    pub whole_vm: u64,
+}
+
+impl Plugin {
+    /// Builds it, to count the instructions of `engine`; the result goes to `out`.
+    pub fn build(paths: &Paths, engine: &[u8], out: &Path) -> Result<Self> {
+        let mut cargo = Command::new(ordinary_cargo());
+        cargo
+            .args(["build", "--quiet", "--release", "--package", PACKAGE])
+            .current_dir(&paths.root)
+            .env("CARGO_TARGET_DIR", &paths.target);
+        process::run(&mut cargo).context("the plugin does not build")?;
+        Ok(Self {
+            library: paths.target.join("release").join(LIBRARY),
+            engine_size: ImageHeader::parse(engine)?.image_size,
+            out: out.to_owned(),
+        })
+    }
+
+    /// Adds it to QEMU's command line.
+    pub fn add_to(&self, command: &mut Command) {
+        // What an earlier run left must not be taken for this one's.
+        let _ = fs::remove_file(&self.out);
+        command.arg("-plugin").arg(format!(
+            "{},low={LOADED_AT:#x},high={:#x},out={}",
+            self.library.display(),
+            LOADED_AT + self.engine_size,
+            self.out.display()
+        ));
+    }
+
+    /// What it counted; fails if the engine was elsewhere, as `console` has its banner.
+    pub fn read(&self, console: &str) -> Result<Counted> {
+        let place = format!("engine at {LOADED_AT:#x}..");
+        ensure!(
+            console.contains(&place),
+            "the plugin expects the {place}, and the banner does not say so"
+        );
+        let name = || format!("counts {}", self.out.display());
+        serde_json::from_str(&fs::read_to_string(&self.out).with_context(name)?).with_context(name)
+    }
+}
