@@ -46,9 +46,9 @@ enum Task {
     },
     /// Boot the bare-metal tests and count them
     HwTest(hw::Options),
-    /// Measure memory operations in instructions (6 minutes)
+    /// Measure memory operations in instructions (2 minutes)
     Figures(figures::Options),
-    /// Count what bringing a VM home costs the engine on 1 to 192 cores
+    /// Count what bringing a VM home costs the engine on 1 to 192 cores (2 minutes)
     Teardown(figures::teardown::Options),
     /// Build protections away, one at a time, and see the tests catch it (all: 15 minutes)
     Mutants(mutants::Options),

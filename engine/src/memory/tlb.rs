@@ -52,7 +52,12 @@ pub struct IpaRun {
 
 /// From this many single invalidations on, the whole VMID goes instead: each broadcast is a
 /// message to every core, and walks for the rest of the VM cost less than these.
+#[cfg(not(any(mutant = "flush-never-whole", mutant = "flush-always-whole")))]
 const WHOLE_VM_FROM: u64 = 32;
+#[cfg(mutant = "flush-never-whole")]
+const WHOLE_VM_FROM: u64 = u64::MAX;
+#[cfg(mutant = "flush-always-whole")]
+const WHOLE_VM_FROM: u64 = 1;
 
 /// How one flush was done, for the counters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,6 +6,7 @@ mod churn;
 mod cores;
 mod engine_memory;
 mod figures;
+mod flushing;
 mod interrupts;
 mod psci;
 mod redistributors;
@@ -39,4 +40,4 @@ pub const ALL: &[&[Test]] = &[
 
 /// Measurements: they run only where the filter names them, as they take long and want a machine of
 /// their own.
-pub const ON_REQUEST: &[&[Test]] = &[figures::TESTS, teardown::TESTS];
+pub const ON_REQUEST: &[&[Test]] = &[figures::TESTS, flushing::TESTS, teardown::TESTS];

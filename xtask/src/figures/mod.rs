@@ -21,6 +21,7 @@ use crate::figures::table::{Figure, Table};
 use crate::hw::TESTS;
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE};
+use crate::mutants;
 use crate::paths::Paths;
 use crate::run::machine::{Machine, cpu_argument};
 use crate::run::size::{Bytes, GIB};
@@ -41,6 +42,15 @@ pub struct Options {
     /// Only the tests with one of these in their name, separated by commas
     #[arg(long, default_value = "figures::")]
     pub filter: String,
+    /// The processor model
+    #[arg(long, value_name = "MODEL", default_value = "max")]
+    pub cpu: String,
+    /// Build the engine without one of its protections, or with another choice
+    #[arg(long, value_name = "NAME")]
+    pub mutant: Option<String>,
+    /// Ticks of a clock instead of instructions, all cores at once
+    #[arg(long, conflicts_with = "twice")]
+    pub timed: bool,
     /// Measure twice and insist that the numbers are the same
     #[arg(long)]
     pub twice: bool,
@@ -57,7 +67,11 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let before = options.before.as_deref().map(Table::load).transpose()?;
     let tools = Tools::set_up(&paths.cache(), None)?;
     let tests = build::build(paths, &tools.toolchain, TESTS, None)?;
-    let engine = build::build(paths, &tools.toolchain, ENGINE, None)?;
+    let mutant = options.mutant.as_deref();
+    if let Some(name) = mutant {
+        mutants::require(&paths.root, name)?;
+    }
+    let engine = build::build(paths, &tools.toolchain, ENGINE, mutant)?;
     let host = HostFiles {
         image: &tests,
         cmdline: &format!("filter={} seed=1", options.filter),
@@ -68,9 +82,9 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     for &cpus in &options.cpus {
         ensure!((1..=512).contains(&cpus), "--cpus {cpus}: 1 to 512 can be");
         println!("==> {cpus} cores");
-        let figures = measure(paths, &tools, &files, cpus)?;
+        let figures = measure(paths, &tools, &files, options, cpus)?;
         if options.twice {
-            let again = measure(paths, &tools, &files, cpus)?;
+            let again = measure(paths, &tools, &files, options, cpus)?;
             ensure!(figures == again, "{cpus} cores: a second run differs");
             println!("    the same in a second run");
         }
@@ -84,12 +98,18 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
 }
 
 /// One boot's figures.
-fn measure(paths: &Paths, tools: &Tools, files: &BootFiles, cpus: u32) -> Result<Vec<Figure>> {
+fn measure(
+    paths: &Paths,
+    tools: &Tools,
+    files: &BootFiles,
+    options: &Options,
+    cpus: u32,
+) -> Result<Vec<Figure>> {
     let machine = Machine {
         cpus,
-        cpu: cpu_argument("max", true),
+        cpu: cpu_argument(&options.cpu, true),
         mem: MEM,
-        icount: true,
+        icount: !options.timed,
         gdb: false,
     };
     let log = paths.logs().join(format!("figures-{cpus}.log"));
