@@ -1,9 +1,9 @@
 //! Claims: the only way to change a settled page.
 //!
 //! A [`Claim`] is a linear token for a run of pages that were all in the same settled state and are
-//! now `Claimed`, by one word each or, for whole granules, by one word for all. It ends in exactly one of three ways: a commit method consumes it
-//! and settles the pages in the new state; [`Claim::release`], or dropping it on any error path,
-//! settles them as they were.
+//! now `Claimed`, by one word each or, for whole granules, by one word for all. It ends in one of three
+//! ways: a commit consumes it and settles the pages in the new state; [`Claim::release`], or dropping it
+//! on any error path, settles them as they were.
 //!
 //! Invariants:
 //! - a claimed word is written by its claim's holder alone, but for the poison mark, which anyone
@@ -12,6 +12,7 @@
 //!   granule takes no mark;
 //! - by which words a claim holds its pages may change, while it holds them ([`Claim::fold`],
 //!   [`Claim::split_off`]); which pages it holds does not;
+//! - a granule that is zeroed in part (`Scrubbing`) is never cut, but by [`Claim::lose_page`];
 //! - a commit that `state::transition` doesn't list, or whose proofs don't cover the page, changes
 //!   nothing and gives the claim back;
 //! - what the holder did to the page happens before whatever the next claim's holder does.
@@ -19,6 +20,8 @@
 //! A page that was poisoned under a claim may still have the leaf that the claim's operation wrote:
 //! [`Committed::poisoned`] tells the caller, who clears it. Nobody else writes that leaf, since a
 //! poisoned page is never claimed again.
+
+mod slices;
 
 use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::proof::{Flushed, Scrubbed, cover_all};
@@ -104,8 +107,7 @@ impl<'t> Claim<'t> {
     }
 
     /// Has it exactly the pages of this granule, and one word for all of them?
-    #[cfg(all(test, not(loom)))]
-    pub(crate) fn is_whole(&self, granule: Granule) -> bool {
+    pub fn is_whole(&self, granule: Granule) -> bool {
         let place = self.tree.find_own(granule.base(), self.cpu);
         self.run.first == granule.base()
             && self.run.end() == end_of(granule)
@@ -132,8 +134,11 @@ impl<'t> Claim<'t> {
     }
 
     /// Cuts the claim in two: the first `pages` stay here, the others are returned. `None`, and
-    /// nothing changes, if there are fewer.
+    /// nothing changes, if there are fewer or if it is of a granule that is zeroed in part.
     pub fn split_off(&mut self, pages: usize) -> Option<Claim<'t>> {
+        if matches!(self.from(), State::Scrubbing { .. }) {
+            return None;
+        }
         let pages = pages as u64;
         let rest = self.run.pages.checked_sub(pages)?;
         let first = self.run.first.checked_add(pages)?;
@@ -226,11 +231,11 @@ impl<'t> Claim<'t> {
         self.commit(Op::Reclaim, to, shown)
     }
 
-    /// PAGE_POISON: nobody reaches the pages ever again. Everyone who could is covered by one of
-    /// the flushes.
+    /// PAGE_POISON, and an error found while zeroing: nobody reaches the pages ever again. Everyone
+    /// who could is covered by one of the flushes.
     pub fn poison(self, flushes: &[&Flushed]) -> Result<Committed, Self> {
-        let shown = cover_all(flushes, self.from());
-        self.commit(Op::Poison, Some(State::Poisoned), shown)
+        let (op, shown) = (self.op, cover_all(flushes, self.from()));
+        self.commit(op, Some(State::Poisoned), shown)
     }
 
     /// Ends the claim with the pages as they were.

@@ -19,7 +19,9 @@
 //!                             v
 //!                    Shared(Host,Vm,k)  LEND k+1, UNLEND and RECLAIM k-1
 //!
-//!   === passes through Claimed;  any settled page state === PAGE_POISON ===> Poisoned
+//!   A whole 2 MiB of a dying VM may be Scrubbing(Vm, done) between Owned(Vm) and Owned(Host).
+//!   === passes through Claimed;  any settled page state ====> Poisoned by PAGE_POISON,
+//!   and by the operations that zero it, if it has an error
 //! ```
 //!
 //! Invariants: each page has exactly one owner or is claimed by exactly one operation; a claim that
@@ -30,10 +32,13 @@
 #![forbid(unsafe_op_in_unsafe_fn)]
 
 mod addr;
+mod census;
 mod claim;
 #[cfg(all(test, not(loom)))]
 mod claim_tests;
 mod proof;
+#[cfg(all(test, not(loom)))]
+mod slices_tests;
 mod state;
 #[cfg(all(test, not(loom)))]
 mod state_tests;
@@ -44,8 +49,9 @@ mod tree_tests;
 mod word;
 
 pub use addr::{FAN_OUT_SHIFT, Granule, GranuleSize, Ipa, PAGE_SIZE, Pa, Pfn};
+pub use census::Census;
 pub use claim::{Claim, Committed, RunClaim};
 pub use proof::{Coverage, Flushed, HOST_VMID, Scrubbed};
 pub use state::{Needs, is_claimable, is_lent, is_shared_by_vm, transition};
-pub use table::{Census, PageTable, Refused, Uniform};
+pub use table::{PageTable, Refused, Uniform};
 pub use word::{Op, Owner, State, VmSlot, Word};

@@ -70,6 +70,7 @@ pub(crate) fn cover_all(flushes: &[&Flushed], state: State) -> bool {
         State::Shared {
             owner, borrower, ..
         } => covered(owner) && covered(borrower),
+        State::Scrubbing { vm, .. } => covered(Owner::Vm(vm)),
         State::HostFixed => covered(Owner::Host),
         _ => true,
     }
@@ -111,6 +112,17 @@ impl Scrubbed {
         } else {
             Err((self, next))
         }
+    }
+
+    /// How many pages it stands for.
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Where it begins.
+    #[cfg(mutant = "slice-anywhere")]
+    pub(crate) fn first(&self) -> Pfn {
+        self.first
     }
 
     /// Does it stand for exactly this run, out of reach of this party?

@@ -46,7 +46,9 @@ pub const fn is_claimable(from: State, op: Op) -> bool {
         Op::Share | Op::Relinquish => matches!(from, State::Owned(Owner::Vm(_))),
         Op::Unshare => is_shared_by_vm(from),
         Op::Reclaim => {
-            matches!(from, State::Owned(Owner::Vm(_))) || is_lent(from) || is_shared_by_vm(from)
+            matches!(from, State::Owned(Owner::Vm(_)) | State::Scrubbing { .. })
+                || is_lent(from)
+                || is_shared_by_vm(from)
         }
         Op::HostFault => {
             matches!(from, State::HostFixed | State::Owned(Owner::Host))
@@ -98,7 +100,23 @@ pub fn transition(from: State, op: Op, to: State) -> Option<Needs> {
             (lend_once_less(from) == Some(to)).then_some(Needs::FLUSH)
         }
         (Op::Reclaim, State::Owned(Owner::Host)) => Some(Needs::FLUSH_AND_SCRUB),
-        (Op::Poison, State::Poisoned) => Some(Needs::FLUSH),
+        (Op::Reclaim, State::Scrubbing { vm, done }) => match from {
+            State::Owned(Owner::Vm(owner)) => owner == vm,
+            State::Scrubbing {
+                vm: owner,
+                done: before,
+            } => owner == vm && before < done,
+            _ => false,
+        }
+        .then_some(Needs::FLUSH_AND_SCRUB),
+        // What is left of a granule out of which a page was lost: unscrubbed, and the VM's as before.
+        (Op::Reclaim, State::Owned(Owner::Vm(owner))) => {
+            matches!(from, State::Scrubbing { vm, .. } if vm == owner).then_some(Needs::NOTHING)
+        }
+        // An error found while scrubbing, or reported by the host.
+        (Op::Poison | Op::Reclaim | Op::Relinquish | Op::EngineReclaim, State::Poisoned) => {
+            Some(Needs::FLUSH)
+        }
         _ => None,
     }
 }

@@ -29,7 +29,7 @@ const SHARED_A: State = shared(A, Owner::Host, 1);
 const SHARED_B: State = shared(B, Owner::Host, 1);
 
 /// States that exist, and some that packing allows and the protocol never makes.
-const STATES: [State; 25] = [
+const STATES: [State; 29] = [
     State::Reserved,
     State::HostFixed,
     HOST,
@@ -49,6 +49,10 @@ const STATES: [State; 25] = [
     shared(Owner::Engine, A, 1),
     shared(Owner::Host, Owner::Host, 1),
     shared(Owner::Host, Owner::Engine, 1),
+    half(A, 1),
+    half(A, 2),
+    half(A, 511),
+    half(B, 2),
     State::Poisoned,
     State::Split,
     State::Merged,
@@ -56,6 +60,13 @@ const STATES: [State; 25] = [
     claimed(HOST, true),
     claimed(OF_A, false),
 ];
+
+const fn half(owner: Owner, done: u16) -> State {
+    match owner {
+        Owner::Vm(vm) => State::Scrubbing { vm, done },
+        _ => State::Reserved,
+    }
+}
 
 const fn claimed(from: State, poison_pending: bool) -> State {
     State::Claimed {
@@ -107,6 +118,36 @@ const LISTED: &[(State, Op, State, Needs)] = &[
     (LENT_A2, Op::Reclaim, LENT_A1, FLUSH),
     (LENT_A3, Op::Reclaim, LENT_A2, FLUSH),
     (LENT_FULL, Op::Reclaim, LENT_ALMOST, FLUSH),
+    (OF_A, Op::Reclaim, half(A, 1), BOTH),
+    (OF_A, Op::Reclaim, half(A, 2), BOTH),
+    (OF_A, Op::Reclaim, half(A, 511), BOTH),
+    (OF_B, Op::Reclaim, half(B, 2), BOTH),
+    (half(A, 1), Op::Reclaim, half(A, 2), BOTH),
+    (half(A, 1), Op::Reclaim, half(A, 511), BOTH),
+    (half(A, 2), Op::Reclaim, half(A, 511), BOTH),
+    (half(A, 1), Op::Reclaim, HOST, BOTH),
+    (half(A, 2), Op::Reclaim, HOST, BOTH),
+    (half(A, 511), Op::Reclaim, HOST, BOTH),
+    (half(B, 2), Op::Reclaim, HOST, BOTH),
+    (half(A, 1), Op::Reclaim, OF_A, FREE),
+    (half(A, 2), Op::Reclaim, OF_A, FREE),
+    (half(A, 511), Op::Reclaim, OF_A, FREE),
+    (half(B, 2), Op::Reclaim, OF_B, FREE),
+];
+
+/// Errors found by whoever zeroes a page for its next owner.
+const FOUND: &[(State, Op)] = &[
+    (ENGINE, Op::EngineReclaim),
+    (OF_A, Op::Relinquish),
+    (OF_B, Op::Relinquish),
+    (OF_A, Op::Reclaim),
+    (OF_B, Op::Reclaim),
+    (SHARED_A, Op::Reclaim),
+    (SHARED_B, Op::Reclaim),
+    (half(A, 1), Op::Reclaim),
+    (half(A, 2), Op::Reclaim),
+    (half(A, 511), Op::Reclaim),
+    (half(B, 2), Op::Reclaim),
 ];
 
 /// Operations that hold a page still and leave it as it was.
@@ -134,7 +175,7 @@ fn is_settled_page(state: State) -> bool {
 fn expected_claimable(from: State, op: Op) -> bool {
     match op {
         Op::Boot => false,
-        Op::Poison => is_settled_page(from),
+        Op::Poison => is_settled_page(from) && !matches!(from, State::Scrubbing { .. }),
         // These lead to counts that are not among `STATES`.
         Op::Unlend | Op::Reclaim if from == LENT_ALMOST => true,
         Op::Lend if from == LENT_A3 || from == LENT_B1 => true,
@@ -154,7 +195,8 @@ fn expected(from: State, op: Op, to: State) -> Option<Needs> {
     {
         return Some(needs);
     }
-    if op == Op::Poison && is_settled_page(from) && to == State::Poisoned {
+    let reported = op == Op::Poison && expected_claimable(from, op);
+    if (reported || FOUND.contains(&(from, op))) && to == State::Poisoned {
         return Some(FLUSH);
     }
     (from == to && expected_claimable(from, op)).then_some(FREE)
@@ -206,6 +248,7 @@ fn whoever_loses_a_page_is_flushed_and_whoever_gets_one_unasked_finds_it_scrubbe
         // I4: the new owner could not read the page before, or was not given it willingly.
         let owned = |state| match state {
             State::Owned(owner) | State::Shared { owner, .. } => Some(owner),
+            State::Scrubbing { vm, .. } => Some(Owner::Vm(vm)),
             _ => None,
         };
         let taken = matches!(op, Op::EngineReclaim | Op::Relinquish | Op::Reclaim);

@@ -9,10 +9,11 @@
 //! around it is settled again before anyone else could want it for longer than that.
 
 use crate::addr::{Granule, GranuleSize, Pfn};
+use crate::census::Census;
 use crate::claim::{Claim, RunClaim, claim_word, claimed_word};
 use crate::state::{is_claimable, transition};
 use crate::tree::{Place, Run, Span, Tree, end_of};
-use crate::word::{Op, Owner, State, Word};
+use crate::word::{Op, State, Word};
 use core::ops::Deref;
 use sync::{AtomicU64, Ordering};
 
@@ -268,6 +269,13 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         op: Op,
         cpu: u16,
     ) -> Result<u64, Refused> {
+        // How far it is zeroed is said of the granule, and nothing is said of its parts.
+        #[cfg(not(mutant = "take-half-scrubbed"))]
+        if matches!(from, State::Scrubbing { .. })
+            && (want.first, want.pages) != (place.granule.base(), place.granule.size().pages())
+        {
+            return Err(Refused::Was(from));
+        }
         if !claim_word(place.word, from.into(), op, cpu) {
             return Err(Refused::Busy);
         }
@@ -400,42 +408,5 @@ fn look_for(seen: Word, op: Op, expect: State) -> Result<(), Refused> {
     match look(seen, op)? {
         state if state == expect => Ok(()),
         state => Err(Refused::Was(state)),
-    }
-}
-
-/// Pages by state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Census {
-    /// `Reserved`.
-    pub reserved: usize,
-    /// `HostFixed`.
-    pub host_fixed: usize,
-    /// The host's alone.
-    pub host: usize,
-    /// The engine's.
-    pub engine: usize,
-    /// A VM's alone.
-    pub vm: usize,
-    /// Lent by the host to a VM, or shared by a VM with the host.
-    pub shared: usize,
-    /// Claimed at that moment.
-    pub claimed: usize,
-    /// `Poisoned`.
-    pub poisoned: usize,
-}
-
-impl Census {
-    fn add(&mut self, state: State, pages: usize) {
-        let class = match state {
-            State::Reserved => &mut self.reserved,
-            State::HostFixed => &mut self.host_fixed,
-            State::Owned(Owner::Host) => &mut self.host,
-            State::Owned(Owner::Engine) => &mut self.engine,
-            State::Owned(Owner::Vm(_)) => &mut self.vm,
-            State::Shared { .. } => &mut self.shared,
-            State::Claimed { .. } | State::Split | State::Merged => &mut self.claimed,
-            State::Poisoned => &mut self.poisoned,
-        };
-        *class += pages;
     }
 }

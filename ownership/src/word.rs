@@ -10,11 +10,13 @@
 //! | 3     | claimed                                                                |
 //! | 4     | poison pending (claimed only)                                          |
 //! | 8:5   | operation (claimed only)                                               |
-//! | 17:9  | owner (`Owned`, `Shared`): 1 engine, 2 host, 3 + slot a VM             |
+//! | 17:9  | owner (`Owned`, `Shared`, `Scrubbing`): 1 engine, 2 host, 3 + slot a VM |
 //! | 26:18 | borrower (`Shared`)                                                    |
 //! | 31:27 | zero                                                                   |
-//! | 47:32 | times mapped by the borrower (`Shared`), not 0                         |
+//! | 47:32 | times mapped by the borrower (`Shared`), pages done (`Scrubbing`); not 0 |
 //! | 63:48 | CPU (claimed only)                                                     |
+
+use crate::addr::GranuleSize;
 
 /// A VM slot, 0 to 253: with VMID = slot + 1 that is what 8-bit VMIDs allow beside the host's 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -167,6 +169,14 @@ pub enum State {
         /// A memory error was reported meanwhile; the claim's holder settles it as `Poisoned`.
         poison_pending: bool,
     },
+    /// A 2 MiB granule of a dying VM, still the VM's, whose first pages have been zeroed. Nobody
+    /// reaches it. Never what a page's own word says, nor that of 1 GiB.
+    Scrubbing {
+        /// Whose it is.
+        vm: VmSlot,
+        /// How many of its pages are zero; not 0, and not all.
+        done: u16,
+    },
     /// A hardware memory error: nobody reaches it, ever.
     Poisoned,
     /// A large granule whose parts have words of their own: ask below.
@@ -199,6 +209,7 @@ const KIND_SHARED: u64 = 3;
 const KIND_POISONED: u64 = 4;
 const KIND_SPLIT: u64 = 5;
 const KIND_MERGED: u64 = 6;
+const KIND_SCRUBBING: u64 = 7;
 
 impl Word {
     /// The word with these bits.
@@ -243,6 +254,9 @@ impl Word {
                     | if poison_pending { POISON_PENDING } else { 0 }
                     | (op as u64) << OP_SHIFT
                     | (cpu as u64) << CPU_SHIFT
+            }
+            State::Scrubbing { vm, done } => {
+                KIND_SCRUBBING | Owner::Vm(vm).pack() << OWNER_SHIFT | (done as u64) << COUNT_SHIFT
             }
             State::Poisoned => KIND_POISONED,
             State::Split => KIND_SPLIT,
@@ -292,7 +306,14 @@ impl Word {
             KIND_POISONED => Some(State::Poisoned),
             KIND_SPLIT => Some(State::Split),
             KIND_MERGED => Some(State::Merged),
-            _ => None,
+            _ => {
+                let Owner::Vm(vm) = Owner::unpack(self.0 >> OWNER_SHIFT & PARTY)? else {
+                    return None;
+                };
+                let done = (self.0 >> COUNT_SHIFT) as u16;
+                let some = done != 0 && u64::from(done) < GranuleSize::Block2M.pages();
+                some.then_some(State::Scrubbing { vm, done })
+            }
         }
     }
 }

@@ -18,6 +18,13 @@ fn settled() -> Vec<State> {
         State::Merged
     ];
     all.extend(owners().map(State::Owned));
+    for done in 1..512 {
+        let vms = owners().filter_map(|owner| match owner {
+            Owner::Vm(vm) => Some(vm),
+            _ => None,
+        });
+        all.extend(vms.map(|vm| State::Scrubbing { vm, done }));
+    }
     for count in [1, 2, 255, u16::MAX] {
         for owner in owners() {
             all.extend(owners().map(|borrower| State::Shared {
@@ -53,7 +60,11 @@ fn every_claim_survives_packing() {
     let froms = some
         .into_iter()
         .chain(owners().map(State::Owned))
-        .chain(owners().map(shared));
+        .chain(owners().map(shared))
+        .chain([1, 511].map(|done| State::Scrubbing {
+            vm: VmSlot(253),
+            done,
+        }));
     for from in froms.map(Word::pack) {
         for op in Op::ALL {
             for cpu in [0, 1, 511, u16::MAX] {
@@ -87,16 +98,21 @@ fn every_count_survives_packing() {
 #[test]
 fn zero_and_nonsense_are_reserved() {
     assert_eq!(Word::from_raw(0).state(), State::Reserved);
-    let unknown_kind = 7;
+    let scrubbing =
+        |party: u64, done: u64| KIND_SCRUBBING | party << OWNER_SHIFT | done << COUNT_SHIFT;
     let owned_by_nobody = KIND_OWNED;
     let owned_by_slot_254 = KIND_OWNED | (3 + 254) << OWNER_SHIFT;
     let shared_zero_times = KIND_SHARED | 1 << OWNER_SHIFT | 2 << BORROWER_SHIFT;
     let owned_and_lent = KIND_OWNED | 2 << OWNER_SHIFT | 3 << BORROWER_SHIFT;
     let claimed_for_nothing = KIND_OWNED | 2 << OWNER_SHIFT | CLAIMED;
-    let claimed_from_nonsense = unknown_kind | CLAIMED | 1 << OP_SHIFT;
+    let claimed_from_nonsense = scrubbing(3, 0) | CLAIMED | 1 << OP_SHIFT;
     let settled_with_cpu = KIND_POISONED | 1 << CPU_SHIFT;
     for raw in [
-        unknown_kind,
+        KIND_SCRUBBING,
+        scrubbing(2, 5),
+        scrubbing(3, 0),
+        scrubbing(3, 512),
+        scrubbing(3 + 254, 5),
         owned_by_nobody,
         owned_by_slot_254,
         shared_zero_times,
