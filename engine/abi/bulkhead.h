@@ -25,7 +25,7 @@
 /* Most entries of a VM_MAP_LIST list page (16 bytes each: physical address; IPA | attributes). */
 #define BULKHEAD_MAX_MAP_LIST_PAGES 256
 /* Most pages one VM_RECLAIM scrubs. */
-#define BULKHEAD_MAX_RECLAIM_PAGES 64
+#define BULKHEAD_MAX_RECLAIM_PAGES 512
 /* Most pages one ENGINE_RECLAIM returns (x2-x17). */
 #define BULKHEAD_MAX_ENGINE_RECLAIM_PAGES 16
 /* Most pages one PAGE_CENSUS looks at. */
@@ -126,7 +126,9 @@
 #define BULKHEAD_CALL_VM_DESTROY 0xC600010EUL
 /*
  * (vm, max) -> n, finished. Scrubs and returns the dying VM's pages; any number of cores may
- * call it at once.
+ * call it at once. Call it again until `finished` or BAD_HANDLE, also with n = 0; on BUSY all
+ * that is left is in other cores' hands, or a vCPU has not left yet: later. A page with a memory
+ * error stays behind, poisoned.
  */
 #define BULKHEAD_CALL_VM_RECLAIM 0xC600010FUL
 /*
@@ -223,7 +225,10 @@
 #define BULKHEAD_EXIT_REASON_PAGE_SHARED 8
 /* D0 = IPA no longer shared, d1 = its physical address. */
 #define BULKHEAD_EXIT_REASON_PAGE_UNSHARED 9
-/* D0 = IPA given back, d1 = its physical address. */
+/*
+ * D0 = IPA given back, d1 = its physical address, d2 = 1 if the page has a memory error and is
+ * nobody's from now on.
+ */
 #define BULKHEAD_EXIT_REASON_PAGE_RELINQUISHED 10
 /* D0 = INTID of a level-triggered SPI that the guest ended. */
 #define BULKHEAD_EXIT_REASON_LEVEL_ENDED 11
@@ -333,6 +338,11 @@
 #define BULKHEAD_COUNTER_TLB_CONFLICTS 19
 /* Tables of the host's stage-2 that became blocks again. */
 #define BULKHEAD_COUNTER_HOST_JOINS 18
+/*
+ * Pages out of circulation for good: reported by PAGE_POISON, or found broken while being
+ * zeroed.
+ */
+#define BULKHEAD_COUNTER_PAGES_POISONED 20
 
 /* MapAttrs: Access rights of a mapping. Memory is always write-back, inner shareable. */
 

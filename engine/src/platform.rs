@@ -91,6 +91,10 @@ pub struct Zeroed {
     pub reads_zero: bool,
 }
 
+/// The page has a memory error: what was asked for was not done to all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Broken;
+
 /// The hardware, as the protocol code sees it. `cpu` is always the calling core.
 pub trait Platform: Sized {
     /// How arrays of shared objects are held: `&'static [T]` on metal, `Box<[T]>` elsewhere.
@@ -128,11 +132,12 @@ pub trait Platform: Sized {
     fn return_regime(&self, cpu: CpuId, saved: Self::SavedRegime);
 
     /// Zeroes a page through this core's window and cleans it to the point of coherency.
-    fn zero_page(&self, cpu: CpuId, page: Pfn) -> Zeroed;
-    /// Cleans and invalidates a page's lines to the point of coherency through the window.
+    fn zero_page(&self, cpu: CpuId, page: Pfn) -> Result<Zeroed, Broken>;
+    /// Cleans and invalidates a page's lines to the point of coherency through the window. If the page
+    /// has a memory error, whoever reads it next finds that.
     fn clean_page(&self, cpu: CpuId, page: Pfn);
     /// Copies a page of the host's through the window, once; words little-endian.
-    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]);
+    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken>;
     /// Makes an engine page reachable at EL2 (VA = PA). `false` if stage-1 tables ran out.
     fn map_engine_page(&self, cpu: CpuId, page: Pfn) -> bool;
     /// Ends that, on every core, before it returns: broadcast invalidation of the EL2 regime.

@@ -23,6 +23,8 @@ pub enum Event {
     HostDenied = 4,
     /// A VM changed its phase: argument = slot << 32 | phase.
     Phase = 5,
+    /// A page with a memory error is out of circulation: argument = page.
+    Poisoned = 6,
 }
 
 struct Entry {

@@ -13,6 +13,8 @@ use el1::{PAGE, Range, call, irq, pages, println, timer};
 
 /// Cores that reclaim together.
 const HELPERS: usize = 16;
+/// Calls in a row that bring nothing home, after which others are let go first.
+const IDLE_CALLS: u32 = 64;
 /// Milliseconds the other cores get to leave the guests, and the helpers to finish.
 const PATIENCE: u64 = 120_000;
 
@@ -121,17 +123,21 @@ fn reclaim_all(host: &Host) {
 
 /// Reclaims a VM as far as that needs no waiting; true once nothing is left of it.
 pub fn bring_home(vm: VmHandle) -> bool {
-    loop {
+    let mut idle = 0;
+    while idle < IDLE_CALLS {
         match call::vm_reclaim(vm, abi::limit::RECLAIM_PAGES as u64) {
             // Another core frees the slot, or has: the handle is stale.
             Ok((_, true)) | Err(Status::BadHandle) => return true,
-            // BAD_STATE: its end is known, but the core that ended it has yet to tell the engine.
-            Ok((0, false)) | Err(Status::Busy | Status::BadState) => return false,
-            Ok(_) => {}
+            // BUSY: the rest is in other cores' hands. BAD_STATE: its end is known, but the core that
+            // ended it has yet to tell the engine.
+            Err(Status::Busy | Status::BadState) => return false,
+            Ok((0, false)) => idle += 1,
+            Ok(_) => idle = 0,
             Err(status) => {
                 println!("host: VM_RECLAIM: {}", status.name());
                 return true;
             }
         }
     }
+    false
 }

@@ -8,7 +8,7 @@
 
 use crate::guest::Guests;
 use crate::hardware::Hardware;
-use engine::platform::{Barrier, EntryAt, Features, Platform, Tlbi, Zeroed};
+use engine::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use engine::vcpu::context::{Context, GuestExit};
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use ownership::Pfn;
@@ -241,19 +241,20 @@ impl Platform for LoomMachine {
         self.cores[cpu.index()].vttbr.store(saved.vttbr, Relaxed);
     }
 
-    fn zero_page(&self, _cpu: CpuId, page: Pfn) -> Zeroed {
+    fn zero_page(&self, _cpu: CpuId, page: Pfn) -> Result<Zeroed, Broken> {
         let was_nonzero = self.event().zero(page.raw());
-        Zeroed {
+        Ok(Zeroed {
             was_nonzero,
             reads_zero: true,
-        }
+        })
     }
 
     fn clean_page(&self, _cpu: CpuId, _page: Pfn) {}
 
-    fn read_page(&self, _cpu: CpuId, page: Pfn, into: &mut [u64; 512]) {
+    fn read_page(&self, _cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken> {
         into.fill(0);
         into[0] = self.event().content(page.raw());
+        Ok(())
     }
 
     fn map_engine_page(&self, _cpu: CpuId, _page: Pfn) -> bool {

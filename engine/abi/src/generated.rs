@@ -23,7 +23,7 @@ pub mod limit {
     /// Most entries of a VM_MAP_LIST list page (16 bytes each: physical address; IPA | attributes).
     pub const MAP_LIST_PAGES: usize = 256;
     /// Most pages one VM_RECLAIM scrubs.
-    pub const RECLAIM_PAGES: usize = 64;
+    pub const RECLAIM_PAGES: usize = 512;
     /// Most pages one ENGINE_RECLAIM returns (x2-x17).
     pub const ENGINE_RECLAIM_PAGES: usize = 16;
     /// Most pages one PAGE_CENSUS looks at.
@@ -72,7 +72,10 @@ pub mod call {
     pub const VM_START: u64 = 0xC600_010D;
     /// The VM is Dying: no vCPU enters again. Calling it again on a dying VM only reports.
     pub const VM_DESTROY: u64 = 0xC600_010E;
-    /// Scrubs and returns the dying VM's pages; any number of cores may call it at once.
+    /// Scrubs and returns the dying VM's pages; any number of cores may call it at once. Call it
+    /// again until `finished` or BAD_HANDLE, also with n = 0; on BUSY all that is left is in other
+    /// cores' hands, or a vCPU has not left yet: later. A page with a memory error stays behind,
+    /// poisoned.
     pub const VM_RECLAIM: u64 = 0xC600_010F;
     /// A vCPU; the first of a VM is on, the others off until PSCI CPU_ON.
     pub const VCPU_CREATE: u64 = 0xC600_0110;
@@ -138,7 +141,10 @@ pub enum Call {
     VmStart = 0x0d,
     /// The VM is Dying: no vCPU enters again. Calling it again on a dying VM only reports.
     VmDestroy = 0x0e,
-    /// Scrubs and returns the dying VM's pages; any number of cores may call it at once.
+    /// Scrubs and returns the dying VM's pages; any number of cores may call it at once. Call it
+    /// again until `finished` or BAD_HANDLE, also with n = 0; on BUSY all that is left is in other
+    /// cores' hands, or a vCPU has not left yet: later. A page with a memory error stays behind,
+    /// poisoned.
     VmReclaim = 0x0f,
     /// A vCPU; the first of a VM is on, the others off until PSCI CPU_ON.
     VcpuCreate = 0x10,
@@ -498,7 +504,8 @@ pub enum ExitReason {
     PageShared = 8,
     /// D0 = IPA no longer shared, d1 = its physical address.
     PageUnshared = 9,
-    /// D0 = IPA given back, d1 = its physical address.
+    /// D0 = IPA given back, d1 = its physical address, d2 = 1 if the page has a memory error and is
+    /// nobody's from now on.
     PageRelinquished = 10,
     /// D0 = INTID of a level-triggered SPI that the guest ended.
     LevelEnded = 11,
@@ -817,11 +824,14 @@ pub enum Counter {
     TlbConflicts = 19,
     /// Tables of the host's stage-2 that became blocks again.
     HostJoins = 18,
+    /// Pages out of circulation for good: reported by PAGE_POISON, or found broken while being
+    /// zeroed.
+    PagesPoisoned = 20,
 }
 
 impl Counter {
     /// All of them, in the interface file's order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::PagesDonated,
         Self::PagesReclaimed,
         Self::PagesScrubbed,
@@ -842,6 +852,7 @@ impl Counter {
         Self::HostSplits,
         Self::TlbConflicts,
         Self::HostJoins,
+        Self::PagesPoisoned,
     ];
     /// The meaning of a register's value.
     pub const fn from_raw(raw: u64) -> Option<Self> {
@@ -866,6 +877,7 @@ impl Counter {
             17 => Some(Self::HostSplits),
             19 => Some(Self::TlbConflicts),
             18 => Some(Self::HostJoins),
+            20 => Some(Self::PagesPoisoned),
             _ => None,
         }
     }
@@ -898,6 +910,7 @@ impl Counter {
             Self::HostSplits => "HostSplits",
             Self::TlbConflicts => "TlbConflicts",
             Self::HostJoins => "HostJoins",
+            Self::PagesPoisoned => "PagesPoisoned",
         }
     }
 }

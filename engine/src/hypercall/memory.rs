@@ -105,9 +105,10 @@ impl<P: Platform> Engine<P> {
             })
             .map_err(crate::memory::status_of_refusal)?;
         let mut words = [0; 512];
-        self.parts.platform.read_page(cpu.id(), list, &mut words);
+        let read = self.parts.platform.read_page(cpu.id(), list, &mut words);
         claim.release();
-        Ok(words)
+        // A list that can't be read stays the host's, who may report its page.
+        read.map(|()| words).map_err(|_| Status::NotRam)
     }
 
     #[inline(never)]

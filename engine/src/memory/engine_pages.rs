@@ -88,38 +88,46 @@ impl<P: Platform> Engine<P> {
             let Some(page) = self.parts.pool.take_donated(cpu.id().index()) else {
                 break;
             };
-            if !self.return_engine_page(cpu, page) {
-                self.parts.pool.put(page);
-                break;
-            }
-            if home.push(page).is_err() {
-                break;
+            match self.return_engine_page(cpu, page) {
+                Returned::Home if home.push(page).is_ok() => {}
+                // It is gone; another one may be there.
+                Returned::Broken => {}
+                Returned::Home => break,
+                Returned::Not => {
+                    self.parts.pool.put(page);
+                    break;
+                }
             }
         }
         home
     }
 
-    /// Moves one page that was taken from the pool to the host. On `false` nothing changed.
-    fn return_engine_page(&self, cpu: &CpuToken, page: Pfn) -> bool {
+    /// Moves one page that was taken from the pool to the host.
+    fn return_engine_page(&self, cpu: &CpuToken, page: Pfn) -> Returned {
         let claim = self.parts.pages.claim(
             Granule::page(page),
             Op::EngineReclaim,
             cpu.id().raw(),
             |state| state == State::Owned(Owner::Engine),
         );
-        let Ok(claim) = claim else { return false };
+        let Ok(claim) = claim else {
+            return Returned::Not;
+        };
         // The host has no table here if the page was never its own: make sure that it can be
         // mapped, before anything changes.
         if self.map_for_host_later(cpu, page).is_err() {
-            return false;
+            return Returned::Not;
         }
         self.parts.platform.unmap_engine_page(cpu.id(), page);
         // SAFETY: `unmap_engine_page` ended with the broadcast invalidation of the EL2 regime and
         // its DSB; no EL1&0 regime ever had the page while it was the engine's.
         let flushed = unsafe { Flushed::mint(Coverage::El2) };
-        let scrubbed = self.scrub_page(cpu, page, &flushed);
+        let Ok(scrubbed) = self.scrub_page(cpu, page, &flushed) else {
+            self.lose_broken(cpu, claim, &[&flushed]);
+            return Returned::Broken;
+        };
         settled(claim.engine_to_host(&flushed, scrubbed));
-        true
+        Returned::Home
     }
 
     /// Makes the table that the host's leaf of `page` needs, leaving the leaf empty.
@@ -150,7 +158,17 @@ impl<P: Platform> Engine<P> {
             return Err(status_of(error));
         }
         let flushed = self.unmap_from_host(cpu, page, 1);
-        settled(claim.poison(&[&flushed]));
+        self.lose_broken(cpu, claim, &[&flushed]);
         Ok(())
     }
+}
+
+/// How the way home of a page of the engine's ended.
+enum Returned {
+    /// It is the host's.
+    Home,
+    /// It has a memory error, and is nobody's.
+    Broken,
+    /// Nothing changed.
+    Not,
 }

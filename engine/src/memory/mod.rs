@@ -6,10 +6,12 @@
 //! | `lend` | VM_LEND, VM_UNLEND: host's pages that a VM may use too |
 //! | `share` | the guest's MEM_SHARE, MEM_UNSHARE, MEM_RELINQUISH |
 //! | `reclaim` | VM_RECLAIM: a dying VM's pages come home |
+//! | `broken` | pages with a memory error |
 //! | `engine_pages` | ENGINE_DONATE, ENGINE_RECLAIM, PAGE_POISON |
 //! | `host_map`, `host_fault` | the host's own stage-2: unmapping what leaves, mapping what it touches |
 //! | `tlb`, `scrub`, `pool` over `page_set` and `reserve` | the tools all of these use |
 
+pub(crate) mod broken;
 pub mod donate;
 pub mod donate_list;
 pub mod engine_pages;
@@ -29,8 +31,8 @@ use crate::engine::Engine;
 use crate::platform::{Barrier, Platform};
 use crate::stage2::MapError;
 use crate::stage2::descriptor::{Access, LeafBits, Memory};
-use abi::{Counter, Status};
-use ownership::{Claim, Committed, Flushed, Pfn, Refused, Scrubbed};
+use abi::Status;
+use ownership::{Claim, Committed, Pfn, Refused};
 use percpu::CpuToken;
 
 /// What a batch did: it commits the prefix that it could have and says why it stopped.
@@ -81,19 +83,6 @@ impl<P: Platform> Engine<P> {
     pub(crate) fn ram_bits(&self, access: Access) -> LeafBits {
         let force_write_back = self.parts.platform.features().force_write_back;
         LeafBits::new(Memory::Normal, access, force_write_back)
-    }
-
-    /// Scrubs one page and counts what was found.
-    pub(crate) fn scrub_page(&self, cpu: &CpuToken, page: Pfn, flushed: &Flushed) -> Scrubbed {
-        let (scrubbed, zeroed) = scrub::scrub(&self.parts.platform, cpu.id(), page, flushed);
-        self.count(cpu, Counter::PagesScrubbed, 1);
-        if zeroed.was_nonzero {
-            self.count(cpu, Counter::ScrubbedNonzero, 1);
-        }
-        if !zeroed.reads_zero {
-            self.count(cpu, Counter::ScrubViolations, 1);
-        }
-        scrubbed
     }
 
     /// Once per batch that moves pages which may hold code, where hardware keeps instruction caches

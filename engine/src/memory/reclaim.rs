@@ -2,25 +2,25 @@
 //!
 //! The first caller that finds nobody inside flushes the whole VM once; from then on no translation
 //! of it exists and no page needs a flush of its own. Cores take units of work from the VM's
-//! [`cursor`](crate::vm::cursor): runs of pages first, then its tables from the deepest level up,
-//! then its vCPU slots, root and the slot itself.
+//! [`cursor`](crate::vm::cursor): its pages first (`pages`), then its tables from the deepest level
+//! up, then its vCPU slots, root and the slot itself. Who finds nothing to take is told `BUSY` at once.
 //!
 //! Invariants: a core reads the VM's tables only while it is counted into the cursor, and tables of
 //! a level are given back only in a stage that begins when nobody is left in the one before; a page
-//! that was busy (the host touching a shared page) is not forgotten: the stage runs again; every
-//! page the VM owned is scrubbed before its word says `Owned(Host)`.
+//! that was busy (the host touching a shared page) is not forgotten: the stage runs again; what one
+//! call left half-done is done before the stage ends, by whoever calls.
 
-use super::runs::Runs;
-use super::settled;
+mod pages;
+
 use super::tlb::{flush_vm, flushed_before_reclaiming};
 use crate::engine::Engine;
 use crate::platform::Platform;
-use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
+use crate::stage2::descriptor::{Entry, pages_of};
 use crate::vm::Vm;
 use crate::vm::cursor::{Progress, Stage, tag_of};
 use crate::vm::life::Phase;
 use abi::{Counter, Status, VmHandle};
-use ownership::{Flushed, Ipa, Op, Owner, Pfn, State, VmSlot};
+use ownership::{Flushed, Ipa, Pfn, VmSlot};
 use percpu::CpuToken;
 
 /// Units that one call looks at before it returns, found empty or not.
@@ -28,10 +28,13 @@ const UNITS_PER_CALL: u32 = 16;
 /// Entries in one unit of a table stage.
 const ENTRIES_PER_UNIT: u64 = 64;
 
+/// Attempts at being counted in, of which each fails only because another core changed the cursor.
+const ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 4 };
+
 /// What one VM_RECLAIM did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reclaimed {
-    /// Pages that came home.
+    /// Pages that came home, or were zeroed in a granule that follows as a whole.
     pub pages: u64,
     /// The slot is free.
     pub finished: bool,
@@ -61,22 +64,7 @@ impl<P: Platform> Engine<P> {
             Phase::Flushing => return Err(Status::Busy),
             _ => return Err(Status::BadState),
         }
-        let seen = vm.cursor.now();
-        if seen.tag != tag_of(generation) {
-            return Err(Status::BadHandle);
-        }
-        if seen.stage == Stage::Rest {
-            return Ok(Reclaimed::default());
-        }
-        if !vm.cursor.replace(
-            seen,
-            Progress {
-                workers: seen.workers + 1,
-                ..seen
-            },
-        ) {
-            return Err(Status::Busy);
-        }
+        count_in(vm, generation)?;
         let regime = vm.regime(slot, self.parts.host.geometry());
         // SAFETY: the phase read was `Reclaiming`, or `flush_dying` moved it there; `now` is an
         // Acquire load that came after.
@@ -87,25 +75,34 @@ impl<P: Platform> Engine<P> {
             generation,
             flushed,
         };
-        let mut total = Reclaimed::default();
+        let mut outcome = Err(Status::Busy);
         for _ in 0..UNITS_PER_CALL {
             match self.work_once(cpu, &work, max) {
-                Step::Pages(pages) => total.pages += pages,
-                Step::Nothing => {}
+                Step::Pages(pages) => {
+                    outcome = Ok(Reclaimed {
+                        pages,
+                        finished: false,
+                    });
+                    if pages > 0 {
+                        break;
+                    }
+                }
+                Step::Nothing => outcome = Ok(Reclaimed::default()),
+                Step::Stop => {
+                    outcome = Ok(Reclaimed::default());
+                    break;
+                }
                 Step::Crowded => break,
                 Step::Finished => {
                     return Ok(Reclaimed {
+                        pages: 0,
                         finished: true,
-                        ..total
                     });
                 }
             }
-            if total.pages > 0 {
-                break;
-            }
         }
         vm.cursor.leave();
-        Ok(total)
+        outcome
     }
 
     /// `Dying -> Flushing -> Reclaiming`, if nobody is inside any more.
@@ -143,21 +140,8 @@ impl<P: Platform> Engine<P> {
         let seen = work.vm.cursor.now();
         match seen.stage {
             Stage::Idle | Stage::Rest => Step::Crowded,
-            Stage::Pages => {
-                let Some(unit) = self.next_unit(cpu, work, seen.next, LAST_LEVEL, max) else {
-                    return self.end_stage(cpu, work, seen);
-                };
-                if !work.vm.cursor.replace(
-                    seen,
-                    Progress {
-                        next: unit.end,
-                        ..seen
-                    },
-                ) {
-                    return Step::Nothing;
-                }
-                Step::Pages(self.bring_home(cpu, work, unit))
-            }
+            Stage::Pages => self.work_on_pages(cpu, work, seen, max),
+            Stage::Check => self.end_stage(cpu, work, seen),
             Stage::Tables3 | Stage::Tables2 | Stage::Tables1 => {
                 let parent = match seen.stage {
                     Stage::Tables3 => 2,
@@ -196,13 +180,7 @@ impl<P: Platform> Engine<P> {
         level: u8,
         most: u64,
     ) -> Option<Unit> {
-        let span = pages_of(level);
-        let range = work.vm.plan().ram.into_iter().find_map(|range| {
-            let first = range.first & !(span - 1);
-            let end = (range.first + range.pages).next_multiple_of(span);
-            (range.pages != 0 && next < end).then_some((first.max(next), end))
-        })?;
-        let (first, end) = range;
+        let (first, end) = next_in_ram(work.vm, next, pages_of(level))?;
         let stage2 = work.vm.stage2(work.slot, self.parts.host.geometry());
         let ipa = Ipa::from_raw(first << 12);
         let found = stage2
@@ -210,58 +188,16 @@ impl<P: Platform> Engine<P> {
             .ok()?;
         // Nothing below: jump over all of it at once. A single empty entry is no jump.
         let empty = found.entry == Entry::Empty && found.level < level;
-        let skip = if empty {
-            pages_of(found.level)
+        let until = if empty {
+            next_multiple(first, pages_of(found.level))
         } else {
-            most.max(span)
+            next_multiple(first, most)
         };
-        let until = (first & !(skip_mask(skip))) + skip;
         Some(Unit {
             first,
             end: until.min(end),
             empty,
         })
-    }
-
-    /// Brings a unit's pages home; how many came.
-    fn bring_home(&self, cpu: &CpuToken, work: &AtWork<'_>, unit: Unit) -> u64 {
-        if unit.empty {
-            return 0;
-        }
-        let stage2 = work.vm.stage2(work.slot, self.parts.host.geometry());
-        let mut home = 0;
-        for page in unit.first..unit.end {
-            let ipa = Ipa::from_raw(page << 12);
-            match self.claim_leaf(cpu, stage2, ipa, Op::Reclaim, |state| {
-                is_of(state, work.slot)
-            }) {
-                Ok((claim, found)) => {
-                    let page = claim.pfn();
-                    if let State::Shared {
-                        owner: Owner::Host, ..
-                    } = claim.from()
-                    {
-                        // Leaf and count go together, so that a second look finds neither.
-                        self.parts.platform.store_entry(cpu.id(), found.at, 0);
-                        settled(claim.return_lent(&work.flushed));
-                        continue;
-                    }
-                    #[cfg(not(mutant = "reclaim-keep-shared"))]
-                    if let State::Shared { .. } = claim.from() {
-                        let mut runs = Runs::default();
-                        self.collect_unmapped(cpu, page, 1, &mut runs);
-                        let _ = self.flush_host(cpu, &runs);
-                    }
-                    let scrubbed = self.scrub_page(cpu, page, &work.flushed);
-                    settled(claim.return_to_host(scrubbed));
-                    home += 1;
-                }
-                Err(super::lend::LeafRefusal::Busy) => work.vm.note_leftover(),
-                Err(_) => {}
-            }
-        }
-        self.count(cpu, Counter::PagesReclaimed, home);
-        home
     }
 
     /// Gives the tables under the entries of level `parent` in a unit back to the pool.
@@ -297,16 +233,16 @@ impl<P: Platform> Engine<P> {
         if seen.workers != 1 {
             return Step::Crowded;
         }
-        let first = work.vm.plan().ram[0].first;
-        let stage = match seen.stage {
-            Stage::Pages if work.vm.take_leftover() => Stage::Pages,
-            stage => stage.next(),
+        // Tables are found from the whole entries around a range: begin at the very bottom.
+        let (stage, next) = match seen.stage {
+            Stage::Check => self.after_pages(work, seen),
+            // Kept for the check.
+            Stage::Pages => (Stage::Check, seen.next),
+            stage => (stage.next(), 0),
         };
         if stage == Stage::Rest && !self.free_vcpus(work) {
-            return Step::Crowded;
+            return Step::Stop;
         }
-        // Tables are found from the whole entries around a range: begin at the very bottom.
-        let next = if stage == Stage::Pages { first } else { 0 };
         if !work.vm.cursor.replace(
             seen,
             Progress {
@@ -315,7 +251,7 @@ impl<P: Platform> Engine<P> {
                 ..seen
             },
         ) {
-            if seen.stage == Stage::Pages {
+            if seen.stage == Stage::Check {
                 // Whether or not something was left over: look again.
                 work.vm.note_leftover();
             }
@@ -326,6 +262,19 @@ impl<P: Platform> Engine<P> {
         }
         self.free_rest(cpu, work);
         Step::Finished
+    }
+
+    /// Where to go from the check: on, or back to what was left.
+    fn after_pages(&self, work: &AtWork<'_>, seen: Progress) -> (Stage, u64) {
+        // First: a second look at everything would find these too, and put them back twice.
+        #[cfg(not(mutant = "reclaim-forget-rests"))]
+        if !work.vm.rests.is_empty() {
+            return (Stage::Pages, seen.next);
+        }
+        if work.vm.take_leftover() {
+            return (Stage::Pages, work.vm.plan().ram[0].first);
+        }
+        (Stage::Check.next(), 0)
     }
 
     /// Frees the VM's vCPU slots; `false` if one is held by a core that looks through its queue, or
@@ -352,6 +301,27 @@ impl<P: Platform> Engine<P> {
     }
 }
 
+/// Counts this core into the cursor of the VM that has this generation.
+fn count_in(vm: &Vm, generation: u64) -> Result<(), Status> {
+    for _ in 0..ATTEMPTS {
+        let seen = vm.cursor.now();
+        if seen.tag != tag_of(generation) {
+            return Err(Status::BadHandle);
+        }
+        if seen.stage == Stage::Rest {
+            return Err(Status::Busy);
+        }
+        let new = Progress {
+            workers: seen.workers + 1,
+            ..seen
+        };
+        if vm.cursor.replace(seen, new) {
+            return Ok(());
+        }
+    }
+    Err(Status::Busy)
+}
+
 /// A run of IPA pages that one core works on.
 #[derive(Clone, Copy, Debug)]
 struct Unit {
@@ -362,29 +332,29 @@ struct Unit {
 
 /// How one attempt at a unit ended.
 enum Step {
-    /// This many pages came home.
+    /// This many pages are done.
     Pages(u64),
     /// Go on.
     Nothing,
+    /// Something was done, and no more can be just now.
+    Stop,
     /// What is left is in other cores' hands.
     Crowded,
     /// The VM is gone.
     Finished,
 }
 
-/// For a power of two, the bits below it; otherwise none: units start where they are.
-const fn skip_mask(skip: u64) -> u64 {
-    if skip.is_power_of_two() { skip - 1 } else { 0 }
+/// From `next` on, the first IPA page in a RAM range of the VM, and the end of that range, both
+/// widened to multiples of `span` pages.
+fn next_in_ram(vm: &Vm, next: u64, span: u64) -> Option<(u64, u64)> {
+    vm.plan().ram.into_iter().find_map(|range| {
+        let first = range.first & !(span - 1);
+        let end = (range.first + range.pages).next_multiple_of(span);
+        (range.pages != 0 && next < end).then_some((first.max(next), end))
+    })
 }
 
-/// Is the page in this state the dying VM's, or lent to it?
-fn is_of(state: State, slot: VmSlot) -> bool {
-    let vm = Owner::Vm(slot);
-    match state {
-        State::Owned(owner) => owner == vm,
-        State::Shared {
-            owner, borrower, ..
-        } => owner == vm || borrower == vm,
-        _ => false,
-    }
+/// The first multiple of `step`, a power of two, behind `page`.
+const fn next_multiple(page: u64, step: u64) -> u64 {
+    (page & !(step - 1)) + step
 }

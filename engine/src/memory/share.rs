@@ -22,6 +22,8 @@ use percpu::CpuToken;
 pub enum GuestPageCall {
     /// Done; the page it was about.
     Done(Pfn),
+    /// Done, but the page that the guest gave up has a memory error: it is nobody's.
+    Lost(Pfn),
     /// Refused: the guest asked for what can't be.
     Refused,
     /// Something is in transition: the guest repeats its call without knowing.
@@ -146,7 +148,10 @@ impl<P: Platform> Engine<P> {
                 #[cfg(not(any(mutant = "relinquish-keep-leaf", mutant = "relinquish-no-mark")))]
                 Stage2::give_entry_back(platform, cpu.id(), found.at);
                 self.forget_code(cpu);
-                let scrubbed = self.scrub_page(cpu, page, &flushed);
+                let Ok(scrubbed) = self.scrub_page(cpu, page, &flushed) else {
+                    self.lose_broken(cpu, claim, &[&flushed]);
+                    return GuestPageCall::Lost(page);
+                };
                 settled(claim.return_to_host(scrubbed));
                 self.count(cpu, Counter::PagesReclaimed, 1);
                 GuestPageCall::Done(page)

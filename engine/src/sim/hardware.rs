@@ -58,6 +58,10 @@ pub(super) struct Inner {
     pub(super) cores: Vec<CoreState>,
     /// Pages that EL2 can reach.
     pub(super) el2: BTreeSet<u64>,
+    /// Pages with a memory error.
+    pub(super) broken: BTreeSet<u64>,
+    /// How often each page was zeroed for its next owner, or that was tried.
+    pub(super) zeroed: BTreeMap<u64, u64>,
     /// Which life of its slot a VMID lives: who writes what.
     pub(super) lives: BTreeMap<u16, u64>,
     /// vCPUs that run, by VMID and affinity, and where.
@@ -99,6 +103,8 @@ impl Sim {
             walkers: Walkers::new(geometry),
             cores: (0..cores).map(|_| CoreState::default()).collect(),
             el2: BTreeSet::new(),
+            broken: BTreeSet::new(),
+            zeroed: BTreeMap::new(),
             lives: BTreeMap::new(),
             running: BTreeMap::new(),
             scripts: BTreeMap::new(),
@@ -148,6 +154,16 @@ impl Sim {
     /// Makes a physical interrupt wait for the host on a core, or takes it away.
     pub fn set_interrupt(&self, cpu: usize, waiting: bool) {
         self.inner().cores[cpu].interrupt = waiting;
+    }
+
+    /// Gives a page a memory error: whoever reads or zeroes it at EL2 finds that.
+    pub fn break_page(&self, page: Pfn) {
+        self.inner().broken.insert(page.raw());
+    }
+
+    /// How often each page was zeroed since this was asked last.
+    pub fn take_zeroed(&self) -> BTreeMap<u64, u64> {
+        std::mem::take(&mut self.inner().zeroed)
     }
 
     /// Lets time pass.

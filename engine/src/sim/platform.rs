@@ -5,7 +5,7 @@
 //! scrubbed only when no translation, left over or not, reaches it.
 
 use super::hardware::{HostException, Sim};
-use crate::platform::{Barrier, EntryAt, Features, Platform, Tlbi, Zeroed};
+use crate::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use crate::vcpu::context::{Context, GuestExit};
 use crate::vm::HOST_VMID;
 use ownership::Pfn;
@@ -120,7 +120,7 @@ impl Platform for Sim {
         inner.tlb.end_borrow(cpu.index(), saved.borrowed);
     }
 
-    fn zero_page(&self, _cpu: CpuId, page: Pfn) -> Zeroed {
+    fn zero_page(&self, _cpu: CpuId, page: Pfn) -> Result<Zeroed, Broken> {
         let mut inner = self.inner();
         if let Some(who) = self.reached_by_other(&inner, u16::MAX, page.raw()) {
             inner.violation(format!(
@@ -128,19 +128,27 @@ impl Platform for Sim {
                 page.raw()
             ));
         }
+        *inner.zeroed.entry(page.raw()).or_default() += 1;
+        if inner.broken.contains(&page.raw()) {
+            return Err(Broken);
+        }
         let was_nonzero = self.ram.clear(page.raw());
-        Zeroed {
+        Ok(Zeroed {
             was_nonzero,
             reads_zero: self.ram.is_zero(page.raw()),
-        }
+        })
     }
 
     fn clean_page(&self, _cpu: CpuId, _page: Pfn) {}
 
-    fn read_page(&self, _cpu: CpuId, page: Pfn, into: &mut [u64; 512]) {
+    fn read_page(&self, _cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken> {
+        if self.inner().broken.contains(&page.raw()) {
+            return Err(Broken);
+        }
         for (index, word) in into.iter_mut().enumerate() {
             *word = self.ram.load(page.raw(), index);
         }
+        Ok(())
     }
 
     fn map_engine_page(&self, _cpu: CpuId, page: Pfn) -> bool {

@@ -209,9 +209,10 @@ fn answer_page_call(
     reason: ExitReason,
 ) -> Verdict {
     match outcome {
-        GuestPageCall::Done(page) => {
+        GuestPageCall::Done(page) | GuestPageCall::Lost(page) => {
             let _ = answer_with(state, [smccc::SUCCESS as u64, 0, 0, 0]);
-            let details = [ipa, page.pa().raw(), 0];
+            let lost = matches!(outcome, GuestPageCall::Lost(_));
+            let details = [ipa, page.pa().raw(), u64::from(lost)];
             Verdict::Host(
                 RunExit::of(reason, vcpu.handle(slot), details),
                 Leave::Queued,

@@ -19,24 +19,27 @@ pub enum Stage {
     Idle = 0,
     /// Pages: unit = a run of IPA pages.
     Pages = 1,
+    /// Were all pages had? No units: nobody works on pages any more, so what was left over is known.
+    Check = 2,
     /// Level-3 tables: unit = a run of level-2 entries.
-    Tables3 = 2,
+    Tables3 = 3,
     /// Level-2 tables: unit = a run of level-1 entries.
-    Tables2 = 3,
+    Tables2 = 4,
     /// Level-1 tables: unit = a run of level-0 entries.
-    Tables1 = 4,
+    Tables1 = 5,
     /// Root and vCPUs: one unit.
-    Rest = 5,
+    Rest = 6,
 }
 
 impl Stage {
     const fn from_raw(raw: u64) -> Self {
         match raw & 0xf {
             1 => Self::Pages,
-            2 => Self::Tables3,
-            3 => Self::Tables2,
-            4 => Self::Tables1,
-            5 => Self::Rest,
+            2 => Self::Check,
+            3 => Self::Tables3,
+            4 => Self::Tables2,
+            5 => Self::Tables1,
+            6 => Self::Rest,
             _ => Self::Idle,
         }
     }
@@ -45,7 +48,8 @@ impl Stage {
     pub const fn next(self) -> Self {
         match self {
             Self::Idle => Self::Pages,
-            Self::Pages => Self::Tables3,
+            Self::Pages => Self::Check,
+            Self::Check => Self::Tables3,
             Self::Tables3 => Self::Tables2,
             Self::Tables2 => Self::Tables1,
             Self::Tables1 | Self::Rest => Self::Rest,
@@ -145,7 +149,9 @@ mod tests {
         for stage in [
             Stage::Idle,
             Stage::Pages,
+            Stage::Check,
             Stage::Tables3,
+            Stage::Tables2,
             Stage::Tables1,
             Stage::Rest,
         ] {

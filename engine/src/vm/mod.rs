@@ -9,6 +9,7 @@
 pub mod cursor;
 pub mod life;
 mod lookup;
+pub(crate) mod rests;
 
 pub use lookup::PinnedVm;
 
@@ -18,6 +19,7 @@ use abi::limit::VCPUS_PER_VM;
 use cursor::Cursor;
 use life::Life;
 use ownership::{Ipa, Pfn, VmSlot};
+use rests::Rests;
 use sync::{AtomicU64, Ordering};
 
 /// A run of IPA space that is RAM, page-aligned.
@@ -73,6 +75,8 @@ pub struct Vm {
     pub life: Life,
     /// What VM_RECLAIM has still to do.
     pub cursor: Cursor,
+    /// Where it stopped half-way.
+    pub(crate) rests: Rests,
     root: AtomicU64,
     ram: [[AtomicU64; 3]; 2],
     gicr: AtomicU64,

@@ -141,7 +141,7 @@ fn wrong_phases() {
     let guest = start(&machine, 1);
     refuse(&machine, Call::VmStart, &[guest.vm], BadState);
     refuse(&machine, Call::VmReclaim, &[guest.vm, 1], BadState);
-    for max in [0, 65, u64::MAX] {
+    for max in [0, 513, u64::MAX] {
         refuse(&machine, Call::VmReclaim, &[guest.vm, max], OutOfRange);
     }
     // Scenario 18: nothing is added to a VM that is dying.

@@ -176,7 +176,7 @@ impl World {
             69 => (Call::VmDestroy, vec![vm]),
             70..=80 => (
                 Call::VmReclaim,
-                vec![self.dying_vm(), 1 + self.random.below(64)],
+                vec![self.dying_vm(), 1 + self.random.below(512)],
             ),
             81..=83 => {
                 let outcome = self.random.below(3);
