@@ -77,8 +77,10 @@
 /* (sgi). From now on the engine kicks running and idle cores with this SGI. */
 #define BULKHEAD_CALL_ENGINE_DOORBELL 0xC6000101UL
 /*
- * (pa, n) -> done, reason. Host pages become the engine's and join its page pool. Works with an
- * empty pool: a few pages are kept back for the tables that it needs itself.
+ * (pa, n) -> done, reason. Host pages become the engine's and join its page pool. What it needs
+ * tables for itself may come out of a few pages kept back, but never more than the pages that it
+ * takes of the same 2 MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY
+ * also while another core's donation has the pages kept back.
  */
 #define BULKHEAD_CALL_ENGINE_DONATE 0xC6000102UL
 /*

@@ -11,6 +11,7 @@
 //!   the protocol's business (`memory::tlb`, `memory::scrub`);
 //! - no method blocks on another core.
 
+use crate::memory::pool::TablePages;
 use crate::vcpu::context::{Context, GuestExit};
 use core::ops::Deref;
 use ownership::Pfn;
@@ -138,8 +139,13 @@ pub trait Platform: Sized {
     fn clean_page(&self, cpu: CpuId, page: Pfn);
     /// Copies a page of the host's through the window, once; words little-endian.
     fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken>;
-    /// Makes an engine page reachable at EL2 (VA = PA). `false` if stage-1 tables ran out.
-    fn map_engine_page(&self, cpu: CpuId, page: Pfn) -> bool;
+    /// How many tables [`Platform::map_engine_page`] would link in now: others can make it fewer, not
+    /// more.
+    fn engine_tables_missing(&self, cpu: CpuId, page: Pfn) -> usize;
+    /// Makes an engine page reachable at EL2 (VA = PA). Missing tables come from `tables`, which gives
+    /// pages of zeroes, and stay for good; one that another core was faster to link in goes back.
+    /// `false`, and nothing changed for the page, if there were too few.
+    fn map_engine_page<T: TablePages>(&self, cpu: CpuId, page: Pfn, tables: &T) -> bool;
     /// Ends that, on every core, before it returns: broadcast invalidation of the EL2 regime.
     fn unmap_engine_page(&self, cpu: CpuId, page: Pfn);
 

@@ -83,7 +83,11 @@ pub fn insist<T>(mut call: impl FnMut() -> Result<T, Status>) -> Result<T, Statu
 
 /// Gives the engine pages for its tables.
 pub fn feed_engine() -> Result<(), Status> {
-    let start = take_patterned(ENGINE_PAGES, PAGE).ok_or(Status::NoMemory)?;
+    // Of one block if that is to be had: what the engine needs itself for taking them in is then
+    // least, and never more than they are.
+    let start = take_patterned(ENGINE_PAGES, ENGINE_PAGES * PAGE)
+        .or_else(|| take_patterned(ENGINE_PAGES, PAGE))
+        .ok_or(Status::NoMemory)?;
     let mut done = 0;
     while done < ENGINE_PAGES {
         match progress(call::engine_donate(

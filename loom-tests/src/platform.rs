@@ -8,6 +8,7 @@
 
 use crate::guest::Guests;
 use crate::hardware::Hardware;
+use engine::memory::pool::TablePages;
 use engine::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use engine::vcpu::context::{Context, GuestExit};
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -257,7 +258,11 @@ impl Platform for LoomMachine {
         Ok(())
     }
 
-    fn map_engine_page(&self, _cpu: CpuId, _page: Pfn) -> bool {
+    fn engine_tables_missing(&self, _cpu: CpuId, _page: Pfn) -> usize {
+        0
+    }
+
+    fn map_engine_page<T: TablePages>(&self, _cpu: CpuId, _page: Pfn, _tables: &T) -> bool {
         true
     }
 

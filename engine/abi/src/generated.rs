@@ -44,8 +44,10 @@ pub mod call {
     pub const ENGINE_INFO: u64 = 0xC600_0100;
     /// From now on the engine kicks running and idle cores with this SGI.
     pub const ENGINE_DOORBELL: u64 = 0xC600_0101;
-    /// Host pages become the engine's and join its page pool. Works with an empty pool: a few pages
-    /// are kept back for the tables that it needs itself.
+    /// Host pages become the engine's and join its page pool. What it needs tables for itself may
+    /// come out of a few pages kept back, but never more than the pages that it takes of the same 2
+    /// MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY also while
+    /// another core's donation has the pages kept back.
     pub const ENGINE_DONATE: u64 = 0xC600_0102;
     /// Free pool pages that the host had donated come back, scrubbed: as many as there are, up to
     /// max.
@@ -113,8 +115,10 @@ pub enum Call {
     EngineInfo = 0x00,
     /// From now on the engine kicks running and idle cores with this SGI.
     EngineDoorbell = 0x01,
-    /// Host pages become the engine's and join its page pool. Works with an empty pool: a few pages
-    /// are kept back for the tables that it needs itself.
+    /// Host pages become the engine's and join its page pool. What it needs tables for itself may
+    /// come out of a few pages kept back, but never more than the pages that it takes of the same 2
+    /// MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY also while
+    /// another core's donation has the pages kept back.
     EngineDonate = 0x02,
     /// Free pool pages that the host had donated come back, scrubbed: as many as there are, up to
     /// max.

@@ -5,9 +5,9 @@ use super::host::HostExit;
 use super::init::HostRegime;
 use super::redistributor::Redistributor;
 use super::session::Session;
-use super::tables::SpareTables;
 use super::tlb::SavedRegime;
 use super::{firmware, host, init, interrupts, park, tables, tlb, window};
+use crate::memory::pool::TablePages;
 use crate::platform::{Barrier, EntryAt, Features, Platform, Tlbi, Zeroed};
 use crate::vcpu::context::{Context, GuestExit, HostFrame};
 use ownership::Pfn;
@@ -74,8 +74,6 @@ pub struct Metal {
     distributor: u64,
     /// The EL2 regime.
     stage1: Stage1,
-    /// Tables for it.
-    spares: SpareTables,
 }
 
 impl Metal {
@@ -86,7 +84,6 @@ impl Metal {
         host: HostRegime,
         distributor: u64,
         stage1: Stage1,
-        spares: SpareTables,
     ) -> Self {
         Self {
             cores,
@@ -94,7 +91,6 @@ impl Metal {
             host,
             distributor,
             stage1,
-            spares,
         }
     }
 
@@ -202,8 +198,12 @@ impl Platform for Metal {
         window::read(self.core(cpu).window, page, into);
     }
 
-    fn map_engine_page(&self, _cpu: CpuId, page: Pfn) -> bool {
-        tables::map_engine_page(&self.stage1, &self.spares, page)
+    fn engine_tables_missing(&self, _cpu: CpuId, page: Pfn) -> usize {
+        tables::engine_tables_missing(&self.stage1, page)
+    }
+
+    fn map_engine_page<T: TablePages>(&self, cpu: CpuId, page: Pfn, tables: &T) -> bool {
+        tables::map_engine_page(&self.stage1, cpu, page, tables)
     }
 
     fn unmap_engine_page(&self, _cpu: CpuId, page: Pfn) {

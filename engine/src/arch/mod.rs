@@ -45,5 +45,4 @@ pub use host::HostExit;
 pub use id::{midr, read_id_registers};
 pub use init::{HostRegime, Refusal, check_core};
 pub use metal::{Metal, MetalCpu};
-pub use tables::SpareTables;
 pub use tlb::SavedRegime;

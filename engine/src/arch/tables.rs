@@ -4,10 +4,12 @@
 //! normal write-back memory, the same as walkers use (VTCR_EL2): engine pages are `Owned(Engine)`
 //! and become tables only through the pool.
 
+use crate::memory::pool::TablePages;
 use crate::platform::EntryAt;
 use ownership::Pfn;
+use percpu::CpuId;
 use smp_boot::stage1::{Stage1, Table, TableSource};
-use sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use sync::{AtomicU64, Ordering};
 
 /// Bytes of a page, as a shift.
 const PAGE_SHIFT: u32 = 12;
@@ -52,69 +54,39 @@ pub fn clear(table: Pfn) {
     }
 }
 
-/// Tables for the EL2 regime's growth, all taken from the engine's memory at boot.
-#[derive(Debug)]
-pub struct SpareTables {
-    tables: &'static [Table],
-    /// One for each table.
-    taken: &'static [AtomicBool],
-    /// Where to look first: all before it were taken once.
-    next: AtomicUsize,
+/// Pages of the engine's as tables of the EL2 regime.
+struct Source<'a, T> {
+    pages: &'a T,
+    hint: usize,
 }
 
-impl SpareTables {
-    /// Spares from `tables`, all zero, with one `false` in `taken` for each.
-    pub const fn new(tables: &'static [Table], taken: &'static [AtomicBool]) -> Self {
-        Self {
-            tables,
-            taken,
-            next: AtomicUsize::new(0),
-        }
-    }
-}
-
-/// A way to take spares through a shared reference.
-struct Taker<'a>(&'a SpareTables);
-
-impl TableSource for Taker<'_> {
+impl<T: TablePages> TableSource for Source<'_, T> {
     fn take_table(&mut self) -> Option<&'static Table> {
-        let SpareTables {
-            tables,
-            taken,
-            next,
-        } = self.0;
-        // Relaxed: a hint; the exchange below decides.
-        let from = next.load(Ordering::Relaxed);
-        // One round from the hint, and one more over those that were given back.
-        for index in (from..tables.len()).chain(0..from.min(tables.len())) {
-            let flag = taken.get(index)?;
-            // Acquire: pairs with the Release in `give_back_table`; the table is still zero, and
-            // what its last holder did to it is over.
-            if flag
-                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-            {
-                // Relaxed: a hint.
-                next.store(index + 1, Ordering::Relaxed);
-                return tables.get(index);
-            }
-        }
-        None
+        let page = self.pages.take_table(self.hint)?;
+        let table = (page.raw() << PAGE_SHIFT) as usize as *const Table;
+        // SAFETY: by the invariant above the page is mapped for good and holds 512 words that are
+        // reached as atomics only; `pages` gave it away as zeroes, and nobody else has it. It goes
+        // back only by `give_back_table`, which ends all use of it here.
+        Some(unsafe { &*table })
     }
 
     fn give_back_table(&mut self, table: &'static Table) {
-        let index = self.0.tables.iter().position(|it| core::ptr::eq(it, table));
-        if let Some(flag) = index.and_then(|index| self.0.taken.get(index)) {
-            // Release: pairs with the Acquire in `take_table`.
-            flag.store(false, Ordering::Release);
-        }
+        self.pages
+            .put_table(Pfn::from_raw(table.pa() >> PAGE_SHIFT));
     }
 }
 
-/// Maps an engine page at VA = PA; `false` if there is no table left for it.
-pub fn map_engine_page(stage1: &Stage1, spares: &SpareTables, page: Pfn) -> bool {
+/// How many tables [`map_engine_page`] lacks for a page.
+pub fn engine_tables_missing(stage1: &Stage1, page: Pfn) -> usize {
+    stage1.tables_missing(page.raw() << PAGE_SHIFT)
+}
+
+/// Maps an engine page at VA = PA; `false` if there are too few tables in `pages`, whose pages are of
+/// zeroes.
+pub fn map_engine_page(stage1: &Stage1, cpu: CpuId, page: Pfn, pages: &impl TablePages) -> bool {
+    let hint = cpu.index();
     stage1
-        .map_engine_page(page.raw() << PAGE_SHIFT, &mut Taker(spares))
+        .map_engine_page(page.raw() << PAGE_SHIFT, &mut Source { pages, hint })
         .is_ok()
 }
 

@@ -7,8 +7,7 @@ pub mod host_image;
 pub mod pages;
 mod storage;
 
-use arch::{HostRegime, Metal, MetalCpu, SpareTables};
-use core::sync::atomic::AtomicBool;
+use arch::{HostRegime, Metal, MetalCpu};
 use engine::engine::{CoreState, Engine, Parts};
 use engine::host::boot::map_ram;
 use engine::host::core::HostCore;
@@ -39,8 +38,8 @@ const PAGE: u64 = 4096;
 /// Pages of the pool: a 256th of RAM, within these bounds.
 const POOL_MIN: u64 = 1024;
 const POOL_MAX: u64 = 65536;
-/// Stage-1 tables to map donated pages with: one per 2 MiB of donated RAM at worst.
-const SPARE_TABLES: usize = 64;
+/// Pages for the host's root, of sixteen pages at most, aligned to its size.
+const ROOT_PAGES: u64 = 32;
 
 /// vCPU slots for a machine.
 fn vcpu_slots(machine: &MachineInfo) -> usize {
@@ -71,9 +70,8 @@ pub fn memory_needed(machine: &MachineInfo) -> u64 {
     let words = PageTable::<&[AtomicU64]>::words_for(base, span as usize) as u64 * 8
         + span / 8
         + span / 256;
-    let tables = (SPARE_TABLES as u64 + 16) * PAGE;
     // Each array is rounded up to whole pages.
-    objects + words + tables + pool_pages(machine) * PAGE + 64 * PAGE
+    objects + words + (ROOT_PAGES + pool_pages(machine) + 64) * PAGE
 }
 
 /// An engine that is ready to run, and how its host starts.
@@ -176,21 +174,17 @@ fn make_platform<E: smp_boot::Engine>(
             window,
         )
     })?;
-    let tables = make(heap, SPARE_TABLES, |_| smp_boot::stage1::Table::new())?;
-    let taken = make(heap, SPARE_TABLES, |_| AtomicBool::new(false))?;
     let regime = HostRegime {
         vtcr: geometry.vtcr(features.pa_bits),
         vttbr: host.vttbr(),
     };
     let distributor = machine.gic.distributor.start();
-    let spares = SpareTables::new(tables, taken);
     Ok(Metal::new(
         cores,
         features,
         regime,
         distributor,
         boot.stage1,
-        spares,
     ))
 }
 
@@ -209,7 +203,7 @@ fn make_words(
     Ok(words)
 }
 
-/// The pool: `pool_pages` pages of the region, and no donated ones yet.
+/// The pool: `pool_pages` pages of the region, and no donated ones yet, whose bits are not touched.
 fn make_pool<E: smp_boot::Engine>(
     boot: &mut Boot<E>,
     base: ownership::Pfn,
@@ -226,7 +220,12 @@ fn make_pool<E: smp_boot::Engine>(
     let first = Pa::from_raw(own.start()).pfn();
     let own = PageSet::new(first, make(heap, bits, zero)?, make(heap, summary, zero)?);
     let (bits, summary) = Set::words_for(pages);
-    let donated = PageSet::new(base, make(heap, bits, zero)?, make(heap, summary, zero)?);
+    let donated = PageSet::untouched(
+        base,
+        make_untouched(heap, bits)?,
+        make(heap, summary, zero)?,
+        make(heap, Set::states_for(pages), zero)?,
+    );
     let pool = PagePool::new(own, donated);
     for page in 0..n {
         pool.put(ownership::Pfn::from_raw(first.raw() + page));

@@ -2,79 +2,135 @@
 //!
 //! Invariants: a page joins the pool only after the host can't reach it any more and EL2 can; it
 //! leaves only after every core's EL2 translation of it is gone and it is zero; a poisoned page is
-//! mapped nowhere. A donation out of a 2 MiB block works however empty the pool is, for what it costs
-//! the reserve it brings; out of a whole 1 GiB it takes a page more than it brings, and where EL2 has
-//! no table left for a new 2 MiB of pages it is refused: then the host donates beside pages that it
-//! donated before.
+//! mapped nowhere. The pages come first: the host's tables are walked under their claims.
+//!
+//! A donation goes by pieces of one 2 MiB. Each takes the tables that it needs at once, as a
+//! [`Kit`](super::kit::Kit), or is refused with nothing changed: so one of as many pages as it needs
+//! tables, which are four at most, works however empty the pool is, and leaves the reserve full. Where
+//! another core holds the host's block meanwhile, `BUSY`, a table that was spent stays spent; the next
+//! try needs it no more.
 
-use super::settled;
-use super::{Batch, status_of, status_of_refusal};
+use super::pool::TablePages;
+use super::{Batch, settled, status_of, status_of_refusal};
 use crate::engine::Engine;
 use crate::platform::Platform;
+use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
 use abi::Status;
 use heapless::Vec;
-use ownership::{Coverage, Flushed, Granule, Op, Owner, Pfn, Refused, State};
-use percpu::CpuToken;
+use ownership::{Coverage, Flushed, Granule, Op, Owner, Pfn, State};
+use percpu::{CpuId, CpuToken};
+
+/// Pages of one 2 MiB, which have their last tables in common.
+const PIECE: u64 = pages_of(2);
 
 impl<P: Platform> Engine<P> {
     /// Takes `n` host pages from `first` on for tables and metadata.
     pub(crate) fn donate_to_engine(&self, cpu: &CpuToken, first: Pfn, n: u64) -> Batch {
-        for done in 0..n {
-            let page = match first.raw().checked_add(done) {
-                Some(page) => Pfn::from_raw(page),
-                None => {
-                    return Batch {
-                        done,
-                        reason: Status::OutOfRange,
-                    };
-                }
+        let mut done = 0;
+        while done < n {
+            let Some(at) = first.checked_add(done) else {
+                return Batch {
+                    done,
+                    reason: Status::OutOfRange,
+                };
             };
-            if let Err(reason) = self.donate_page_to_engine(cpu, page) {
-                return Batch { done, reason };
+            let to_end_of_piece = PIECE - at.raw() % PIECE;
+            let piece = self.donate_piece(cpu, at, to_end_of_piece.min(n - done));
+            done += piece.done;
+            if piece.reason != Status::Success {
+                return Batch {
+                    done,
+                    reason: piece.reason,
+                };
             }
         }
         Batch {
-            done: n,
+            done,
             reason: Status::Success,
         }
     }
 
-    fn donate_page_to_engine(&self, cpu: &CpuToken, page: Pfn) -> Result<(), Status> {
-        // What can't be donated shall not use the reserve up; that it can be, the claim decides.
-        let refused = match self.parts.pages.state(page) {
-            Some(State::Owned(Owner::Host)) => None,
-            Some(State::Claimed { .. } | State::Merged) => Some(Refused::Busy),
-            Some(other) => Some(Refused::Was(other)),
-            None => Some(Refused::OutOfRange),
+    /// Takes what there is of `n` pages of one 2 MiB.
+    fn donate_piece(&self, cpu: &CpuToken, first: Pfn, n: u64) -> Batch {
+        let pool = &self.parts.pool;
+        // Both ends: the pool's bits need not begin with a piece.
+        #[cfg(not(mutant = "donate-no-prepare"))]
+        if !pool.prepare(first) || !pool.prepare(Pfn::from_raw(first.raw() + n - 1)) {
+            return Batch::refused(Status::Busy);
+        }
+        let (mut claim, refused) = self.parts.pages.claim_run(
+            first,
+            n as usize,
+            Op::EngineDonate,
+            cpu.id().raw(),
+            State::Owned(Owner::Host),
+        );
+        if claim.is_empty() {
+            return Batch::refused(refused.map_or(Status::Success, status_of_refusal));
+        }
+        let n = claim.len() as u64;
+        // The claim rolls back wherever this fails.
+        let prepared = self.tables_of_host(cpu, first).and_then(|host| {
+            let el2 = self.parts.platform.engine_tables_missing(cpu.id(), first);
+            let kit = pool.kit(cpu.id().index(), host + el2, n)?;
+            match self.prepare_host(cpu, first, n, &kit) {
+                (_, None) => Ok(kit),
+                (_, Some(error)) => Err(status_of(error)),
+            }
+        });
+        let kit = match prepared {
+            Ok(kit) => kit,
+            Err(reason) => return Batch::refused(reason),
         };
-        if let Some(refused) = refused {
-            return Err(status_of_refusal(refused));
-        }
-        #[cfg(not(mutant = "donate-no-reserve"))]
-        let tables = &self.parts.pool.for_donation();
-        #[cfg(mutant = "donate-no-reserve")]
-        let tables = &self.parts.pool;
-        let claim = self
-            .parts
-            .pages
-            .claim(
-                Granule::page(page),
-                Op::EngineDonate,
-                cpu.id().raw(),
-                |state| state == State::Owned(Owner::Host),
-            )
-            .map_err(status_of_refusal)?;
-        if let (_, Some(error)) = self.prepare_host(cpu, page, 1, tables) {
-            return Err(status_of(error));
-        }
-        let flushed = self.unmap_from_host(cpu, page, 1);
-        // Where this fails the claim rolls back, and the host's next touch maps the page again.
-        if !self.parts.platform.map_engine_page(cpu.id(), page) {
-            return Err(Status::NoMemory);
+        let flushed = self.unmap_from_host(cpu, first, n);
+        let mapped = self.map_at_el2(cpu, first, n, &kit);
+        // What was not mapped goes back, and the host's next touch maps it again.
+        drop(claim.split_off(mapped as usize));
+        if mapped == 0 {
+            return Batch::refused(Status::NoMemory);
         }
         settled(claim.donate_to_engine(&flushed));
-        self.parts.pool.refill(page);
-        Ok(())
+        for page in first.raw()..first.raw() + mapped {
+            pool.refill(Pfn::from_raw(page));
+        }
+        Batch {
+            done: mapped,
+            reason: match refused {
+                _ if mapped < n => Status::NoMemory,
+                Some(refused) => status_of_refusal(refused),
+                None => Status::Success,
+            },
+        }
+    }
+
+    /// Tables that the host's map needs before claimed pages, `page` the first, leave their 2 MiB.
+    /// Others can make it fewer until then, not more.
+    fn tables_of_host(&self, cpu: &CpuToken, page: Pfn) -> Result<usize, Status> {
+        let ipa = ownership::Ipa::from_raw(page.pa().raw());
+        let found = self
+            .parts
+            .host
+            .walk(&self.parts.platform, cpu.id(), ipa, LAST_LEVEL)
+            .map_err(status_of)?;
+        match found.entry {
+            Entry::Leaf { .. } | Entry::Empty => Ok(usize::from(LAST_LEVEL - found.level)),
+            Entry::Reserved | Entry::Splitting => Err(Status::Busy),
+            Entry::Table(_) => Ok(0),
+        }
+    }
+
+    /// Makes claimed pages reachable at EL2; how many, in order.
+    fn map_at_el2(&self, cpu: &CpuToken, first: Pfn, n: u64, tables: &impl TablePages) -> u64 {
+        let platform = &self.parts.platform;
+        let tables = Cleared {
+            platform,
+            cpu: cpu.id(),
+            tables,
+        };
+        let mut pages = first.raw()..first.raw() + n;
+        let failed =
+            pages.find(|page| !platform.map_engine_page(cpu.id(), Pfn::from_raw(*page), &tables));
+        failed.map_or(n, |page| page - first.raw())
     }
 
     /// Gives up to `max` free pool pages to the host, scrubbed.
@@ -115,7 +171,7 @@ impl<P: Platform> Engine<P> {
         };
         // The host has no table here if the page was never its own: make sure that it can be
         // mapped, before anything changes.
-        if self.map_for_host_later(cpu, page).is_err() {
+        if self.make_host_tables(cpu, page).is_err() {
             return Returned::Not;
         }
         self.parts.platform.unmap_engine_page(cpu.id(), page);
@@ -128,21 +184,6 @@ impl<P: Platform> Engine<P> {
         };
         settled(claim.engine_to_host(&flushed, scrubbed));
         Returned::Home
-    }
-
-    /// Makes the table that the host's leaf of `page` needs, leaving the leaf empty.
-    fn map_for_host_later(&self, cpu: &CpuToken, page: Pfn) -> Result<(), Status> {
-        use crate::stage2::Stage2;
-        use crate::stage2::descriptor::LAST_LEVEL;
-        let platform = &self.parts.platform;
-        let ipa = ownership::Ipa::from_raw(page.pa().raw());
-        let at = self
-            .parts
-            .host
-            .take_entry(platform, cpu.id(), &self.parts.pool, ipa, LAST_LEVEL)
-            .map_err(status_of)?;
-        Stage2::give_entry_back(platform, cpu.id(), at);
-        Ok(())
     }
 
     /// Takes a host page with a memory error out of circulation for good.
@@ -171,4 +212,24 @@ enum Returned {
     Broken,
     /// Nothing changed.
     Not,
+}
+
+/// Tables of zeroes, for EL2's walkers: from `tables`, cleared when taken.
+struct Cleared<'a, P, T> {
+    platform: &'a P,
+    cpu: CpuId,
+    tables: &'a T,
+}
+
+impl<P: Platform, T: TablePages> TablePages for Cleared<'_, P, T> {
+    fn take_table(&self, hint: usize) -> Option<Pfn> {
+        let table = self.tables.take_table(hint)?;
+        #[cfg(not(mutant = "el2-table-no-clear"))]
+        self.platform.clear_table(self.cpu, table);
+        Some(table)
+    }
+
+    fn put_table(&self, page: Pfn) {
+        self.tables.put_table(page);
+    }
 }

@@ -9,7 +9,7 @@
 //! | `broken` | pages with a memory error |
 //! | `engine_pages` | ENGINE_DONATE, ENGINE_RECLAIM, PAGE_POISON |
 //! | `host_map`, `host_fault` | the host's own stage-2: unmapping what leaves, mapping what it touches |
-//! | `tlb`, `scrub`, `pool` over `page_set` and `reserve` | the tools all of these use |
+//! | `tlb`, `scrub`, `pool` over `page_set` and `reserve`, `kit` out of it | the tools all of these use |
 
 pub(crate) mod broken;
 pub mod donate;
@@ -17,6 +17,7 @@ pub mod donate_list;
 pub mod engine_pages;
 pub mod host_fault;
 pub mod host_map;
+mod kit;
 pub mod lend;
 pub mod page_set;
 pub mod pool;

@@ -5,10 +5,15 @@
 //! and no page's own memory is used as a list node, so a page can leave for the host at any time
 //! without another core reading a stale link. A summary bit per 64 words keeps the search short.
 //!
+//! The bits of a set over all RAM come to life page by page, so that boot touches none of them: of
+//! each 4 KiB of bits a state word says whether they are there. [`PageSet::prepare`] zeroes them before
+//! the first page of theirs is put.
+//!
 //! Invariants: a set bit means the page's word is `Owned(Engine)` and the page is mapped at EL2 and
 //! in no table. Summary bits are hints: a set bit is always under a set summary bit, or under one
 //! that its setter is about to set; a clear summary bit over a set bit heals on the next `put`.
-//! Any core may write.
+//! A word of bits is looked at only after its state said ready, which it says for ever. Any core may
+//! write; nobody waits for the core that zeroes.
 
 use core::ops::Deref;
 use ownership::Pfn;
@@ -20,11 +25,23 @@ const PAGES_PER_SUMMARY_BIT: usize = 64 * 64;
 /// Empty groups that one [`PageSet::take`] looks through before it says that there is no page.
 const GROUPS_TRIED: usize = 64;
 
+/// Words of bits under one state word: a page of them, so that no page is half touched.
+const WORDS_PER_STATE: usize = 512;
+
+/// What a state word says of its words of bits: they hold anything.
+const UNTOUCHED: u64 = 0;
+/// A core zeroes them.
+const ZEROING: u64 = 1;
+/// They are bits.
+const READY: u64 = 2;
+
 /// The set.
 pub struct PageSet<S> {
     base: Pfn,
     bits: S,
     summary: S,
+    /// A state for each [`WORDS_PER_STATE`] of `bits`; none if they were zero from the start.
+    states: Option<S>,
 }
 
 impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
@@ -34,32 +51,108 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         (bits, pages.div_ceil(PAGES_PER_SUMMARY_BIT).div_ceil(64))
     }
 
+    /// State words that [`PageSet::untouched`] needs for `pages` pages.
+    pub const fn states_for(pages: usize) -> usize {
+        Self::words_for(pages).0.div_ceil(WORDS_PER_STATE)
+    }
+
     /// An empty set over the pages from `base` on; all words zero.
     pub fn new(base: Pfn, bits: S, summary: S) -> Self {
         Self {
             base,
             bits,
             summary,
+            states: None,
         }
+    }
+
+    /// The same with bits that hold anything; `summary` and `states` are zero.
+    pub fn untouched(base: Pfn, bits: S, summary: S, states: S) -> Self {
+        Self {
+            states: Some(states),
+            ..Self::new(base, bits, summary)
+        }
+    }
+
+    /// Makes sure that the page can be put. `false`: another core is about to, try again.
+    pub fn prepare(&self, page: Pfn) -> bool {
+        let Some(word) = self.word_of(page) else {
+            return true;
+        };
+        let at = word / WORDS_PER_STATE;
+        let Some(state) = self.states.as_ref().and_then(|states| states.get(at)) else {
+            return true;
+        };
+        // Relaxed, both ways: nobody has published anything by then, or [`PageSet::is_ready`] is asked.
+        let won = state.compare_exchange(UNTOUCHED, ZEROING, Ordering::Relaxed, Ordering::Relaxed);
+        match won {
+            Ok(_) => {
+                let first = at * WORDS_PER_STATE;
+                let all = first..self.bits.len().min(first + WORDS_PER_STATE);
+                // Relaxed: the winner's alone until the Release below.
+                #[cfg(not(mutant = "set-no-zeroes"))]
+                for bits in &self.bits[all] {
+                    bits.store(0, Ordering::Relaxed);
+                }
+                #[cfg(mutant = "set-no-zeroes")]
+                let _ = all;
+                // Release: pairs with the Acquire of `is_ready`; publishes the zeroes.
+                #[cfg(not(mutant = "set-ready-relaxed"))]
+                state.store(READY, Ordering::Release);
+                #[cfg(mutant = "set-ready-relaxed")]
+                state.store(READY, Ordering::Relaxed);
+                true
+            }
+            Err(_) => self.is_ready(word),
+        }
+    }
+
+    /// Are the bits of this word there?
+    fn is_ready(&self, word: usize) -> bool {
+        #[cfg(mutant = "set-trust-untouched")]
+        return word < self.bits.len();
+        #[cfg(not(mutant = "set-trust-untouched"))]
+        match &self.states {
+            None => true,
+            // Acquire: pairs with the Release of `prepare`.
+            Some(states) => states
+                .get(word / WORDS_PER_STATE)
+                .is_some_and(|state| state.load(Ordering::Acquire) == READY),
+        }
+    }
+
+    /// The number of the word that holds the page's bit.
+    fn word_of(&self, page: Pfn) -> Option<usize> {
+        let index = page.raw().checked_sub(self.base.raw())?;
+        let word = usize::try_from(index / 64).ok()?;
+        (word < self.bits.len()).then_some(word)
+    }
+
+    /// The word that holds the page's bit, if it is ready; its number; the bit.
+    fn slot(&self, page: Pfn) -> Option<(&AtomicU64, usize, u64)> {
+        let word = self.word_of(page).filter(|word| self.is_ready(*word))?;
+        let bit = 1u64 << ((page.raw() - self.base.raw()) % 64);
+        Some((&self.bits[word], word, bit))
+    }
+
+    /// The numbers of the words under one summary bit; none while they are not ready.
+    fn words_of(&self, group: usize) -> core::ops::Range<usize> {
+        let first = (group * 64).min(self.bits.len());
+        if !self.is_ready(first) {
+            return first..first;
+        }
+        first..(first + 64).min(self.bits.len())
     }
 
     /// Is the page in the set's range?
     pub fn contains(&self, page: Pfn) -> bool {
-        let index = page.raw().checked_sub(self.base.raw());
-        index.is_some_and(|index| index / 64 < self.bits.len() as u64)
+        self.word_of(page).is_some()
     }
 
-    /// Adds a page. `false`, and nothing happens, if the page is outside the set's range or was
-    /// free already.
+    /// Adds a page. `false`, and nothing happens, if the page is outside the set's range, not
+    /// prepared, or free already.
     pub fn put(&self, page: Pfn) -> bool {
-        let Some(index) = page.raw().checked_sub(self.base.raw()) else {
-            return false;
-        };
-        let Ok(index) = usize::try_from(index) else {
-            return false;
-        };
-        let (word, bit) = (index / 64, 1u64 << (index % 64));
-        let Some(slot) = self.bits.get(word) else {
+        let Some((slot, word, bit)) = self.slot(page) else {
             return false;
         };
         // Release: pairs with the Acquire of `take`; the page's last use happened before.
@@ -93,17 +186,17 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
 
     /// Takes a page from the 64 words under one summary bit, clearing that bit if all are empty.
     fn take_group(&self, group: usize) -> Option<Pfn> {
-        let words = group * 64..((group + 1) * 64).min(self.bits.len());
-        if let Some(page) = words.clone().find_map(|word| self.take_from(word)) {
+        if let Some(page) = self.words_of(group).find_map(|word| self.take_from(word)) {
             return Some(page);
         }
         let (at, bit) = (group / 64, 1u64 << (group % 64));
         // Relaxed: a hint. The look after it catches a page whose `mark` came before the clearing.
         self.summary[at].fetch_and(!bit, Ordering::Relaxed);
         sync::fence(Ordering::SeqCst);
-        // Relaxed: emptiness only; ordered against `put` by the fence above and the one in `mark`.
-        if words
-            .clone()
+        // Relaxed: emptiness only; ordered against `put` by the fence above and the one in `mark`. That
+        // the words are ready is asked again for the same reason.
+        if self
+            .words_of(group)
             .any(|word| self.bits[word].load(Ordering::Relaxed) != 0)
         {
             // Relaxed: a hint again.
@@ -130,16 +223,9 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
 
     /// Takes this very page if it is free.
     pub fn take_exact(&self, page: Pfn) -> bool {
-        let Some(index) = page.raw().checked_sub(self.base.raw()) else {
+        let Some((slot, _, bit)) = self.slot(page) else {
             return false;
         };
-        let Ok(index) = usize::try_from(index) else {
-            return false;
-        };
-        let Some(slot) = self.bits.get(index / 64) else {
-            return false;
-        };
-        let bit = 1u64 << (index % 64);
         // Acquire: pairs with the Release of `put`.
         slot.fetch_and(!bit, Ordering::Acquire) & bit != 0
     }
@@ -153,9 +239,9 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
             while groups != 0 && free < most {
                 let group = at * 64 + groups.trailing_zeros() as usize;
                 groups &= groups - 1;
-                let words = group * 64..((group + 1) * 64).min(self.bits.len());
                 // Relaxed: a statistic.
-                free += words
+                free += self
+                    .words_of(group)
                     .map(|word| u64::from(self.bits[word].load(Ordering::Relaxed).count_ones()))
                     .sum::<u64>();
             }
@@ -212,6 +298,56 @@ mod tests {
         assert!(pool.take_exact(Pfn::from_raw(0x4003f)));
         assert!(!pool.take_exact(Pfn::from_raw(0x4003f)));
         assert_eq!(pool.take(0), None);
+    }
+
+    /// A set whose bits hold anything.
+    fn untouched(pages: usize) -> PageSet<Vec<AtomicU64>> {
+        type Set = PageSet<Vec<AtomicU64>>;
+        let (bits, summary) = Set::words_for(pages);
+        let all = |n, word| (0..n).map(|_| AtomicU64::new(word)).collect();
+        let states = all(Set::states_for(pages), 0);
+        PageSet::untouched(
+            Pfn::from_raw(0x40000),
+            all(bits, u64::MAX),
+            all(summary, 0),
+            states,
+        )
+    }
+
+    #[test]
+    fn bits_count_only_once_they_are_there() {
+        const PER_STATE: u64 = WORDS_PER_STATE as u64 * 64;
+        let page = |index: u64| Pfn::from_raw(0x40000 + index);
+        let pool = untouched(3 * PER_STATE as usize);
+        let never = |index| !pool.take_exact(page(index)) && !pool.put(page(index));
+        assert!(never(0) && never(PER_STATE) && never(2 * PER_STATE));
+        assert_eq!((pool.take(0), pool.free_up_to(u64::MAX)), (None, 0));
+        for _ in 0..2 {
+            assert!(pool.prepare(page(PER_STATE + 7)) && pool.prepare(page(u64::MAX >> 12)));
+        }
+        assert!(never(PER_STATE - 1) && never(2 * PER_STATE));
+        assert!(pool.put(page(PER_STATE)) && pool.put(page(2 * PER_STATE - 1)));
+        assert_eq!(pool.free_up_to(u64::MAX), 2);
+        let taken = [pool.take(5), pool.take(6)].map(Option::unwrap);
+        assert!(taken.contains(&page(PER_STATE)) && taken.contains(&page(2 * PER_STATE - 1)));
+        assert_eq!((pool.take(0), pool.free_up_to(u64::MAX)), (None, 0));
+        // The rest was not touched.
+        let touched = pool
+            .bits
+            .iter()
+            .filter(|word| word.load(Ordering::Relaxed) == 0);
+        assert_eq!(touched.count(), WORDS_PER_STATE);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_core_that_zeroes() {
+        let pool = untouched(64);
+        let state = &pool.states.as_ref().unwrap()[0];
+        state.store(ZEROING, Ordering::Relaxed);
+        assert!(!pool.prepare(Pfn::from_raw(0x40000)));
+        assert!(!pool.put(Pfn::from_raw(0x40000)));
+        state.store(READY, Ordering::Relaxed);
+        assert!(pool.prepare(Pfn::from_raw(0x40000)));
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //! Two sets: pages that were the engine's from boot, which stay its own, and pages that the host has
 //! donated, which it can have back. Tables are taken from the first while there are any. Beside them
 //! a [`Reserve`] of a few pages, so that an empty pool can be filled again: to donate a page out of
-//! a block the host's block must be split, and the table for that can't come from the donation.
+//! a block the host's block must be split and EL2 must map the page, and the tables for that can't
+//! come from the donation.
 //!
 //! Invariants: a page in either set or the reserve is `Owned(Engine)` by its word, mapped at EL2, and
-//! in no table, and it is in one of the three only. The reserve is drawn only through [`WithReserve`],
-//! when both sets are empty. Any core may take and put.
+//! in no table, and it is in one of the three only. The reserve is drawn only through [`WithReserve`]
+//! and [`Kit`](super::kit::Kit), when both sets are empty. Any core may take and put.
 
+use super::kit::DONATION_TABLES;
 use super::page_set::PageSet;
 use super::reserve::{RESERVE_PAGES, Reserve};
 use core::ops::Deref;
@@ -27,7 +29,7 @@ pub trait TablePages {
 pub struct PagePool<S> {
     own: PageSet<S>,
     donated: PageSet<S>,
-    reserve: Reserve,
+    pub(super) reserve: Reserve,
 }
 
 impl<S: Deref<Target = [AtomicU64]>> PagePool<S> {
@@ -40,7 +42,13 @@ impl<S: Deref<Target = [AtomicU64]>> PagePool<S> {
         }
     }
 
-    /// Adds a page; `false`, and nothing happens, if it is nowhere in RAM or was free already.
+    /// Makes sure that the page can be added, for good. `false`: another core is about to.
+    pub fn prepare(&self, page: Pfn) -> bool {
+        self.own.contains(page) || self.donated.prepare(page)
+    }
+
+    /// Adds a page; `false`, and nothing happens, if it is nowhere in RAM, not prepared, or free
+    /// already.
     pub fn put(&self, page: Pfn) -> bool {
         if self.own.contains(page) {
             self.own.put(page)
@@ -105,14 +113,6 @@ impl<S: Deref<Target = [AtomicU64]>> PagePool<S> {
         self.reserve.len()
     }
 
-    /// The pool as ENGINE_DONATE draws on it: down to the last page of the reserve.
-    pub(crate) fn for_donation(&self) -> WithReserve<'_, S> {
-        WithReserve {
-            pool: self,
-            leaves: 0,
-        }
-    }
-
     /// The pool as a fault of the host on its own memory draws on it: what one donation may need is
     /// left.
     pub(crate) fn for_host_fault(&self) -> WithReserve<'_, S> {
@@ -132,9 +132,6 @@ impl<S: Deref<Target = [AtomicU64]>> TablePages for PagePool<S> {
         self.put(page);
     }
 }
-
-/// Tables that taking one page out of the host's map needs: a 1 GiB block is split twice.
-const DONATION_TABLES: usize = 2;
 
 /// The pool and, when that is empty, its reserve but for the last `leaves` pages.
 pub(crate) struct WithReserve<'p, S> {
@@ -173,23 +170,19 @@ mod tests {
     #[test]
     fn only_who_may_draws_on_the_reserve() {
         let pool = pool();
-        for page in 0..6 {
+        for page in 0..10 {
             assert!(pool.put(Pfn::from_raw(OWN + page)));
         }
         pool.fill_reserve();
-        assert_eq!((pool.free_up_to(99), pool.reserved()), (2, 4));
+        assert_eq!((pool.free_up_to(99), pool.reserved()), (2, 8));
         assert!(pool.take(0).is_some() && pool.take_table(0).is_some());
         assert_eq!(pool.take_table(0), None);
         let fault = pool.for_host_fault();
-        assert!(fault.take_table(0).is_some() && fault.take_table(0).is_some());
+        for _ in DONATION_TABLES..8 {
+            assert!(fault.take_table(0).is_some());
+        }
         assert_eq!(fault.take_table(0), None);
-        let donation = pool.for_donation();
-        let last = [donation.take_table(0), donation.take_table(0)].map(Option::unwrap);
-        assert_eq!((donation.take_table(0), pool.reserved()), (None, 0));
-        // What comes goes to the reserve first.
-        donation.put_table(last[0]);
-        pool.refill(last[1]);
-        assert_eq!((pool.free_up_to(99), pool.reserved()), (0, 2));
+        assert_eq!(pool.reserved(), DONATION_TABLES as u64);
     }
 
     #[test]

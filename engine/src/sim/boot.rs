@@ -124,7 +124,17 @@ pub(super) fn engine(config: Config) -> Engine<Sim> {
         PageSet::new(first, zeroes(bits), zeroes(summary))
     };
     let own = set_of(page(RESERVED_PAGES), engine_pages);
-    let pool = PagePool::new(own, set_of(base, config.ram_pages));
+    // Bits that boot does not clear either: whoever reads one would take its page for a free one.
+    type Set = PageSet<Arc<[AtomicU64]>>;
+    let (bits, summary) = Set::words_for(pages);
+    let words = |count, word| store(count, |_| AtomicU64::new(word));
+    let donated = Set::untouched(
+        base,
+        words(bits, u64::MAX),
+        words(summary, 0),
+        words(Set::states_for(pages), 0),
+    );
+    let pool = PagePool::new(own, donated);
     sim.boot_map_el2(page(RESERVED_PAGES), engine_pages);
     for offset in RESERVED_PAGES + IMAGE_PAGES..fixed {
         assert!(pool.put(page(offset)));

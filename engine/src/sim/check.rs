@@ -238,21 +238,27 @@ fn check_tlbs(sim: &Sim, words: &Words, all: &[Tables], broken: &mut Vec<String>
 fn check_pool(machine: &Machine, words: &Words, all: &[Tables], broken: &mut Vec<String>) {
     let (engine, sim, quiet) = (machine.engine(), machine.sim(), machine.is_quiet());
     let mut tables = BTreeSet::new();
-    for (table, place) in all.iter().flat_map(|tables| &tables.below.tables) {
+    let el2 = sim.inner().el2_tables.clone();
+    let el2 = el2
+        .iter()
+        .filter_map(|(place, table)| Some((table.as_ref()?, format!("EL2's {place:?}"))));
+    let stage2 = all.iter().flat_map(|tables| &tables.below.tables);
+    let stage2 = stage2.map(|(table, place)| (table, format!("{place:?}")));
+    for (table, place) in stage2.chain(el2) {
         if !tables.insert(*table) {
             broken.push(format!(
-                "I3: table {table:#x} stands twice, once at {place:?}"
+                "I3: table {table:#x} stands twice, once at {place}"
             ));
         }
         if words.state(*table) != Some(State::Owned(Owner::Engine)) {
             let state = words.state(*table);
-            broken.push(format!("I3: table {table:#x} at {place:?} is {state:?}"));
+            broken.push(format!("I3: table {table:#x} at {place} is {state:?}"));
         }
         let page = Pfn::from_raw(*table);
         if engine.parts.pool.take_exact(page) {
             engine.parts.pool.put(page);
             broken.push(format!(
-                "I3: table {table:#x} at {place:?} is free in the pool"
+                "I3: table {table:#x} at {place} is free in the pool"
             ));
         }
     }

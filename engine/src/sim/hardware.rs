@@ -62,6 +62,8 @@ pub(super) struct Inner {
     pub(super) broken: BTreeSet<u64>,
     /// How often each page was zeroed for its next owner, or that was tried.
     pub(super) zeroed: BTreeMap<u64, u64>,
+    /// EL2's own tables by level and area; the engine's page, or none for one that boot made.
+    pub(super) el2_tables: BTreeMap<(u8, u64), Option<u64>>,
     /// Which life of its slot a VMID lives: who writes what.
     pub(super) lives: BTreeMap<u16, u64>,
     /// vCPUs that run, by VMID and affinity, and where.
@@ -88,6 +90,11 @@ impl Inner {
     }
 }
 
+/// Which tables of EL2 a page needs, by level and area; those above are boot's.
+pub(super) fn el2_places(page: u64) -> [(u8, u64); 2] {
+    [(2, page >> 18), (3, page >> 9)]
+}
+
 impl Sim {
     /// A machine whose cores run the host, once [`Sim::start_host`] has said where its tables are.
     pub fn new(
@@ -105,6 +112,7 @@ impl Sim {
             el2: BTreeSet::new(),
             broken: BTreeSet::new(),
             zeroed: BTreeMap::new(),
+            el2_tables: BTreeMap::new(),
             lives: BTreeMap::new(),
             running: BTreeMap::new(),
             scripts: BTreeMap::new(),
@@ -135,7 +143,13 @@ impl Sim {
 
     /// Says that EL2 reaches these pages from the start.
     pub fn boot_map_el2(&self, first: Pfn, pages: u64) {
-        self.inner().el2.extend(first.raw()..first.raw() + pages);
+        let mut inner = self.inner();
+        for page in first.raw()..first.raw() + pages {
+            inner.el2.insert(page);
+            for place in el2_places(page) {
+                inner.el2_tables.insert(place, None);
+            }
+        }
     }
 
     /// All cores run the host now.

@@ -4,7 +4,8 @@
 //! barriers and invalidations do what the Arm ARM promises for them and nothing more; a page is
 //! scrubbed only when no translation, left over or not, reaches it.
 
-use super::hardware::{HostException, Sim};
+use super::hardware::{HostException, Sim, el2_places};
+use crate::memory::pool::TablePages;
 use crate::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use crate::vcpu::context::{Context, GuestExit};
 use crate::vm::HOST_VMID;
@@ -151,7 +152,30 @@ impl Platform for Sim {
         Ok(())
     }
 
-    fn map_engine_page(&self, _cpu: CpuId, page: Pfn) -> bool {
+    fn engine_tables_missing(&self, _cpu: CpuId, page: Pfn) -> usize {
+        let inner = self.inner();
+        let missing = |place: &_| !inner.el2_tables.contains_key(place);
+        el2_places(page.raw())
+            .iter()
+            .filter(|place| missing(place))
+            .count()
+    }
+
+    fn map_engine_page<T: TablePages>(&self, cpu: CpuId, page: Pfn, tables: &T) -> bool {
+        for place in el2_places(page.raw()) {
+            if self.inner().el2_tables.contains_key(&place) {
+                continue;
+            }
+            let Some(table) = tables.take_table(cpu.index()) else {
+                return false;
+            };
+            let mut inner = self.inner();
+            self.check_el2(&mut inner, table);
+            if !self.ram.is_zero(table.raw()) {
+                inner.violation(format!("EL2 linked {table:?}, which is not all zero"));
+            }
+            inner.el2_tables.insert(place, Some(table.raw()));
+        }
         let mut inner = self.inner();
         if let Some(who) = self.reached_by_other(&inner, u16::MAX, page.raw()) {
             inner.violation(format!("EL2 took page {:#x}, reached by {who}", page.raw()));

@@ -5,6 +5,7 @@ mod arguments;
 mod census;
 mod churn;
 mod common;
+mod donations;
 mod engine_pages;
 mod granules;
 mod guest_calls;

@@ -4,11 +4,13 @@
 //! Scenario 30: engine memory given to the host. Scenario 25: PAR_EL1 left over.
 
 use crate::{
-    outcome::{OrFail, Stop, TestResult, check, check_eq, refused},
+    census,
+    outcome::{OrFail, Stop, TestResult, check, check_eq, complete, refused},
     random::Random,
     runner::register,
     sysregs::Snapshot,
     team,
+    vm::{insist, take_patterned},
 };
 use abi::{Counter, PageClass, Status};
 use alloc::{string::String, vec::Vec};
@@ -18,10 +20,19 @@ use el1::{
     probe::{self, Fault},
 };
 
-register!("engine_memory": accesses_abort, walks_abort, calls_refuse, abort_leaves_par_alone);
+register!("engine_memory":
+    accesses_abort,
+    walks_abort,
+    calls_refuse,
+    abort_leaves_par_alone,
+    grows_over_many_blocks,
+);
 
 /// Pages tried of each range, beside the first and the last.
 const RANDOM_PAGES: usize = 6;
+/// Blocks that the engine gets a page of: more than any fixed number of tables would do for.
+const BLOCKS: usize = 160;
+const BLOCK: u64 = 2 << 20;
 /// DFSC and IFSC of a synchronous external abort, and of one on a walk without its level (Arm ARM
 /// D24.2.37).
 const EXTERNAL: u64 = 0b01_0000;
@@ -141,4 +152,32 @@ fn abort_leaves_par_alone(random: &mut Random) -> TestResult {
         check_eq!(par, MARK, "PAR_EL1");
         before.check_unchanged_but(&["esr_el1", "far_el1", "elr_el1", "spsr_el1"])
     })
+}
+
+/// The engine maps what it is given wherever that is, and gives as much back: each page here is in
+/// another 2 MiB, for which EL2 needs a table.
+fn grows_over_many_blocks(_: &mut Random) -> TestResult {
+    let before = census::take()?;
+    let mut given = Vec::new();
+    for _ in 0..BLOCKS {
+        let page = take_patterned(1, BLOCK)?;
+        complete("ENGINE_DONATE", insist(|| call::engine_donate(page, 1)), 1)?;
+        given.push(page);
+    }
+    for &page in &given {
+        external("load", probe::load(page), page, EXTERNAL)?;
+    }
+    let mut left = given.len() as u64;
+    while left > 0 {
+        let most = left.min(abi::limit::ENGINE_RECLAIM_PAGES as u64);
+        let (n, home) = insist(|| call::engine_reclaim(most)).or_fail("ENGINE_RECLAIM")?;
+        check!(n > 0, "{left} pages are kept");
+        for page in home.into_iter().take(n as usize) {
+            check_eq!(probe::load(page).ok(), Some(0), "first word of {page:#x}");
+            // SAFETY: the engine's no more; it came from the allocator, if not in this test.
+            unsafe { pages::give(page, 1) };
+        }
+        left -= n;
+    }
+    census::check_same(&before)
 }

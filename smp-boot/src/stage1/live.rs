@@ -49,6 +49,22 @@ impl Stage1 {
         Ok(())
     }
 
+    /// How many tables the page at `pa` lacks: other CPUs may link some in meanwhile, and none goes.
+    pub fn tables_missing(&self, pa: u64) -> usize {
+        let mut table = self.root;
+        for level in 0..3 {
+            // Acquire: pairs with the Release that linked the table in `find_or_link`.
+            table = match Table::below(table.entry(pa, level).load(Acquire)) {
+                Below::Table(next) => next,
+                // No table can help.
+                Below::Nothing if level == 0 => return 0,
+                Below::Nothing => return 3 - level as usize,
+                Below::Block => return 0,
+            };
+        }
+        0
+    }
+
     /// Takes away the page at `pa` again. On return (`TLBI VAE2IS; DSB ISH`, twice, `ISB`) no CPU
     /// can reach it through the engine's address space.
     pub fn unmap_engine_page(&self, pa: u64) -> Result<(), PageError> {

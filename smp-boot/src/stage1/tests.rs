@@ -210,6 +210,34 @@ fn lets_only_donated_pages_go_again() {
 }
 
 #[test]
+fn says_how_many_tables_a_page_lacks() {
+    let stage1 = new();
+    let mut source = tables(16);
+    stage1.reserve(range(0, 1 << 39), &mut source).unwrap();
+    stage1
+        .map(range(BLOCK, 2 * BLOCK), Attr::Data, &mut source)
+        .unwrap();
+    const GIB: u64 = 1 << 30;
+    for (pa, missing) in [
+        (0, 1),
+        (BLOCK, 0),
+        (2 * BLOCK, 1),
+        (GIB, 2),
+        (GIB + PAGE, 0),
+        (GIB + BLOCK, 1),
+        (GIB - PAGE, 1),
+    ] {
+        assert_eq!(stage1.tables_missing(pa), missing, "{pa:#x}");
+        let mapped = stage1.map_engine_page(pa, &mut tables(missing));
+        assert_eq!(mapped.is_ok(), pa != BLOCK, "{pa:#x}");
+    }
+    // Where no table can help.
+    for pa in [1 << 39, PRIVATE_VA, u64::MAX & !(PAGE - 1)] {
+        assert_eq!(stage1.tables_missing(pa), 0, "{pa:#x}");
+    }
+}
+
+#[test]
 fn links_tables_once_when_cpus_race() {
     let stage1 = new();
     stage1.reserve(range(0, 1 << 39), &mut tables(1)).unwrap();
