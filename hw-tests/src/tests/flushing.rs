@@ -152,14 +152,20 @@ fn measure_all(stand: &Stand, pa: u64) -> TestResult {
 
 fn of_a_run(_: &mut Random) -> TestResult {
     let warm = pages::take(WARM_PAGES, 2 * MIB).or_fail("64 MiB")?;
-    // Not aligned, so that no 2 MiB of it is ever given or mapped whole.
+    // Between the first page and the last of two blocks. Both stay away, so that neither block is
+    // ever given whole, nor made whole in the host's map.
     let most = RUNS[RUNS.len() - 1];
     let blocks = pages::take(2 * most, 2 * MIB).or_fail("pages to give")?;
     let pa = blocks + PAGE;
-    let stand = Arc::new(Stand::default());
-    let shared = stand.clone();
-    // The first time splits the host's blocks: not measured.
-    give_once(pa, most)?;
+    let keeper = create()?;
+    for (page, ipa) in [(0, VM_RAM), (2 * most - 1, VM_RAM + PAGE)] {
+        let batch = insist(|| call::vm_map(keeper, blocks + page * PAGE, ipa, 1, ALL));
+        check_eq!(batch.or_fail("VM_MAP")?.done, 1, "pages kept away");
+    }
+    for page in 0..most {
+        measure::touch(pa + page * PAGE);
+    }
+    let shared = Arc::new(Stand::default());
     let result = team::everywhere(move |index| {
         if index > 0 {
             work(&shared, index, warm);
@@ -171,22 +177,11 @@ fn of_a_run(_: &mut Random) -> TestResult {
         shared.walked.fetch_max(u64::MAX, Ordering::Release);
         result
     });
+    destroy(keeper)?;
     // SAFETY: all cores are done with them, the VMs are gone.
     unsafe {
         pages::give(warm, WARM_PAGES);
         pages::give(blocks, 2 * most);
     }
     result
-}
-
-/// Gives the run once, and has it home and mapped.
-fn give_once(pa: u64, n: u64) -> TestResult {
-    let vm = create()?;
-    let batch = insist(|| call::vm_map(vm, pa, VM_RAM + PAGE, n, ALL)).or_fail("VM_MAP")?;
-    destroy(vm)?;
-    for page in 0..n {
-        measure::touch(pa + page * PAGE);
-    }
-    check_eq!(batch.done, n, "pages given");
-    Ok(())
 }
