@@ -46,6 +46,7 @@ impl<P: Platform> Engine<P> {
             Err(MapError::OutOfRange) => return HostFault::Deny,
         };
         self.count(cpu, counter, 1);
+        #[cfg(not(mutant = "fault-no-second-look"))]
         if area == Uniform::Changing {
             self.rejoin(cpu, page);
         }

@@ -7,6 +7,7 @@
 
 mod blocks;
 mod donating;
+mod joining;
 mod lending;
 mod life;
 mod running;
