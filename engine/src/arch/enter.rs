@@ -10,7 +10,7 @@
 //!   engine takes no interrupt. PSTATE.{PAN, UAO, DIT, SSBS, TCO} may keep a lower level's value
 //!   at EL2, where with E2H = 0 and pages of one privilege level they decide nothing;
 //! - an exception from EL2 itself is the engine's own fault and ends in `smp_boot::crash`, on the
-//!   core's emergency stack.
+//!   core's emergency stack; but for a memory error of a page in the window (`foreign`).
 //!
 //! AArch32 at EL0 (HCR_EL2.RW forbids it at EL1) uses the same code: its registers are w0–w14 of
 //! x0–x14 and the frame's `pstate` bit 4 is set.
@@ -91,7 +91,8 @@ arch_vectors:
     crash_vector 2
     crash_vector 3
     // From EL2 with SP_EL2.
-    crash_vector 4
+    .balign 0x80
+    b       arch_foreign_check
     crash_vector 5
     crash_vector 6
     crash_vector 7

@@ -10,22 +10,13 @@ use super::redistributor::Redistributor;
 use super::regs::*;
 use super::session::{Session, switch_regime};
 use super::timer_tie::{tie, untie};
-use super::{controls, fp, interrupts, vgic};
+use super::{controls, fp, interrupts, serror, vgic};
 use crate::trap::syndrome::{class, exception_class};
 use crate::trap::sysreg::MDSCR_GUEST;
 use crate::vcpu::context::{Context, GuestExit};
-use core::arch::asm;
 
 /// CNTHP_CTL_EL2.ENABLE, IMASK clear.
 const TIMER_ON: u64 = 1;
-/// ISR_EL1.A: a physical SError is pending.
-const SERROR_PENDING: u64 = 1 << 8;
-/// DISR_EL1.A: ESB has taken an SError.
-const DEFERRED: u64 = 1 << 31;
-/// DISR_EL1.IDS and ISS, which are ESR_ELx.ISS.
-const DEFERRED_ISS: u64 = 0x1ff_ffff;
-/// ESR_EL2 of an SError: EC and IL.
-const ESR_SERROR: u64 = 0x2f << 26 | 1 << 25;
 
 impl Session {
     /// Runs `context` under `vttbr` until the next exit. The session is open.
@@ -57,7 +48,9 @@ impl Session {
         if fp_loaded {
             fp::save(&mut context.fp);
         }
-        deferred_serror(core).unwrap_or(exit)
+        // Before it can be taken for the host's: it came with the guest. Without FEAT_RAS it stays pending
+        // and is the host's to handle.
+        serror::take(core).map_or(exit, |esr| GuestExit::SError { esr })
     }
 
     /// Enters the guest; on its first use of FP gives it its FP registers and goes on. Returns
@@ -110,19 +103,4 @@ fn save(core: &CoreFeatures, context: &mut Context) {
         CNTV_CTL_EL0.set(0);
     }
     vgic::save(&mut context.gic.ich);
-}
-
-/// An SError that is pending at EL2, before it can be taken for the host's: it came with the guest,
-/// and ESB makes it a value. Without FEAT_RAS it stays pending and is the host's to handle.
-fn deferred_serror(core: &CoreFeatures) -> Option<GuestExit> {
-    if !core.ras || ISR_EL1.get() & SERROR_PENDING == 0 {
-        return None;
-    }
-    // SAFETY: ESB (HINT #16) at EL2 moves a pending SError to DISR_EL1 and changes nothing else.
-    unsafe { asm!("hint #16", options(nostack, preserves_flags)) };
-    let deferred = DISR_EL1.get();
-    DISR_EL1.set(0);
-    (deferred & DEFERRED != 0).then_some(GuestExit::SError {
-        esr: ESR_SERROR | deferred & DEFERRED_ISS,
-    })
 }

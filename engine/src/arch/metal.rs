@@ -8,7 +8,7 @@ use super::session::Session;
 use super::tlb::SavedRegime;
 use super::{firmware, host, init, interrupts, park, tables, tlb, window};
 use crate::memory::pool::TablePages;
-use crate::platform::{Barrier, EntryAt, Features, Platform, Tlbi, Zeroed};
+use crate::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use crate::vcpu::context::{Context, GuestExit, HostFrame};
 use ownership::Pfn;
 use percpu::CpuId;
@@ -186,7 +186,7 @@ impl Platform for Metal {
         tlb::return_regime(saved);
     }
 
-    fn zero_page(&self, cpu: CpuId, page: Pfn) -> Zeroed {
+    fn zero_page(&self, cpu: CpuId, page: Pfn) -> Result<Zeroed, Broken> {
         window::zero(self.core(cpu).window, &self.core_features(cpu), page)
     }
 
@@ -194,8 +194,8 @@ impl Platform for Metal {
         window::clean(self.core(cpu).window, &self.core_features(cpu), page);
     }
 
-    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) {
-        window::read(self.core(cpu).window, page, into);
+    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken> {
+        window::read(self.core(cpu).window, &self.core_features(cpu), page, into)
     }
 
     fn engine_tables_missing(&self, _cpu: CpuId, page: Pfn) -> usize {

@@ -13,7 +13,7 @@
 //!
 //! Layout: `regs` names of registers; `controls` values of the EL2 control registers; `init` and
 //! `features` at boot; `enter` vectors and ERET; `host`, `guest`, `session`, `el1`, `fp`, `vgic`, `timer_tie` the
-//! world switch; `tlb`, `tables`, `window` memory; `redistributor`, `interrupts`, `park` the GIC;
+//! world switch; `tlb`, `tables`, `window`, `foreign` memory; `serror`; `redistributor`, `interrupts`, `park` the GIC;
 //! `firmware` SMC.
 
 mod controls;
@@ -22,6 +22,7 @@ mod enter;
 mod errata;
 mod features;
 mod firmware;
+mod foreign;
 mod fp;
 mod guest;
 mod host;
@@ -32,6 +33,7 @@ mod metal;
 mod park;
 mod redistributor;
 mod regs;
+mod serror;
 mod session;
 mod tables;
 mod timer_tie;

@@ -2,20 +2,20 @@
 //!
 //! Invariants: the window is shut whenever none of these functions runs, so no secret is in the
 //! engine's address space (architecture, decision 5); a page that was zeroed has been cleaned and
-//! invalidated to the point of coherency *after* the zeroes were stored (scenario 20).
+//! invalidated to the point of coherency *after* the zeroes were stored (scenario 20); a memory error of
+//! the page ends in an answer, not in a crash.
 
 use super::features::CoreFeatures;
-use super::regs::dsb_sy;
-use crate::platform::Zeroed;
+use super::foreign::{self, Aborted};
+use super::serror;
+use crate::platform::{Broken, Zeroed};
 use core::arch::asm;
 use ownership::Pfn;
 use smp_boot::stage1::Window;
 use sync::Ordering::Relaxed;
 
-/// Bytes of a page.
-const PAGE: usize = 4096;
 /// 64-bit words of a page.
-const WORDS: usize = PAGE / 8;
+const WORDS: usize = 512;
 
 /// The window while it is open.
 struct Open(Window);
@@ -33,51 +33,27 @@ impl Open {
         Self(window)
     }
 
-    /// The first word.
-    fn words(&self) -> *mut u64 {
-        self.0.va() as usize as *mut u64
+    /// Where the page is.
+    fn va(&self) -> u64 {
+        self.0.va()
     }
 
-    /// Word `index`.
-    fn word(&self, index: usize) -> u64 {
-        assert!(index < WORDS);
-        // SAFETY: inside the page on which the window is open; volatile, as a page's last owner or
-        // a device may still race with us and nothing may be assumed about the value.
-        unsafe { self.words().add(index).read_volatile() }
-    }
-
-    /// Does any word differ from zero?
-    fn is_nonzero(&self) -> bool {
-        (0..WORDS).fold(0, |seen, index| seen | self.word(index)) != 0
+    /// Is any word not zero?
+    fn is_nonzero(&self) -> Result<bool, Aborted> {
+        // SAFETY: the window is open there, and is this core's.
+        unsafe { foreign::probe(self.va()) }
     }
 
     /// Stores zeroes everywhere.
-    fn fill_with_zeroes(&self, core: &CoreFeatures) {
-        match core.zva_block {
-            Some(block) if PAGE.is_multiple_of(block) => {
-                for offset in (0..PAGE).step_by(block) {
-                    let at = self.words().addr() + offset;
-                    // SAFETY: zeroes an aligned block inside the open page, which is normal memory.
-                    unsafe { asm!("dc zva, {}", in(reg) at, options(nostack, preserves_flags)) };
-                }
-            }
-            _ => {
-                for index in 0..WORDS {
-                    // SAFETY: inside the open page.
-                    unsafe { self.words().add(index).write_volatile(0) };
-                }
-            }
-        }
+    fn fill_with_zeroes(&self, core: &CoreFeatures) -> Result<(), Aborted> {
+        // SAFETY: as in `is_nonzero`, on normal memory; the caller's page is nobody else's now.
+        unsafe { foreign::zero(self.va(), core.zva_block) }
     }
 
     /// Cleans and invalidates every line to the point of coherency, and waits for it.
-    fn clean_and_invalidate(&self, core: &CoreFeatures) {
-        for offset in (0..PAGE).step_by(core.cache_line) {
-            let at = self.words().addr() + offset;
-            // SAFETY: cleaning keeps the content; the line is in the open page.
-            unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
-        }
-        dsb_sy();
+    fn clean_and_invalidate(&self, core: &CoreFeatures) -> Result<(), Aborted> {
+        // SAFETY: as in `is_nonzero`.
+        unsafe { foreign::clean(self.va(), core.cache_line) }
     }
 }
 
@@ -102,30 +78,52 @@ impl Drop for Open {
 }
 
 /// Zeroes `page` down to the point of coherency.
-pub fn zero(window: Window, core: &CoreFeatures, page: Pfn) -> Zeroed {
-    let open = Open::on(window, page);
-    let was_nonzero = open.is_nonzero();
-    if cfg!(not(mutant = "zero-skip")) {
-        open.fill_with_zeroes(core);
-    }
-    if cfg!(not(mutant = "scrub-no-clean")) {
-        open.clean_and_invalidate(core);
-    }
-    Zeroed {
-        was_nonzero,
-        reads_zero: !open.is_nonzero(),
-    }
+pub fn zero(window: Window, core: &CoreFeatures, page: Pfn) -> Result<Zeroed, Broken> {
+    watch(core, || {
+        let open = Open::on(window, page);
+        let was_nonzero = open.is_nonzero()?;
+        if cfg!(not(mutant = "zero-skip")) {
+            open.fill_with_zeroes(core)?;
+        }
+        if cfg!(not(mutant = "scrub-no-clean")) {
+            open.clean_and_invalidate(core)?;
+        }
+        Ok(Zeroed {
+            was_nonzero,
+            reads_zero: !open.is_nonzero()?,
+        })
+    })
 }
 
-/// Cleans and invalidates `page` to the point of coherency.
+/// Cleans and invalidates `page` to the point of coherency. An error is its next reader's to find.
 pub fn clean(window: Window, core: &CoreFeatures, page: Pfn) {
-    Open::on(window, page).clean_and_invalidate(core);
+    let _ = Open::on(window, page).clean_and_invalidate(core);
 }
 
 /// Copies `page`, once.
-pub fn read(window: Window, page: Pfn, into: &mut [u64; WORDS]) {
-    let open = Open::on(window, page);
-    for (index, word) in into.iter_mut().enumerate() {
-        *word = open.word(index);
+pub fn read(
+    window: Window,
+    core: &CoreFeatures,
+    page: Pfn,
+    into: &mut [u64; WORDS],
+) -> Result<(), Broken> {
+    watch(core, || {
+        let open = Open::on(window, page);
+        // SAFETY: as in `is_nonzero`.
+        unsafe { foreign::copy(open.va(), into) }
+    })
+}
+
+/// Does something in the window that ends in an external abort if the page is broken, or in an SError:
+/// one that was not pending before is the page's. It is taken, so that it is not the host's; if it says
+/// that the core's state can't be trusted, that is the engine's end.
+fn watch<R>(core: &CoreFeatures, act: impl FnOnce() -> Result<R, Aborted>) -> Result<R, Broken> {
+    let was_quiet = !serror::is_pending();
+    let outcome = act();
+    if was_quiet && serror::is_pending() {
+        let contained = serror::take(core).is_none_or(serror::is_contained);
+        assert!(contained, "an uncontained memory error");
+        return Err(Broken);
     }
+    outcome.map_err(|Aborted| Broken)
 }

@@ -75,7 +75,8 @@ impl<P: Platform> Engine<P> {
         let n = pages(n, limit::MAP_LIST_PAGES)?;
         let list = page(list)?;
         let pinned = self.pin_for_memory(cpu, vm)?;
-        let words = self.copy_list(cpu, list)?;
+        let mut words = [0; 512];
+        self.copy_list(cpu, list, &mut words)?;
         let geometry = self.parts.host.geometry();
         let entries = words.chunks_exact(2).take(n as usize).map(|pair| {
             let (pa, target) = (pair[0], pair[1]);
@@ -96,7 +97,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Copies the host's list once, under the page's claim: what is checked is what is used.
-    fn copy_list(&self, cpu: &CpuToken, list: Pfn) -> Result<[u64; 512], Status> {
+    fn copy_list(&self, cpu: &CpuToken, list: Pfn, words: &mut [u64; 512]) -> Result<(), Status> {
         let claim = self
             .parts
             .pages
@@ -104,11 +105,10 @@ impl<P: Platform> Engine<P> {
                 state == State::Owned(Owner::Host)
             })
             .map_err(crate::memory::status_of_refusal)?;
-        let mut words = [0; 512];
-        let read = self.parts.platform.read_page(cpu.id(), list, &mut words);
+        let read = self.parts.platform.read_page(cpu.id(), list, words);
         claim.release();
-        // A list that can't be read stays the host's, who may report its page.
-        read.map(|()| words).map_err(|_| Status::NotRam)
+        // A list that can't be read stays the host's, who may report it.
+        read.map_err(|_| Status::NotRam)
     }
 
     #[inline(never)]

@@ -82,7 +82,9 @@ pub struct Launched {
     pub host: HostFrame,
 }
 
-/// Builds everything. No other core is up yet.
+/// Builds everything. No other core is up yet. Not inlined: the boot core's loop runs on its caller's
+/// stack, where this frame would stay below every call of the host's.
+#[inline(never)]
 pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostError> {
     let machine = boot.machine;
     let cpu = CpuId::new(0).ok_or(BootError::OutOfBootMemory)?;

@@ -124,7 +124,10 @@ impl<P: Platform> Engine<P> {
             &self.parts.pool,
             Ipa::from_raw(page.pa().raw()),
             LAST_LEVEL,
-        )
+        )?;
+        // The core that maps the page may be another, and completes only its own stores.
+        self.publish_leaves(cpu);
+        Ok(())
     }
 
     fn split_host(

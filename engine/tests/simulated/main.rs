@@ -2,6 +2,7 @@
 //! each.
 
 mod arguments;
+mod broken;
 mod census;
 mod churn;
 mod common;
@@ -15,6 +16,7 @@ mod lifecycle;
 mod memory;
 mod random;
 mod ready;
+mod reclaiming;
 mod reserve;
 mod scenarios;
 mod vcpus;
