@@ -197,6 +197,8 @@
 #define BULKHEAD_INFO_INDEX_THIS_CPU 8
 /* Physical address of page word 0. */
 #define BULKHEAD_INFO_INDEX_RAM_BASE 9
+/* Bytes of page words that were ever written: memory that says whose the others are. */
+#define BULKHEAD_INFO_INDEX_TABLE_BYTES 10
 
 /* ExitReason: Why CPU_RUN returned. */
 

@@ -81,6 +81,7 @@ pub fn collect(host: &Host, dirty_returns: u64) -> Summary {
         scrubbed_nonzero: sum(Counter::ScrubbedNonzero.raw()),
         scrub_violations: sum(Counter::ScrubViolations.raw()),
         dirty_returns,
+        table_bytes: call::engine_info(InfoIndex::TableBytes).unwrap_or(0),
     }
 }
 

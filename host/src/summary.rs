@@ -114,6 +114,8 @@ pub struct Summary {
     pub scrub_violations: u64,
     /// Pages that came home and were not zero.
     pub dirty_returns: u64,
+    /// Bytes of page words that the engine has ever written.
+    pub table_bytes: u64,
 }
 
 /// State-changing calls that every core has to get through.
@@ -238,12 +240,14 @@ impl Summary {
             out,
             "}},\"donated\":{{\"built\":{built},\"faulted\":{faulted}}},\
              \"attacks\":{{\"tried\":{},\"blocked\":{}}},\
-             \"scrubbed_nonzero\":{},\"scrub_violations\":{},\"dirty_returns\":{}}}",
+             \"scrubbed_nonzero\":{},\"scrub_violations\":{},\"dirty_returns\":{},\
+             \"table_bytes\":{}}}",
             self.tried,
             self.blocked,
             self.scrubbed_nonzero,
             self.scrub_violations,
-            self.dirty_returns
+            self.dirty_returns,
+            self.table_bytes
         )
     }
 }
@@ -306,6 +310,7 @@ mod tests {
             all_work: true,
             attack: true,
             scrubbed_nonzero: 30,
+            table_bytes: 8192,
             ..Summary::default()
         }
     }
@@ -322,6 +327,7 @@ mod tests {
             "{json}"
         );
         assert!(json.contains("\"lost\":0"), "{json}");
+        assert!(json.ends_with(",\"table_bytes\":8192}"), "{json}");
         assert_eq!(
             json.matches(['{', '[']).count(),
             json.matches(['}', ']']).count()

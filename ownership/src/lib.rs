@@ -43,6 +43,9 @@ mod state;
 #[cfg(all(test, not(loom)))]
 mod state_tests;
 mod table;
+mod touched;
+#[cfg(all(test, not(loom)))]
+mod touched_tests;
 mod tree;
 #[cfg(all(test, not(loom)))]
 mod tree_tests;

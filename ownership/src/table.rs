@@ -374,7 +374,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         &self.words
     }
 
-    fn tree(&self) -> Tree<'_> {
+    pub(crate) fn tree(&self) -> Tree<'_> {
         Tree::new(&self.words, self.span)
     }
 

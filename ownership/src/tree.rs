@@ -18,6 +18,7 @@
 //! claims of other CPUs ([`Tree::find_own`]).
 
 use crate::addr::{FAN_OUT_SHIFT, Granule, GranuleSize, Pfn};
+use crate::touched::Touched;
 use crate::word::{State, Word};
 use sync::{AtomicU64, Ordering, fence};
 
@@ -55,13 +56,18 @@ impl Span {
 
     /// How many words their tree has.
     pub fn words(self) -> usize {
-        let above = self.giants.next_multiple_of(FAN_OUT);
-        above + self.giants * FAN_OUT + self.giants * FAN_OUT * FAN_OUT
+        self.before_blocks() + self.giants * FAN_OUT + self.giants * FAN_OUT * FAN_OUT
     }
 
-    /// How many of them, from the first on, must be zero before the tree is used.
+    /// How many of them, from the first on, must be zero before the tree is used: those of the whole
+    /// GiB, and what is said of all granules that can be in parts.
     pub fn words_to_clear(self) -> usize {
-        self.giants
+        self.giants + Touched::words_for(self.giants * (1 + FAN_OUT))
+    }
+
+    /// How many words come before those of the first block.
+    fn before_blocks(self) -> usize {
+        self.words_to_clear().next_multiple_of(FAN_OUT)
     }
 }
 
@@ -115,13 +121,29 @@ impl<'t> Tree<'t> {
     fn index(self, granule: Granule) -> Option<usize> {
         let Span { origin, giants } = self.span;
         let offset = granule.base().checked_since(origin)?;
-        let above = giants.next_multiple_of(FAN_OUT);
+        let above = self.span.before_blocks();
         let before = match granule.size() {
             GranuleSize::Block1G => 0,
             GranuleSize::Block2M => above,
             GranuleSize::Page => above + giants * FAN_OUT,
         };
         before.checked_add(usize::try_from(offset >> granule.size().shift()).ok()?)
+    }
+
+    /// What was ever written of the words.
+    pub fn touched(self) -> Touched<'t> {
+        let all = self.span.giants..self.span.words_to_clear();
+        Touched::new(self.words.get(all).unwrap_or(&[]))
+    }
+
+    /// Which granule of all that can be in parts it is.
+    fn number(self, granule: Granule) -> Option<usize> {
+        let index = self.index(granule)?;
+        match granule.size() {
+            GranuleSize::Block1G => Some(index),
+            GranuleSize::Block2M => Some(index - self.span.before_blocks() + self.span.giants),
+            GranuleSize::Page => None,
+        }
     }
 
     /// The word of a granule.
@@ -200,6 +222,9 @@ impl<'t> Tree<'t> {
             let word = if stays { claimed } else { outside };
             part.store(word.raw(), Ordering::Relaxed);
             at = Pfn::from_raw(at.raw() + size.pages());
+        }
+        if let Some(number) = self.number(granule) {
+            self.touched().note(number);
         }
         // Release: pairs with the Acquire of `descend`.
         #[cfg(not(mutant = "unfold-relaxed"))]

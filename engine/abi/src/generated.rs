@@ -428,11 +428,13 @@ pub enum InfoIndex {
     ThisCpu = 8,
     /// Physical address of page word 0.
     RamBase = 9,
+    /// Bytes of page words that were ever written: memory that says whose the others are.
+    TableBytes = 10,
 }
 
 impl InfoIndex {
     /// All of them, in the interface file's order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Version,
         Self::Features,
         Self::Cpus,
@@ -443,6 +445,7 @@ impl InfoIndex {
         Self::FreePages,
         Self::ThisCpu,
         Self::RamBase,
+        Self::TableBytes,
     ];
     /// The meaning of a register's value.
     pub const fn from_raw(raw: u64) -> Option<Self> {
@@ -457,6 +460,7 @@ impl InfoIndex {
             7 => Some(Self::FreePages),
             8 => Some(Self::ThisCpu),
             9 => Some(Self::RamBase),
+            10 => Some(Self::TableBytes),
             _ => None,
         }
     }
@@ -479,6 +483,7 @@ impl InfoIndex {
             Self::FreePages => "FreePages",
             Self::ThisCpu => "ThisCpu",
             Self::RamBase => "RamBase",
+            Self::TableBytes => "TableBytes",
         }
     }
 }

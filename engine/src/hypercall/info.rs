@@ -40,6 +40,7 @@ impl<P: Platform> Engine<P> {
             InfoIndex::FreePages => self.parts.pool.free_up_to(FREE_PAGES_COUNTED),
             InfoIndex::ThisCpu => u64::from(cpu.id().raw()),
             InfoIndex::RamBase => self.parts.pages.base().pa().raw(),
+            InfoIndex::TableBytes => self.parts.pages.touched_bytes() as u64,
         };
         Ok(Answer::with(&[value]))
     }

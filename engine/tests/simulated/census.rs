@@ -1,7 +1,7 @@
 //! PAGE_CENSUS counts whole grains, and VM_CREATE finds a root where there is one.
 
-use crate::common::{RAM, RWX, shape};
-use abi::{Call, Status, limit};
+use crate::common::{RAM, RWX, build, shape};
+use abi::{Call, InfoIndex, Status, limit};
 use engine::sim::{Config, Machine};
 
 const GRAIN: u64 = limit::CENSUS_GRAIN as u64;
@@ -67,4 +67,28 @@ fn a_root_is_found_among_donated_pages() {
     let run = machine.host_page(0).next_multiple_of(2 << 20);
     assert_eq!(machine.call(0, Call::EngineDonate, &[run, 16]).ok(), 16);
     assert_eq!(create().status, Status::Success);
+}
+
+/// What the page words take is what boot clears, and a page for each granule that was ever in parts.
+#[test]
+fn words_are_touched_where_memory_comes_apart() {
+    let config = Config {
+        ram_pages: 3 << 18,
+        ..Config::default()
+    };
+    let machine = Machine::new(config);
+    let index = [InfoIndex::TableBytes.raw()];
+    let bytes = || machine.call_unchecked(0, Call::EngineInfo, &index).ok();
+    let (at_boot, page) = (bytes(), 2 << 30 | 5 << 12);
+    // What boot clears, and the GiB and the 2 MiB that the engine's image lies in.
+    assert_eq!(at_boot, 3 * 4096);
+    let guest = build(&machine, 1);
+    for _ in 0..2 {
+        let vm_lend = [guest.vm, page, RAM, 1, RWX];
+        machine.call_unchecked(0, Call::VmLend, &vm_lend).ok();
+        machine
+            .call_unchecked(0, Call::VmUnlend, &[guest.vm, RAM, 1])
+            .ok();
+        assert_eq!(bytes(), at_boot + 2 * 4096);
+    }
 }

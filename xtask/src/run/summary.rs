@@ -32,6 +32,9 @@ pub struct Summary {
     pub dirty_returns: u64,
     /// Pages given to guests.
     pub donated: Donated,
+    /// Bytes of page words that the engine has ever written.
+    #[serde(default)]
+    pub table_bytes: u64,
     /// The engine's other counters, by the names of the interface.
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,

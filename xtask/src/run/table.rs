@@ -48,12 +48,13 @@ pub fn render(summary: &Summary) -> String {
     let _ = writeln!(
         text,
         "\ncores online {}, attacks blocked {} of {}, pages non-zero before their scrub {}, \
-         after it {}",
+         after it {}\nbytes of page words written {}",
         summary.cpus_online,
         attacks.blocked,
         attacks.tried,
         summary.scrubbed_nonzero,
-        summary.scrub_violations
+        summary.scrub_violations,
+        summary.table_bytes
     );
     text
 }
