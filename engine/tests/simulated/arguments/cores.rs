@@ -13,7 +13,7 @@ fn calls_that_tell() {
         &machine,
         Call::EngineInfo,
         &[0],
-        &[(0, 10, OutOfRange), (0, u64::MAX, OutOfRange)],
+        &[(0, 11, OutOfRange), (0, u64::MAX, OutOfRange)],
     );
     let doorbell = [(0, 16, OutOfRange), (0, u64::MAX, OutOfRange)];
     refuse_each(&machine, Call::EngineDoorbell, &[15], &doorbell);
