@@ -1,12 +1,15 @@
 //! A guest's GICv3 distributor frame: SPIs only, one security state, affinity routing always on.
 //!
-//! Invariants: what the engine was last told of an SPI's line is in `told`, and [`Spi::update`] is
-//! the only place that tells it anything. INTIDs below 32 read as zero and ignore writes here, as
-//! with affinity routing they live in the redistributors (IHI0069 12.9). An SPI's active state
-//! lives in the engine's list registers: ISACTIVER reads as zero. Written under its owner's lock.
+//! Registers here, what they come to for the engine in [`spi`]. Invariants: INTIDs below 32 read as zero
+//! and ignore writes here, as with affinity routing they live in the redistributors (IHI0069 12.9). An
+//! SPI's active state lives in the engine's list registers: ISACTIVER reads as zero. Written under its
+//! owner's lock.
 
-use abi::InjectKind;
+mod spi;
+
 use alloc::{vec, vec::Vec};
+pub use spi::Injection;
+use spi::Spi;
 
 /// Bytes of the frame.
 pub const SIZE: u64 = 0x1_0000;
@@ -28,79 +31,6 @@ const TYPER_VALUE: u32 = (SPIS / 32) as u32 | 9 << 19 | 1 << 25;
 const IIDR_VALUE: u32 = 0x43b;
 /// Architecture revision 3.
 const PIDR2_VALUE: u32 = 0x3b;
-
-/// Something the engine must be told: `VCPU_INJECT`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Injection {
-    /// Index of the vCPU in its VM.
-    pub vcpu: usize,
-    /// The SPI.
-    pub intid: u32,
-    /// What happens to it.
-    pub kind: InjectKind,
-    /// Its priority.
-    pub priority: u8,
-}
-
-/// One SPI.
-#[derive(Clone, Copy, Debug, Default)]
-struct Spi {
-    enabled: bool,
-    group1: bool,
-    edge: bool,
-    /// Latched: by an edge, or by ISPENDR.
-    pending: bool,
-    /// The device's line.
-    line: bool,
-    priority: u8,
-    route: u64,
-    /// The vCPU where the engine holds the line high for us.
-    told: Option<usize>,
-}
-
-impl Spi {
-    /// Tells the engine what changed.
-    fn update(&mut self, intid: u32, open: bool, vcpus: usize, out: &mut impl FnMut(Injection)) {
-        let priority = self.priority;
-        let mut tell = |vcpu, kind| {
-            out(Injection {
-                vcpu,
-                intid,
-                kind,
-                priority,
-            })
-        };
-        let target = vcpu_of(self.route).filter(|vcpu| *vcpu < vcpus);
-        let deliverable = open && self.enabled && self.group1;
-        let wanted = target.filter(|_| deliverable && !self.edge && self.line);
-        if self.told != wanted {
-            if let Some(vcpu) = self.told {
-                tell(vcpu, InjectKind::Deassert);
-            }
-            if let Some(vcpu) = wanted {
-                tell(vcpu, InjectKind::Assert);
-            }
-            self.told = wanted;
-        }
-        if let Some(vcpu) = target
-            && deliverable
-            && self.pending
-        {
-            tell(vcpu, InjectKind::Edge);
-            self.pending = false;
-        }
-    }
-}
-
-/// The vCPU with this affinity: Aff0 counts to 15, then Aff1.
-fn vcpu_of(affinity: u64) -> Option<usize> {
-    let (aff0, aff1, rest) = (
-        affinity & 0xff,
-        affinity >> 8 & 0xff,
-        affinity & 0xff_00ff_0000,
-    );
-    (aff0 < 16 && rest == 0).then_some((aff1 * 16 + aff0) as usize)
-}
 
 /// The frame.
 #[derive(Clone, Debug)]
@@ -286,6 +216,7 @@ impl Gicd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abi::InjectKind;
 
     const INTID: u32 = 33;
 
