@@ -7,6 +7,7 @@
 use crate::host::core::HostCore;
 use crate::host::fault::GuardedFrames;
 use crate::memory::pool::PagePool;
+use crate::memory::rejoin::RestingAreas;
 use crate::platform::Platform;
 use crate::stage2::Stage2;
 use crate::stats::Counters;
@@ -30,6 +31,8 @@ pub struct CoreState {
     /// For each VM slot, the vCPU of it that this core ran last, as slot + 1; 0 for none. Two vCPUs
     /// of one VM share its VMID, so a change of it drops what the core has cached.
     pub last_vcpu: LastVcpus,
+    /// Areas of the host's map that are to become blocks again.
+    pub areas: RestingAreas,
 }
 
 /// See [`CoreState::last_vcpu`].

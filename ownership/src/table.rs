@@ -131,8 +131,9 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         let Some(place) = place else {
             return Uniform::No;
         };
+        let wanted = Word::pack(state);
         let compare = |word: Word| match word.state() {
-            now if now == state => Uniform::All,
+            _ if word == wanted => Uniform::All,
             State::Claimed { .. } | State::Merged => Uniform::Changing,
             _ => Uniform::No,
         };

@@ -74,7 +74,7 @@ impl<P: Platform> Engine<P> {
     /// Answers an abort of the host.
     pub(super) fn host_abort(
         &self,
-        cpu: &CpuToken,
+        cpu: &mut CpuToken,
         frame: &mut Frame,
         abort: &Abort,
         is_fetch: bool,
@@ -105,8 +105,14 @@ impl<P: Platform> Engine<P> {
         } else {
             self.host_device_fault(cpu, page)
         };
-        if outcome == HostFault::Retry {
-            return Next::Resume;
+        match outcome {
+            HostFault::Mapped => {
+                self.let_rest(cpu, page);
+                self.join_rested(cpu);
+                return Next::Resume;
+            }
+            HostFault::Retry => return Next::Resume,
+            HostFault::Deny => {}
         }
         let plain = if is_fetch || abort.on_walk {
             None

@@ -94,6 +94,7 @@ impl<P: Platform> Engine<P> {
         }
         let status = answer.status.raw() as u64 & 0xffff;
         self.trace(cpu, Event::Call, call.number() << 32 | status);
+        self.join_rested(cpu);
     }
 
     /// SMCCC discovery towards the host; everything else is not supported.

@@ -1,11 +1,9 @@
-//! Faults of the host on its own stage-2: what it may reach is mapped when it touches it, as large as
-//! the area allows, and areas that were split become blocks again.
+//! Faults of the host on its own stage-2: what it may reach is mapped when it touches it, all that has
+//! one word with it at once.
 //!
 //! Invariants: a page is mapped under its claim, a block under the claims of all its pages; a fault
-//! is denied on a settled state only. A join is tried by whoever maps a page when all others of its
-//! area are the host's alone; that is looked at before the fault is answered, and again after its
-//! claim is gone if others were changing: of two who map the last pages of an area at once, the one
-//! that lets go last sees them all.
+//! is denied on a settled state only. Where a table stands for a page alone, it is mapped in that; its
+//! area becomes a block later, if it stays the host's (`rejoin`).
 
 use super::host_map::may_host_reach;
 use crate::engine::{Engine, PageRun};
@@ -19,100 +17,74 @@ use percpu::CpuToken;
 /// How a host fault on RAM ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HostFault {
-    /// Mapped, or changing hands right now: let the host try again.
+    /// Mapped now: let the host try again.
+    Mapped,
+    /// Mapped by another core, or changing hands right now: the same.
     Retry,
     /// Not the host's: it gets the architectural fault.
     Deny,
 }
 
 /// The host's alone.
-const OF_HOST: State = State::Owned(Owner::Host);
+pub(super) const OF_HOST: State = State::Owned(Owner::Host);
 
 impl<P: Platform> Engine<P> {
     /// Answers a stage-2 fault of the host on `page`, which is RAM.
     pub(crate) fn host_fault(&self, cpu: &CpuToken, page: Pfn) -> HostFault {
-        let block = Granule::around(GranuleSize::Block2M, page);
-        let area = self.parts.pages.uniformity(block, OF_HOST);
-        let outcome = match area {
-            // Whoever is not the first to see that finds the block, or tries again.
-            Uniform::All => self.join_around(cpu, page),
-            Uniform::Changing | Uniform::No => self.map_page(cpu, page),
-        };
-        let counter = match outcome {
-            Ok(true) => Counter::HostFaultIn,
-            Ok(false) | Err(MapError::Occupied | MapError::Busy | MapError::NoMemory) => {
-                Counter::HostFaultRetry
+        let outcome = match self.parts.pages.granule(page) {
+            Some((whole, OF_HOST)) if whole.size() != GranuleSize::Page => {
+                self.map_whole(cpu, whole)
             }
+            _ => self.map_page(cpu, page),
+        };
+        let (counter, answer) = match outcome {
+            Ok(true) => (Counter::HostFaultIn, HostFault::Mapped),
             Err(MapError::OutOfRange) => return HostFault::Deny,
+            Ok(false) | Err(MapError::Occupied | MapError::Busy | MapError::NoMemory) => {
+                (Counter::HostFaultRetry, HostFault::Retry)
+            }
         };
         self.count(cpu, counter, 1);
-        #[cfg(not(mutant = "fault-no-second-look"))]
-        if area == Uniform::Changing {
-            self.rejoin(cpu, page);
-        }
-        HostFault::Retry
+        answer
     }
 
-    /// Maps one page; `false` if it was mapped by now. `OutOfRange`: it is not the host's.
-    fn map_page(&self, cpu: &CpuToken, page: Pfn) -> Result<bool, MapError> {
-        let granule = Granule::page(page);
+    /// Maps all of a granule that was seen to be the host's alone; `false` if it was mapped by now.
+    pub(super) fn map_whole(&self, cpu: &CpuToken, granule: Granule) -> Result<bool, MapError> {
+        let is_host = |state| state == OF_HOST;
         let claim = self
             .parts
             .pages
-            .claim(granule, Op::HostFault, cpu.id().raw(), may_host_reach);
-        let claim = claim.map_err(|refused| match refused {
-            Refused::Busy => MapError::Busy,
-            Refused::Was(_) | Refused::OutOfRange => MapError::OutOfRange,
-        })?;
+            .claim(granule, Op::HostFault, cpu.id().raw(), is_host)
+            // If some of it is another's by now, the next look says so.
+            .map_err(|_| MapError::Busy)?;
         let outcome = self.map_for_host(cpu, granule);
         claim.release();
         outcome
     }
 
-    /// Makes one block of the 2 MiB around a page, all of which were seen to be the host's alone,
-    /// and where that makes a whole GiB, of that.
-    pub(crate) fn join_around(&self, cpu: &CpuToken, page: Pfn) -> Result<bool, MapError> {
-        let mut mapped = Ok(false);
-        let word = self.parts.pages.granule(page).map(|(word, _)| word.size());
-        for size in [GranuleSize::Block2M, GranuleSize::Block1G] {
-            if word > Some(size) {
-                // It has one word with more: that is not taken apart for this.
-                continue;
-            }
-            let granule = Granule::around(size, page);
-            if self.parts.pages.uniformity(granule, OF_HOST) != Uniform::All {
-                break;
-            }
-            let is_host = |state| state == OF_HOST;
-            let claim = self
-                .parts
-                .pages
-                .claim(granule, Op::HostFault, cpu.id().raw(), is_host);
-            let Ok(claim) = claim else {
-                return mapped.and(Err(MapError::Busy));
-            };
+    /// Maps one page that the host may reach; `false` if it was mapped by now. `OutOfRange`: it may
+    /// not.
+    fn map_page(&self, cpu: &CpuToken, page: Pfn) -> Result<bool, MapError> {
+        let granule = Granule::page(page);
+        let claim = self
+            .parts
+            .pages
+            .claim(granule, Op::HostFault, cpu.id().raw(), may_host_reach)
+            .map_err(|refused| match refused {
+                Refused::Busy => MapError::Busy,
+                Refused::Was(_) | Refused::OutOfRange => MapError::OutOfRange,
+            })?;
+        let found = self.find_host(cpu, page, LAST_LEVEL)?;
+        let block = Granule::around(GranuleSize::Block2M, page);
+        let has_table = found.entry != Entry::Empty || found.level == LAST_LEVEL;
+        // Without one all of the 2 MiB is the host's, but for what is changing just now.
+        if has_table || self.parts.pages.uniformity(block, OF_HOST) == Uniform::No {
             let outcome = self.map_for_host(cpu, granule);
             claim.release();
-            mapped = match (mapped, outcome) {
-                (Ok(before), Ok(now)) => Ok(before | now),
-                // What was mapped in the smaller size stays so.
-                (Ok(true), Err(_)) => return Ok(true),
-                (_, error) => error,
-            };
-            if mapped.is_err() {
-                break;
-            }
+            return outcome;
         }
-        mapped
-    }
-
-    /// Makes a block again of the area around a page that others were changing, or were using too,
-    /// when the host's map was last changed there. Nothing depends on whether it succeeds.
-    pub(crate) fn rejoin(&self, cpu: &CpuToken, page: Pfn) {
-        let block = Granule::around(GranuleSize::Block2M, page);
-        if self.parts.pages.uniformity(block, OF_HOST) == Uniform::All {
-            let _ = self.join_around(cpu, page);
-        }
+        claim.release();
+        self.map_whole(cpu, block)
     }
 
     /// Maps a claimed granule for the host, joining what is in smaller pieces; `false` if it was

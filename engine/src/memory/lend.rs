@@ -169,9 +169,7 @@ impl<P: Platform> Engine<P> {
         #[cfg(not(any(mutant = "unlend-keep-leaf", mutant = "unlend-no-mark")))]
         stage2.give_run_back(platform, cpu.id(), ipa, done);
         while let Some(claim) = held.pop() {
-            let page = claim.pfn();
             settled(claim.unlend(&flushed));
-            self.rejoin(cpu, page);
         }
         Batch { done, reason }
     }

@@ -8,7 +8,7 @@
 //! | `reclaim` | VM_RECLAIM: a dying VM's pages come home |
 //! | `broken` | pages with a memory error |
 //! | `engine_pages` | ENGINE_DONATE, ENGINE_RECLAIM, PAGE_POISON |
-//! | `host_map`, `host_fault` | the host's own stage-2: unmapping what leaves, mapping what it touches |
+//! | `host_map`, `host_fault`, `rejoin` | the host's own stage-2: unmapping what leaves, mapping what it touches, blocks again |
 //! | `tlb`, `scrub`, `pool` over `page_set` and `reserve`, `kit` out of it | the tools all of these use |
 
 pub(crate) mod broken;
@@ -22,6 +22,7 @@ pub mod lend;
 pub mod page_set;
 pub mod pool;
 pub mod reclaim;
+pub mod rejoin;
 pub mod reserve;
 pub mod runs;
 pub mod scrub;

@@ -3,7 +3,7 @@
 //!
 //! `BULKHEAD_SEED=n` repeats a run, `BULKHEAD_STEPS=n` changes its length.
 
-use crate::common::{PAGE, RAM, RWX, bury, shape};
+use crate::common::{PAGE, RAM, RWX, bury, let_rest, shape};
 use abi::{Call, Counter, InfoIndex, Status};
 use engine::sim::{Config, HostAbort, Machine, Want};
 
@@ -79,6 +79,9 @@ impl Churn {
             self.vms[which] = self.call(Call::VmCreate, &shape(1));
             return;
         };
+        if self.random.below(8) == 0 {
+            self.machine.sim().advance(1 << 20);
+        }
         let page = self.random.below(self.pages);
         match self.random.below(10) {
             0 => {
@@ -119,6 +122,7 @@ impl Churn {
         for page in 0..self.pages {
             self.touch(page).unwrap();
         }
+        let_rest(&self.machine);
     }
 }
 

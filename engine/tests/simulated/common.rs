@@ -136,6 +136,15 @@ pub fn bury(machine: &Machine, vm: u64, cpus: usize) -> u64 {
     home
 }
 
+/// Time passes, and every core comes to the engine: areas of the host's that rested become blocks.
+pub fn let_rest(machine: &Machine) {
+    machine.sim().advance(1 << 21);
+    for cpu in (0..machine.config().cpus).cycle().take(64) {
+        machine.call_unchecked(cpu, Call::EngineInfo, &[0]).ok();
+    }
+    machine.call(0, Call::EngineInfo, &[0]).ok();
+}
+
 /// The function identifier and arguments of a guest's call.
 pub fn hvc(function: u64, arguments: &[u64]) -> GuestOp {
     let mut x = [0; 7];

@@ -87,6 +87,7 @@ fn join_against_a_store_beside_it() {
         assert_ne!(stored, Access::Denied);
         assert!(stored == Access::Tried || host.content(1) == 7);
         assert_eq!(host.access(0, None), Access::Done(vec![host.content(0)]));
+        host.set_doorbell();
         assert_eq!(leaves(&host), 1, "all of it is the host's");
         host.check();
     });
@@ -111,6 +112,9 @@ fn the_last_two_pages_of_an_area() {
         for page in [0, 1] {
             assert_eq!(host.access(page, None), Access::Done(vec![0]));
         }
+        // What was changing when its time came is looked at when a core comes back.
+        host.set_doorbell();
+        host.beside(|other| other.set_doorbell()).join().unwrap();
         assert_eq!(leaves(&host), 1);
         host.check();
     });

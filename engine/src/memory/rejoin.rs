@@ -1,0 +1,138 @@
+//! Areas of the host's map that wait to become blocks again.
+//!
+//! A page that is given away, comes home and is touched, over and over, would have its block split
+//! and made whole each time, at a hundred times the cost of the page itself. So an area in which the
+//! host's touch mapped something rests for a while; the core that mapped it looks at it again when it
+//! next comes to the engine after that, and if all of it is the host's alone by then, makes it one
+//! block, and where that makes a whole GiB, one of that.
+//!
+//! Invariants: nothing depends on an area being joined, or when; a trap joins two areas at most; a
+//! core's list is its own. An area that is changing when its time has come waits once more.
+
+use super::host_fault::OF_HOST;
+use crate::engine::Engine;
+use crate::platform::Platform;
+use crate::stage2::MapError;
+use heapless::Deque;
+use ownership::{Granule, GranuleSize, Pfn, Uniform};
+use percpu::CpuToken;
+
+/// How long an area rests, in ticks of the counter: a millisecond where these are nanoseconds, 40
+/// where they are 40. Models have no time.
+const REST_TICKS: u64 = if cfg!(loom) { 0 } else { 1 << 20 };
+/// Areas that a core remembers: most are joined long before there are more.
+const AREAS: usize = 16;
+
+/// An area, and from when on it is looked at.
+#[derive(Clone, Copy)]
+struct Resting {
+    area: Granule,
+    until: u64,
+}
+
+/// A core's areas, the longest resting first.
+#[derive(Default)]
+pub struct RestingAreas(Deque<Resting, AREAS>);
+
+impl RestingAreas {
+    /// Adds the area around a page, unless it rests already. One that there is no more room for is
+    /// given back: its time has come.
+    fn add(&mut self, page: Pfn, now: u64) -> Option<Pfn> {
+        let area = Granule::around(GranuleSize::Block2M, page);
+        if self.0.iter().any(|resting| resting.area == area) {
+            return None;
+        }
+        let first = self.0.is_full().then(|| self.0.pop_front()).flatten();
+        let until = now.saturating_add(REST_TICKS);
+        let _ = self.0.push_back(Resting { area, until });
+        first.map(|first| first.area.base())
+    }
+
+    /// Takes an area that has rested long enough.
+    fn take(&mut self, now: impl FnOnce() -> u64) -> Option<Pfn> {
+        let first = self.0.front()?;
+        if first.until > now() {
+            return None;
+        }
+        self.0.pop_front().map(|first| first.area.base())
+    }
+}
+
+impl<P: Platform> Engine<P> {
+    /// Lets the area around a page, in which something was mapped for the host, rest.
+    pub(crate) fn let_rest(&self, cpu: &mut CpuToken, page: Pfn) {
+        let now = self.parts.platform.counter(cpu.id());
+        let cores = &self.parts.cores;
+        let pushed_out = cores.get(cpu, |core| core.areas.add(page, now)).flatten();
+        if let Some(other) = pushed_out {
+            let _ = self.join_around(cpu, other);
+        }
+    }
+
+    /// Looks at the area that has rested the longest, if it has rested enough.
+    pub(crate) fn join_rested(&self, cpu: &mut CpuToken) {
+        let (cores, id) = (&self.parts.cores, cpu.id());
+        let now = || self.parts.platform.counter(id);
+        let Some(page) = cores.get(cpu, |core| core.areas.take(now)).flatten() else {
+            return;
+        };
+        if self.join_around(cpu, page) == Err(MapError::Busy) {
+            let now = now();
+            let _ = cores.get(cpu, |core| core.areas.add(page, now));
+        }
+    }
+
+    /// Makes one block of the 2 MiB around a page, and of the GiB around that, if all of it is the
+    /// host's alone; `Busy` if it is changing.
+    fn join_around(&self, cpu: &CpuToken, page: Pfn) -> Result<(), MapError> {
+        let pages = &self.parts.pages;
+        for size in [GranuleSize::Block2M, GranuleSize::Block1G] {
+            let granule = Granule::around(size, page);
+            if pages.granule(page).map(|(word, _)| word.size()) > Some(size) {
+                // It has one word with more: that is not taken apart for this.
+                continue;
+            }
+            match pages.uniformity(granule, OF_HOST) {
+                Uniform::All => {}
+                Uniform::Changing => return Err(MapError::Busy),
+                Uniform::No => return Ok(()),
+            }
+            self.map_whole(cpu, granule)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn page(block: u64) -> Pfn {
+        Pfn::from_raw(block * GranuleSize::Block2M.pages() + 3)
+    }
+
+    #[test]
+    fn areas_rest_in_turn_and_once_each() {
+        let mut areas = RestingAreas::default();
+        assert_eq!(areas.add(page(1), 10), None);
+        assert_eq!(areas.add(page(2), 20), None);
+        assert_eq!(areas.add(page(1), 30), None);
+        assert_eq!(areas.take(|| REST_TICKS + 9), None);
+        let first = |block: u64| Some(Pfn::from_raw(block * GranuleSize::Block2M.pages()));
+        assert_eq!(areas.take(|| REST_TICKS + 10), first(1));
+        assert_eq!(areas.take(|| REST_TICKS + 10), None);
+        assert_eq!(areas.take(|| u64::MAX), first(2));
+        assert_eq!(areas.take(|| u64::MAX), None);
+    }
+
+    #[test]
+    fn the_longest_resting_makes_room() {
+        let mut areas = RestingAreas::default();
+        for block in 0..AREAS as u64 {
+            assert_eq!(areas.add(page(block), 0), None);
+        }
+        let first = Pfn::from_raw(0);
+        assert_eq!(areas.add(page(99), 0), Some(first));
+        assert_eq!(areas.add(page(99), 0), None);
+    }
+}
