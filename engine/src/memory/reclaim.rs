@@ -76,8 +76,9 @@ impl<P: Platform> Engine<P> {
             flushed,
         };
         let mut outcome = Err(Status::Busy);
+        let mut source = Source::All;
         for _ in 0..UNITS_PER_CALL {
-            match self.work_once(cpu, &work, max) {
+            match self.work_once(cpu, &work, max, source) {
                 Step::Pages(pages) => {
                     outcome = Ok(Reclaimed {
                         pages,
@@ -92,6 +93,7 @@ impl<P: Platform> Engine<P> {
                     outcome = Ok(Reclaimed::default());
                     break;
                 }
+                Step::Busy => source = Source::New,
                 Step::Crowded => break,
                 Step::Finished => {
                     return Ok(Reclaimed {
@@ -136,11 +138,11 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Takes one unit and does it, or moves the stage on.
-    fn work_once(&self, cpu: &CpuToken, work: &AtWork<'_>, max: u64) -> Step {
+    fn work_once(&self, cpu: &CpuToken, work: &AtWork<'_>, max: u64, source: Source) -> Step {
         let seen = work.vm.cursor.now();
         match seen.stage {
             Stage::Idle | Stage::Rest => Step::Crowded,
-            Stage::Pages => self.work_on_pages(cpu, work, seen, max),
+            Stage::Pages => self.work_on_pages(cpu, work, seen, max, source),
             Stage::Check => self.end_stage(cpu, work, seen),
             Stage::Tables3 | Stage::Tables2 | Stage::Tables1 => {
                 let parent = match seen.stage {
@@ -330,6 +332,15 @@ struct Unit {
     empty: bool,
 }
 
+/// From where units are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// First from what other calls left.
+    All,
+    /// From the cursor alone: what was left is busy.
+    New,
+}
+
 /// How one attempt at a unit ended.
 enum Step {
     /// This many pages are done.
@@ -338,6 +349,8 @@ enum Step {
     Nothing,
     /// Something was done, and no more can be just now.
     Stop,
+    /// Another core has what was taken: go on with what is new.
+    Busy,
     /// What is left is in other cores' hands.
     Crowded,
     /// The VM is gone.

@@ -10,6 +10,7 @@ mod donating;
 mod joining;
 mod lending;
 mod life;
+mod reclaiming;
 mod running;
 mod sharing;
 

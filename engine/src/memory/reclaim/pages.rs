@@ -2,15 +2,16 @@
 //!
 //! A unit lies in 2 MiB of IPA. Where a block maps these, and the pages are all the VM's alone, they are
 //! one *granule*: claimed by one word, zeroed as far as the call may go, and settled, `Scrubbing` or the
-//! host's. What the call did not get to goes into the VM's `rests`, from where the next call takes it
-//! before it takes a new unit: so as few granules as cores are half-done at any time.
+//! host's. What the call did not get to, or what another core has at that moment, goes into the VM's
+//! `rests`, from where the next call takes it before it takes a new unit: so no more granules than cores
+//! are half-done at any time, and all need not be looked through again.
 //!
 //! Invariants: a unit is one core's until it puts the rest of it back, which it does before it leaves
 //! the cursor; every page the VM owned is scrubbed before its word says `Owned(Host)`, and none twice;
 //! a call zeroes at most `max` pages. Leaves stay as they are, but those of lent pages: no core walks the
 //! VM's tables but to reclaim, and nothing writes a block entry of it any more.
 
-use super::{AtWork, Step, next_in_ram, next_multiple};
+use super::{AtWork, Source, Step, next_in_ram, next_multiple};
 use crate::engine::Engine;
 use crate::memory::lend::LeafRefusal;
 use crate::memory::runs::Runs;
@@ -44,10 +45,29 @@ enum Kind {
     Block,
 }
 
+/// What came of a unit.
+#[derive(Clone, Copy, Default)]
+struct Outcome {
+    /// Pages that are done.
+    done: u64,
+    /// Another core has one of the others just now.
+    met_busy: bool,
+}
+
+/// What came of a page.
+enum Page {
+    /// It came home.
+    Home,
+    /// It is none of the VM's alone, or not any more.
+    Nothing,
+    /// Another core has it.
+    Busy,
+}
+
 /// How the attempt at a whole granule ended.
 enum Whole {
-    /// There is nothing to do page by page; this many pages are done.
-    Done(u64),
+    /// There is nothing to do page by page.
+    Done(Outcome),
     /// Page by page, then.
     InParts,
 }
@@ -60,26 +80,43 @@ impl<P: Platform> Engine<P> {
         work: &AtWork<'_>,
         seen: Progress,
         max: u64,
+        source: Source,
     ) -> Step {
-        if let Some(first) = work.vm.rests.take() {
-            let rest = Unit {
+        let rest = match source {
+            Source::All => work.vm.rests.take(),
+            Source::New => None,
+        };
+        let unit = match rest {
+            Some(first) => Unit {
                 first,
                 end: next_multiple(first, GRANULE),
                 kind: Kind::Block,
-            };
-            return Step::Pages(self.bring_home(cpu, work, rest, max));
-        }
-        let Some(unit) = self.next_pages(cpu, work, seen.next, max) else {
-            return self.end_stage(cpu, work, seen);
+            },
+            None => {
+                let Some(unit) = self.next_pages(cpu, work, seen.next, max) else {
+                    return match source {
+                        Source::All => self.end_stage(cpu, work, seen),
+                        // There is a rest, which this call has met already.
+                        Source::New => Step::Stop,
+                    };
+                };
+                let taken = Progress {
+                    next: unit.end,
+                    ..seen
+                };
+                if !work.vm.cursor.replace(seen, taken) {
+                    return Step::Nothing;
+                }
+                unit
+            }
         };
-        let taken = Progress {
-            next: unit.end,
-            ..seen
-        };
-        if !work.vm.cursor.replace(seen, taken) {
-            return Step::Nothing;
+        match self.bring_home(cpu, work, unit, max) {
+            Outcome {
+                done: 0,
+                met_busy: true,
+            } => Step::Busy,
+            outcome => Step::Pages(outcome.done),
         }
-        Step::Pages(self.bring_home(cpu, work, unit, max))
     }
 
     /// The next unit from IPA page `next` on. `None` when they are used up.
@@ -109,26 +146,38 @@ impl<P: Platform> Engine<P> {
         })
     }
 
-    /// Brings a unit's pages home, at most `max` of them; how many are done.
-    fn bring_home(&self, cpu: &CpuToken, work: &AtWork<'_>, unit: Unit, max: u64) -> u64 {
+    /// Brings a unit's pages home, at most `max` of them, up to one that another core has.
+    fn bring_home(&self, cpu: &CpuToken, work: &AtWork<'_>, unit: Unit, max: u64) -> Outcome {
         if unit.kind == Kind::Empty {
-            return 0;
+            return Outcome::default();
         }
         if unit.kind == Kind::Block
-            && let Whole::Done(pages) = self.bring_granule(cpu, work, unit, max)
+            && let Whole::Done(outcome) = self.bring_granule(cpu, work, unit, max)
         {
-            return pages;
+            return outcome;
         }
-        let stop = unit.end.min(unit.first + max);
-        let mut home = 0;
+        let mut outcome = Outcome::default();
+        let mut stop = unit.end.min(unit.first + max);
         for page in unit.first..stop {
-            home += self.bring_page(cpu, work, Ipa::from_raw(page << 12));
+            match self.bring_page(cpu, work, Ipa::from_raw(page << 12)) {
+                Page::Home => outcome.done += 1,
+                Page::Nothing => {}
+                Page::Busy => {
+                    outcome.met_busy = true;
+                    if unit.end.is_multiple_of(GRANULE) {
+                        stop = page;
+                        break;
+                    }
+                    // What is behind the unit is another's: no place to go on from.
+                    work.vm.note_leftover();
+                }
+            }
         }
-        self.count(cpu, Counter::PagesReclaimed, home);
+        self.count(cpu, Counter::PagesReclaimed, outcome.done);
         if stop < unit.end {
             self.leave_rest(work, stop);
         }
-        home
+        outcome
     }
 
     /// Zeroes the next pages of a granule that has one word.
@@ -154,17 +203,22 @@ impl<P: Platform> Engine<P> {
         // A granule with a poison mark is claimed by the words of its pages.
         let claim = match claimed {
             Ok(claim) => claim,
-            Err(Refused::Busy | Refused::Was(_)) => return self.look_at_refused(work, granule),
+            Err(Refused::Busy | Refused::Was(_)) => {
+                return self.look_at_refused(work, unit, granule);
+            }
             Err(Refused::OutOfRange) => return Whole::InParts,
         };
         match claim.zeroed() {
-            Some(done) => Whole::Done(self.zero_slice(cpu, work, unit, (claim, done), max)),
+            Some(zero) => Whole::Done(Outcome {
+                done: self.zero_slice(cpu, work, unit, (claim, zero), max),
+                met_busy: false,
+            }),
             None => Whole::InParts,
         }
     }
 
     /// A whole granule could not be claimed: is there anything to do for its pages?
-    fn look_at_refused(&self, work: &AtWork<'_>, granule: Granule) -> Whole {
+    fn look_at_refused(&self, work: &AtWork<'_>, unit: Unit, granule: Granule) -> Whole {
         let Some((place, seen)) = self.parts.pages.granule(granule.base()) else {
             return Whole::InParts;
         };
@@ -177,10 +231,13 @@ impl<P: Platform> Engine<P> {
         };
         match (is_of(from, work.slot), busy) {
             // What is not the VM's is not given to it any more.
-            (false, _) => Whole::Done(0),
+            (false, _) => Whole::Done(Outcome::default()),
             (true, true) => {
-                work.vm.note_leftover();
-                Whole::Done(0)
+                self.leave_rest(work, unit.first);
+                Whole::Done(Outcome {
+                    done: 0,
+                    met_busy: true,
+                })
             }
             (true, false) => Whole::InParts,
         }
@@ -225,17 +282,14 @@ impl<P: Platform> Engine<P> {
         zeroed
     }
 
-    /// Brings the page at `ipa` home; 1 if it came.
-    fn bring_page(&self, cpu: &CpuToken, work: &AtWork<'_>, ipa: Ipa) -> u64 {
+    /// Brings the page at `ipa` home.
+    fn bring_page(&self, cpu: &CpuToken, work: &AtWork<'_>, ipa: Ipa) -> Page {
         let stage2 = work.vm.stage2(work.slot, self.parts.host.geometry());
         let of_vm = |state| is_of(state, work.slot);
         let (claim, found) = match self.claim_leaf(cpu, stage2, ipa, Op::Reclaim, of_vm) {
             Ok(claimed) => claimed,
-            Err(LeafRefusal::Busy) => {
-                work.vm.note_leftover();
-                return 0;
-            }
-            Err(_) => return 0,
+            Err(LeafRefusal::Busy) => return Page::Busy,
+            Err(_) => return Page::Nothing,
         };
         let page = claim.pfn();
         if let State::Shared {
@@ -245,7 +299,7 @@ impl<P: Platform> Engine<P> {
             // Leaf and count go together, so that a second look finds neither.
             self.parts.platform.store_entry(cpu.id(), found.at, 0);
             settled(claim.return_lent(&work.flushed));
-            return 0;
+            return Page::Nothing;
         }
         #[cfg(not(mutant = "reclaim-keep-shared"))]
         let of_host = matches!(claim.from(), State::Shared { .. }).then(|| {
@@ -258,12 +312,12 @@ impl<P: Platform> Engine<P> {
         match self.scrub_page(cpu, page, &work.flushed) {
             Ok(scrubbed) => {
                 settled(claim.return_to_host(scrubbed));
-                1
+                Page::Home
             }
             Err(_) => {
                 let of_vm = &work.flushed;
                 self.lose_broken(cpu, claim, &[of_vm, of_host.as_ref().unwrap_or(of_vm)]);
-                0
+                Page::Nothing
             }
         }
     }

@@ -1,0 +1,100 @@
+//! A granule of a dying VM that is zeroed slice by slice: two cores at it, and somebody who wants a part.
+
+use crate::HOST;
+use abi::{Status, VmHandle};
+use engine::stage2::descriptor::pages_of;
+use loom_tests::explore_engine;
+use loom_tests::host::Host;
+use loom_tests::world::Size;
+use ownership::{Owner, State, VmSlot};
+
+/// Pages of a block: two here.
+const BLOCK: u64 = pages_of(2);
+const HALF: State = State::Scrubbing {
+    vm: VmSlot::new(0).unwrap(),
+    done: 1,
+};
+
+/// A dying VM of one block, written to all over, of which a page is zeroed.
+fn half_zeroed() -> (Host, VmHandle) {
+    let (mut host, vm) = Host::with_vm(Size::in_blocks(BLOCK));
+    assert_eq!(host.map_run(vm, 0, 0, BLOCK), Ok(BLOCK));
+    for page in 0..BLOCK {
+        assert!(host.guest_store(vm, page, 7));
+    }
+    host.destroy(vm).expect("it is there");
+    assert_eq!(host.reclaim(vm, 1), Ok((1, false)));
+    assert_eq!((host.state(0), host.state(1)), (HALF, HALF));
+    (host, vm)
+}
+
+fn pages(part: Result<(u64, bool), Status>) -> u64 {
+    part.map_or(0, |(pages, _)| pages)
+}
+
+/// Two cores go on with it: one of them zeroes the rest, and nothing is lost or done twice.
+#[test]
+fn two_cores_at_one_half_zeroed_granule() {
+    explore_engine(3, || {
+        let (mut host, a) = half_zeroed();
+
+        let second = host.beside(move |other| other.reclaim(a, 1));
+        let first = host.reclaim(a, 1);
+        let second = second.join().unwrap();
+
+        let rest = host.reclaim_rest(a);
+        assert_eq!(pages(first) + pages(second) + rest, BLOCK - 1);
+        for page in 0..BLOCK {
+            assert_eq!((host.state(page), host.content(page)), (HOST, 0));
+        }
+        host.check();
+    });
+}
+
+/// The engine is offered its second page meanwhile: it gets it after all is home, zero, or not at all.
+#[test]
+fn a_reclaimer_against_a_claimer_of_a_part() {
+    explore_engine(3, || {
+        let (mut host, a) = half_zeroed();
+
+        let donating = host.beside(|other| other.donate(1));
+        let done = host.reclaim(a, 1);
+        let donated = donating.join().unwrap();
+
+        assert_eq!(done, Ok((1, false)));
+        let second = match donated {
+            Ok(()) => State::Owned(Owner::Engine),
+            Err(Status::Busy | Status::NotOwner) => HOST,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((host.state(0), host.state(1)), (HOST, second));
+        assert_eq!(host.reclaim_rest(a), 0);
+        host.check();
+    });
+}
+
+/// The same while it is the VM's still: the offer never finds the page the host's.
+#[test]
+fn the_first_slice_against_a_claimer_of_a_part() {
+    explore_engine(3, || {
+        let (mut host, a) = Host::with_vm(Size::in_blocks(BLOCK));
+        assert_eq!(host.map_run(a, 0, 0, BLOCK), Ok(BLOCK));
+        host.destroy(a).expect("it is there");
+
+        let donating = host.beside(|other| other.donate(1));
+        let done = host.reclaim(a, 1);
+        let donated = donating.join().unwrap();
+
+        assert!(
+            matches!(done, Ok((0 | 1, false)) | Err(Status::Busy)),
+            "{done:?}"
+        );
+        assert!(
+            matches!(donated, Err(Status::Busy | Status::NotOwner)),
+            "{donated:?}"
+        );
+        assert_eq!(pages(done) + host.reclaim_rest(a), BLOCK);
+        assert_eq!((host.state(0), host.state(1)), (HOST, HOST));
+        host.check();
+    });
+}
