@@ -51,10 +51,14 @@ impl<P: Platform> Engine<P> {
     /// Maps all of a granule that was seen to be the host's alone; `false` if it was mapped by now.
     pub(super) fn map_whole(&self, cpu: &CpuToken, granule: Granule) -> Result<bool, MapError> {
         let is_host = |state| state == OF_HOST;
+        #[cfg(not(mutant = "join-one-claim"))]
+        let claimed = granule;
+        #[cfg(mutant = "join-one-claim")]
+        let claimed = Granule::page(granule.base());
         let claim = self
             .parts
             .pages
-            .claim(granule, Op::HostFault, cpu.id().raw(), is_host)
+            .claim(claimed, Op::HostFault, cpu.id().raw(), is_host)
             // If some of it is another's by now, the next look says so.
             .map_err(|_| MapError::Busy)?;
         let outcome = self.map_for_host(cpu, granule);

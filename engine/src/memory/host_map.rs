@@ -73,7 +73,10 @@ impl<P: Platform> Engine<P> {
         tables: &impl TablePages,
         runs: &mut Runs,
     ) -> (u64, Option<MapError>) {
+        #[cfg(not(mutant = "host-empty-gib"))]
         let depth = level.max(BLOCK_LEVEL);
+        #[cfg(mutant = "host-empty-gib")]
+        let depth = level;
         let mut ready = 0;
         while ready < n {
             let page = Pfn::from_raw(first.raw() + ready);

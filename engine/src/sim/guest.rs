@@ -40,6 +40,8 @@ pub enum GuestOp {
     Interrupt,
     /// A physical SError.
     SError,
+    /// A load from there ends in a TLB conflict abort; it is not tried again.
+    TlbConflict(u64),
     /// Says what all registers hold.
     Look,
     /// Says which list registers are in use.
@@ -254,6 +256,12 @@ impl Sim {
             GuestOp::SError => {
                 script.ops.pop_front();
                 Step::Exit(GuestExit::SError { esr: esr(0x2f, 0) })
+            }
+            GuestOp::TlbConflict(address) => {
+                let (far, hpfar) = (*address, *address >> 12 << 4);
+                script.ops.pop_front();
+                let esr = esr(0x24, 0b11_0000);
+                Step::Exit(GuestExit::Sync { esr, far, hpfar })
             }
             GuestOp::Interrupt => {
                 inner.cores[cpu.index()].interrupt = true;

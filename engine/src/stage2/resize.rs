@@ -124,6 +124,7 @@ impl Stage2 {
         let in_place = may_be_in_place && platform.features().resize_in_place;
         if in_place {
             // A new table must be seen by walkers before its link is.
+            #[cfg(not(mutant = "resize-no-dsb"))]
             platform.barrier(cpu, Barrier::DsbIshst);
         }
         let next = if in_place {

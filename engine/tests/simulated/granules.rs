@@ -2,7 +2,7 @@
 //! and what comes home alone can be mapped without memory.
 
 use crate::common::{PAGE, RAM, RWX, bury, hvc, let_rest, map, play, run, start};
-use crate::reserve::{block, empty_pool, small};
+use crate::reserve::{block, empty_pool, free_pages, small};
 use abi::{Call, Counter, ExitReason, Status, VmShape, smccc};
 use engine::sim::{Config, GuestOp, Machine, Seen};
 
@@ -40,6 +40,11 @@ fn vm_with(machine: &Machine, ram: u64, bytes: u64) -> u64 {
 /// Brings a VM home; on a large machine everything is checked at the end alone.
 fn bury_large(machine: &Machine, vm: u64) {
     machine.call_unchecked(0, Call::VmDestroy, &[vm]);
+    bury_rest(machine, vm);
+}
+
+/// What is left of that.
+fn bury_rest(machine: &Machine, vm: u64) {
     let most = abi::limit::RECLAIM_PAGES as u64;
     while machine.call_unchecked(1, Call::VmReclaim, &[vm, most]).x[1] != 1 {}
     machine.call(0, Call::EngineInfo, &[0]).ok();
@@ -86,6 +91,23 @@ fn a_gib_is_one_entry_and_one_word() {
         assert_eq!(sizes(&machine.host_leaves(), gib, GIB), [(GIB_PAGES, 1)]);
         assert_eq!(machine.host_leaves().len(), before.len());
     }
+}
+
+/// A GiB comes home piece by piece: the host maps a piece without memory, though others are not home.
+#[test]
+fn a_piece_of_a_gib_is_mapped_without_memory() {
+    let machine = large(false);
+    let gib = whole_gib(&machine);
+    let vm = vm_with(&machine, GIB, GIB);
+    assert_eq!(vm_map(&machine, vm, gib, GIB, GIB_PAGES), (GIB_PAGES, 0));
+    machine.call(0, Call::VmDestroy, &[vm]).ok();
+    let home = machine.call(0, Call::VmReclaim, &[vm, BLOCK_PAGES]).ok();
+    assert_eq!(home, BLOCK_PAGES);
+    let free = free_pages(&machine);
+    machine.host_store(0, gib).unwrap();
+    machine.host_load(1, gib + GIB - PAGE).unwrap_err();
+    assert_eq!(free_pages(&machine), free, "a table was made");
+    bury_rest(&machine, vm);
 }
 
 #[test]
@@ -290,4 +312,10 @@ fn a_tlb_conflict_is_flushed_and_tried_again() {
     machine.host_conflict(0, address);
     assert_eq!(machine.counted(Counter::TlbConflicts), conflicts + 1);
     machine.host_store(0, address).unwrap();
+
+    let guest = start(&machine, 1);
+    map(&machine, &guest, 5, RAM, 1);
+    let ops = [GuestOp::TlbConflict(RAM), GuestOp::Load(RAM)];
+    assert_eq!(play(&machine, &guest, ops), [Seen::Value(0)]);
+    assert_eq!(machine.counted(Counter::TlbConflicts), conflicts + 2);
 }

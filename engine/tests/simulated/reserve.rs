@@ -6,7 +6,7 @@ use engine::sim::{Config, Machine};
 
 const BLOCK: u64 = 2 << 20;
 
-fn free_pages(machine: &Machine) -> u64 {
+pub(crate) fn free_pages(machine: &Machine) -> u64 {
     let index = InfoIndex::FreePages.raw();
     machine.call(0, Call::EngineInfo, &[index]).ok()
 }
