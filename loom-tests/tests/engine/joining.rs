@@ -55,7 +55,7 @@ fn join_against_donate() {
 
 /// The same page is given away that the host touches.
 #[test]
-fn join_against_donate_of_that_page() {
+fn touch_against_donate_of_that_page() {
     explore_engine(2, || {
         let (mut host, vm) = one_page_home();
 
