@@ -92,7 +92,7 @@ impl Catcher {
     }
 
     /// The crate or file, and the test's own name.
-    fn parts(&self) -> (&str, &str) {
+    pub fn parts(&self) -> (&str, &str) {
         self.test.split_once(' ').unwrap_or(("", &self.test))
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::mutants::catcher::{Catcher, Kind};
-use crate::mutants::sources;
+use crate::mutants::{places, sources};
 
 /// Where it lies in the checkout.
 pub const FILE: &str = "xtask/mutants.toml";
@@ -82,7 +82,11 @@ impl Manifest {
 
     /// Where manifest and sources do not name the same mutants.
     pub fn disagreements(&self, root: &Path) -> Result<Vec<String>> {
-        Ok(self.compare(&sources::names(root)?.into_keys().collect()))
+        let mut wrong = self.compare(&sources::names(root)?.into_keys().collect());
+        let catchers = self.mutants.values().flat_map(Mutant::catchers);
+        wrong.extend(catchers.filter_map(|catcher| places::missing(root, &catcher)));
+        wrong.dedup();
+        Ok(wrong)
     }
 
     fn compare(&self, known: &BTreeSet<String>) -> Vec<String> {

@@ -7,6 +7,7 @@
 
 mod catcher;
 mod manifest;
+mod places;
 mod sources;
 mod workbench;
 

@@ -1,0 +1,52 @@
+//! Is a catcher a test that there is? A name that went stale selects no test, which a run of the
+//! mutants finds only when it comes to it.
+//!
+//! A test `a::b::name` stands in `a.rs`, `a/mod.rs` or `a/b.rs` below the folder of its kind; known for
+//! models and tests on the simulated machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::catcher::{Catcher, Kind};
+
+/// What is wrong with the place of this catcher, if it is known to be wrong.
+pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
+    let (place, test) = catcher.parts();
+    let folder = match catcher.kind {
+        Kind::Sim => root.join("engine/tests/simulated"),
+        Kind::Loom => root.join("loom-tests/tests").join(place),
+        Kind::Unit | Kind::Hw | Kind::Run => return None,
+    };
+    let (modules, name) = test.rsplit_once("::").unwrap_or(("", test));
+    let mark = format!("fn {name}(");
+    let has = |file: PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains(&mark));
+    let path = folder.join(modules.replace("::", "/"));
+    let found = if modules.is_empty() {
+        has(folder.with_extension("rs")) || has(folder.join("main.rs"))
+    } else {
+        has(path.with_extension("rs")) || has(path.join("mod.rs"))
+    };
+    (!found).then(|| format!("{catcher} is no test"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_is_found_where_its_name_says() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let missing = |kind, test: &str| missing(root, &Catcher::new(kind, test)).is_some();
+        assert!(!missing(Kind::Loom, "granules merge_against_claim"));
+        assert!(!missing(
+            Kind::Loom,
+            "engine donating::donate_against_donate"
+        ));
+        assert!(!missing(
+            Kind::Sim,
+            "random::random_calls_keep_every_invariant"
+        ));
+        assert!(missing(Kind::Loom, "engine donate_against_donate"));
+        assert!(missing(Kind::Sim, "random::no_such_test"));
+    }
+}
