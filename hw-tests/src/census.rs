@@ -62,6 +62,19 @@ pub fn take() -> TestResult<Census> {
     Ok(total)
 }
 
+/// Requires that nothing changed since `before`, but that pages of the host's are poisoned now.
+pub fn check_same_but_poisoned(before: &Census) -> TestResult {
+    let after = take()?;
+    let lost = after.poisoned - before.poisoned;
+    let expected = Census {
+        host: before.host - lost,
+        poisoned: before.poisoned + lost,
+        ..*before
+    };
+    check_eq!(after, expected, "census");
+    Ok(())
+}
+
 /// Requires that nothing changed since `before`.
 pub fn check_same(before: &Census) -> TestResult {
     let after = take()?;

@@ -19,6 +19,8 @@ pub enum Needs {
     Machine,
     /// The engine.
     Engine,
+    /// The engine, and RAM that is not there. What of it a test uses ends up poisoned.
+    AbsentRam,
 }
 
 /// A test.
@@ -113,9 +115,15 @@ fn run_counted(test: &Test, seed: u64, with_engine: bool) -> TestResult {
     if !with_engine {
         return (test.run)(&mut random);
     }
+    if test.needs == Needs::AbsentRam && !tests::has_absent_ram() {
+        return Err(Stop::Skip(String::from("all RAM is there")));
+    }
     let before = census::take()?;
     (test.run)(&mut random)?;
-    census::check_same(&before)
+    match test.needs {
+        Needs::AbsentRam => census::check_same_but_poisoned(&before),
+        _ => census::check_same(&before),
+    }
 }
 
 /// FNV-1a.

@@ -1,5 +1,6 @@
 //! The tests, a file for each subject; every file lists its own.
 
+mod absent;
 mod arguments;
 mod canary;
 mod churn;
@@ -40,4 +41,11 @@ pub const ALL: &[&[Test]] = &[
 
 /// Measurements: they run only where the filter names them, as they take long and want a machine of
 /// their own.
-pub const ON_REQUEST: &[&[Test]] = &[figures::TESTS, flushing::TESTS, teardown::TESTS];
+pub const ON_REQUEST: &[&[Test]] = &[
+    absent::TESTS,
+    figures::TESTS,
+    flushing::TESTS,
+    teardown::TESTS,
+];
+
+pub use absent::is_there as has_absent_ram;

@@ -35,6 +35,9 @@ pub struct Group {
     pub models: Vec<String>,
     mem: String,
     timeout_s: u64,
+    /// The device tree names RAM that is not there.
+    #[serde(default)]
+    absent_ram: bool,
 }
 
 /// One boot.
@@ -48,6 +51,8 @@ pub struct Boot {
     pub machine: Machine,
     /// How long it may run.
     pub limit: Duration,
+    /// The device tree names RAM that is not there.
+    pub absent_ram: bool,
 }
 
 impl Manifest {
@@ -103,6 +108,7 @@ impl Group {
                 gdb: false,
             },
             limit: Duration::from_secs(self.timeout_s),
+            absent_ram: self.absent_ram,
         })
     }
 }

@@ -14,6 +14,7 @@ use clap::Args;
 use crate::count::Count;
 use crate::hw::manifest::{Boot, Group, Manifest};
 use crate::hw::report::Report;
+use crate::image::absent;
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE, Program};
 use crate::mutants;
@@ -162,12 +163,18 @@ fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Rep
     };
     let files = BootFiles::write(paths, "hw-test", &images.engine, &host)?;
     let log = log_file(paths, boot);
+    let mut command = boot.machine.command(&images.tools.qemu, &files);
+    if boot.absent_ram {
+        let plain = boot.machine.command(&images.tools.qemu, &files);
+        let tree = absent::write_tree(plain, &paths.images().join("hw-test"))?;
+        command.arg("-dtb").arg(tree);
+    }
     let outcome = Supervision {
         limit: Some(boot.limit),
         input: Input::Nothing,
         log: &log,
     }
-    .run(boot.machine.command(&images.tools.qemu, &files), io::sink())?;
+    .run(command, io::sink())?;
     let troubles = outcome.troubles();
     let is_cut_short = !troubles.is_empty();
     let console = fs::read(&log)?;

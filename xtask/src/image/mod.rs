@@ -1,5 +1,6 @@
 //! Files that QEMU boots: bare-metal images, archives, and the guests' kernel and initramfs.
 
+pub mod absent;
 pub mod boot;
 pub mod build;
 pub mod cpio;
