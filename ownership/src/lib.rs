@@ -4,7 +4,7 @@
 //! settled word says whose the page is; an operation first *claims* the page (`claim`), does what has
 //! to be done to tables and TLBs, and then *commits* the new state, or rolls back. Which transitions
 //! exist is a pure function (`state`); what has to be done first is shown by values that only the code
-//! which did it can make (`proof`).
+//! which did it can make (`proof`). `look` tells, without a claim.
 //!
 //! ```text
 //!                 boot            boot
@@ -36,6 +36,7 @@ mod census;
 mod claim;
 #[cfg(all(test, not(loom)))]
 mod claim_tests;
+mod look;
 mod proof;
 #[cfg(all(test, not(loom)))]
 mod slices_tests;
@@ -54,7 +55,8 @@ mod word;
 pub use addr::{FAN_OUT_SHIFT, Granule, GranuleSize, Ipa, PAGE_SIZE, Pa, Pfn};
 pub use census::Census;
 pub use claim::{Claim, Committed, RunClaim};
+pub use look::Uniform;
 pub use proof::{Coverage, Flushed, HOST_VMID, Scrubbed};
 pub use state::{Needs, is_claimable, is_lent, is_shared_by_vm, transition};
-pub use table::{PageTable, Refused, Uniform};
+pub use table::{PageTable, Refused};
 pub use word::{Op, Owner, State, VmSlot, Word};

@@ -9,7 +9,6 @@
 //! around it is settled again before anyone else could want it for longer than that.
 
 use crate::addr::{Granule, GranuleSize, Pfn};
-use crate::census::Census;
 use crate::claim::{Claim, RunClaim, claim_word, claimed_word};
 use crate::state::{is_claimable, transition};
 use crate::tree::{Place, Run, Span, Tree, end_of};
@@ -28,17 +27,6 @@ pub enum Refused {
     Was(State),
 }
 
-/// Is a whole granule in one state?
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Uniform {
-    /// Yes, by one word or by those of its parts.
-    All,
-    /// Parts of it are changing; the others are.
-    Changing,
-    /// No; or a part is in parts itself.
-    No,
-}
-
 /// The words of a run of physical pages.
 #[derive(Debug)]
 pub struct PageTable<S> {
@@ -47,10 +35,6 @@ pub struct PageTable<S> {
     span: Span,
     words: S,
 }
-
-/// How many looks at a page's word are enough: one more than the folds that can come in between
-/// before a reader is told that the page is changing.
-const LOOKS: u32 = 2;
 
 impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     /// How many words a table for `pages` pages from `base` on takes.
@@ -99,57 +83,6 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     /// Has it this page?
     pub fn contains(&self, page: Pfn) -> bool {
         self.run(page, 1).is_some()
-    }
-
-    /// Whose the page is now. A snapshot: what is decided on it must be decided again under a
-    /// claim. `Merged` if its word was being folded at every look.
-    pub fn state(&self, page: Pfn) -> Option<State> {
-        self.granule(page).map(|(_, state)| state)
-    }
-
-    /// What has one word together with this page, and what that says: as [`PageTable::state`].
-    pub fn granule(&self, page: Pfn) -> Option<(Granule, State)> {
-        self.run(page, 1)?;
-        let tree = self.tree();
-        let mut place = tree.find(page)?;
-        for _ in 1..LOOKS {
-            if place.seen.state() != State::Merged {
-                break;
-            }
-            place = tree.find(page)?;
-        }
-        Some((place.granule, place.seen.state()))
-    }
-
-    /// Is all of a granule in this state, by one word or by a word for each of its parts? A snapshot,
-    /// as [`PageTable::state`].
-    pub fn uniformity(&self, granule: Granule, state: State) -> Uniform {
-        let place = match self.run(granule.base(), granule.size().pages() as usize) {
-            Some(_) => self.tree().find(granule.base()),
-            None => None,
-        };
-        let Some(place) = place else {
-            return Uniform::No;
-        };
-        let wanted = Word::pack(state);
-        let compare = |word: Word| match word.state() {
-            _ if word == wanted => Uniform::All,
-            State::Claimed { .. } | State::Merged => Uniform::Changing,
-            _ => Uniform::No,
-        };
-        if place.granule.size() >= granule.size() {
-            return compare(place.seen);
-        }
-        let mut all = Uniform::All;
-        for part in self.tree().parts_of(granule) {
-            // Relaxed: whoever acts on this claims the parts, and acquires then.
-            match compare(Word::from_raw(part.load(Ordering::Relaxed))) {
-                Uniform::All => {}
-                Uniform::Changing => all = Uniform::Changing,
-                Uniform::No => return Uniform::No,
-            }
-        }
-        all
     }
 
     /// Claims a granule for `op` if its state allows that and `accept` agrees. If it is in parts,
@@ -246,12 +179,14 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             pages: end_of(block).min(run.end()).saturating_sub(at),
         };
         let (op, cpu, expect) = (claim.op(), claim.cpu(), claim.from());
+        // The claim has a page in that state, so the operation may claim others.
+        let wanted = Word::pack(expect);
         for word in self.tree().pages(rest) {
             // Relaxed: the compare-exchange of `claim_word` succeeds only on this very value, and
             // acquires.
             let seen = Word::from_raw(word.load(Ordering::Relaxed));
-            if let Err(refused) = look_for(seen, op, expect) {
-                return Some(refused);
+            if seen != wanted {
+                return look_for(seen, op, expect).err().or(Some(Refused::Busy));
             }
             if !claim_word(word, seen, op, cpu) {
                 return Some(Refused::Busy);
@@ -355,20 +290,6 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         Ok(())
     }
 
-    /// Counts pages by what their words say, each word looked at once.
-    pub fn count(&self, first: Pfn, pages: usize) -> Result<Census, Refused> {
-        let run = self.run(first, pages).ok_or(Refused::OutOfRange)?;
-        let mut census = Census::default();
-        let mut at = run.first;
-        while at.raw() < run.end() {
-            let place = self.find(at)?;
-            let next = end_of(place.granule).min(run.end());
-            census.add(place.seen.state(), (next - at.raw()) as usize);
-            at = Pfn::from_raw(next);
-        }
-        Ok(census)
-    }
-
     /// The words.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn words(&self) -> &[AtomicU64] {
@@ -379,13 +300,13 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         Tree::new(&self.words, self.span)
     }
 
-    fn find(&self, page: Pfn) -> Result<Place<'_>, Refused> {
+    pub(crate) fn find(&self, page: Pfn) -> Result<Place<'_>, Refused> {
         self.run(page, 1).ok_or(Refused::OutOfRange)?;
         self.tree().find(page).ok_or(Refused::OutOfRange)
     }
 
     /// The run, if the table has all of it.
-    fn run(&self, first: Pfn, pages: usize) -> Option<Run> {
+    pub(crate) fn run(&self, first: Pfn, pages: usize) -> Option<Run> {
         let start = usize::try_from(first.checked_since(self.base)?).ok()?;
         (start.checked_add(pages)? <= self.pages).then_some(Run {
             first,

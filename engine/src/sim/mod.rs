@@ -9,7 +9,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `ram` | memory |
-//! | `tlb` | what TLBs may hold: plain data, shared with the models |
+//! | `tlb`, `translation` | what TLBs may hold: plain data, shared with the models |
 //! | `tables` | an own reading of translation tables, shared with the models too |
 //! | `walker` | which tables walkers know; stores that they have not seen |
 //! | `content` | values that say who wrote them, and who may read them |
@@ -41,6 +41,7 @@ mod reach;
 pub mod snapshot;
 pub mod tables;
 pub mod tlb;
+mod translation;
 mod walker;
 
 pub use access::{Fault, Want};

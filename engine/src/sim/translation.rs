@@ -1,0 +1,48 @@
+//! One translation, of whatever size, as a TLB keeps it or a leaf makes it.
+//!
+//! Invariant: its pages follow each other in both address spaces.
+
+/// A translation of a run of IPA pages.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Translation {
+    /// Whose.
+    pub vmid: u16,
+    /// First IPA page.
+    pub ipa_page: u64,
+    /// Number of pages.
+    pub pages: u64,
+    /// First physical page.
+    pub page: u64,
+    /// Stores are allowed.
+    pub write: bool,
+    /// Fetches are allowed.
+    pub execute: bool,
+}
+
+impl Translation {
+    /// The physical page of an IPA page, if this translates it.
+    pub fn target(&self, ipa_page: u64) -> Option<u64> {
+        let offset = ipa_page.checked_sub(self.ipa_page)?;
+        (offset < self.pages).then(|| self.page + offset)
+    }
+
+    /// Does it lead to this physical page?
+    pub fn reaches(&self, page: u64) -> bool {
+        page.checked_sub(self.page)
+            .is_some_and(|offset| offset < self.pages)
+    }
+
+    /// Do the two translate alike what both translate, in entries of whatever size?
+    pub fn agrees(&self, other: &Self) -> bool {
+        let offset = |this: &Self| this.page.wrapping_sub(this.ipa_page);
+        let rights = |this: &Self| (this.vmid, this.write, this.execute);
+        offset(self) == offset(other) && rights(self) == rights(other)
+    }
+
+    /// Have the two an IPA page in common?
+    pub fn overlaps(&self, vmid: u16, ipa_page: u64, pages: u64) -> bool {
+        self.vmid == vmid
+            && self.ipa_page < ipa_page.saturating_add(pages)
+            && ipa_page < self.ipa_page + self.pages
+    }
+}

@@ -1,0 +1,94 @@
+//! What the words say to whoever holds no claim: snapshots, each word looked at by itself.
+//!
+//! Invariant: nothing is changed here, and what is decided on a snapshot is decided again under a
+//! claim.
+
+use crate::addr::{Granule, Pfn};
+use crate::census::Census;
+use crate::table::{PageTable, Refused};
+use crate::tree::end_of;
+use crate::word::{State, Word};
+use core::ops::Deref;
+use sync::{AtomicU64, Ordering};
+
+/// Is a whole granule in one state?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Uniform {
+    /// Yes, by one word or by those of its parts.
+    All,
+    /// Parts of it are changing; the others are.
+    Changing,
+    /// No; or a part is in parts itself.
+    No,
+}
+
+/// How many looks at a page's word are enough: one more than the folds that can come in between
+/// before a reader is told that the page is changing.
+const LOOKS: u32 = 2;
+
+impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
+    /// Whose the page is now. A snapshot: what is decided on it must be decided again under a
+    /// claim. `Merged` if its word was being folded at every look.
+    pub fn state(&self, page: Pfn) -> Option<State> {
+        self.granule(page).map(|(_, state)| state)
+    }
+
+    /// What has one word together with this page, and what that says: as [`PageTable::state`].
+    pub fn granule(&self, page: Pfn) -> Option<(Granule, State)> {
+        self.run(page, 1)?;
+        let tree = self.tree();
+        let mut place = tree.find(page)?;
+        for _ in 1..LOOKS {
+            if place.seen.state() != State::Merged {
+                break;
+            }
+            place = tree.find(page)?;
+        }
+        Some((place.granule, place.seen.state()))
+    }
+
+    /// Is all of a granule in this state, by one word or by a word for each of its parts? A snapshot,
+    /// as [`PageTable::state`].
+    pub fn uniformity(&self, granule: Granule, state: State) -> Uniform {
+        let place = match self.run(granule.base(), granule.size().pages() as usize) {
+            Some(_) => self.tree().find(granule.base()),
+            None => None,
+        };
+        let Some(place) = place else {
+            return Uniform::No;
+        };
+        let wanted = Word::pack(state);
+        let compare = |word: Word| match word.state() {
+            _ if word == wanted => Uniform::All,
+            State::Claimed { .. } | State::Merged => Uniform::Changing,
+            _ => Uniform::No,
+        };
+        if place.granule.size() >= granule.size() {
+            return compare(place.seen);
+        }
+        let mut all = Uniform::All;
+        for part in self.tree().parts_of(granule) {
+            // Relaxed: whoever acts on this claims the parts, and acquires then.
+            match compare(Word::from_raw(part.load(Ordering::Relaxed))) {
+                Uniform::All => {}
+                Uniform::Changing => all = Uniform::Changing,
+                Uniform::No => return Uniform::No,
+            }
+        }
+        all
+    }
+
+    /// Counts pages by what their words say, each word looked at once.
+    pub fn count(&self, first: Pfn, pages: usize) -> Result<Census, Refused> {
+        let run = self.run(first, pages).ok_or(Refused::OutOfRange)?;
+        let mut census = Census::default();
+        let mut at = run.first;
+        while at.raw() < run.end() {
+            let place = self.find(at)?;
+            let next = end_of(place.granule).min(run.end());
+            census.add(place.seen.state(), (next - at.raw()) as usize);
+            at = Pfn::from_raw(next);
+        }
+        Ok(census)
+    }
+}
