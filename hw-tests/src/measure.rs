@@ -32,6 +32,14 @@ fn empty() -> Ticks {
     after - before
 }
 
+/// The counter.
+pub fn now() -> Ticks {
+    let now: u64;
+    // SAFETY: a read of a counter.
+    unsafe { asm!("isb", "mrs {}, cntpct_el0", out(reg) now, options(nostack, nomem)) };
+    now
+}
+
 /// Makes a call; its ticks, and its results or the refusal.
 pub fn call(call: Call, arguments: &[u64]) -> (Ticks, Result<[u64; 2], Status>) {
     let mut x = [0; 18];

@@ -8,8 +8,8 @@
 use super::host_map::may_host_reach;
 use crate::engine::{Engine, PageRun};
 use crate::platform::Platform;
-use crate::stage2::MapError;
 use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, LeafBits, Memory, level_of, pages_of};
+use crate::stage2::{Found, MapError};
 use abi::Counter;
 use ownership::{Granule, GranuleSize, Ipa, Op, Owner, Pfn, Refused, State, Uniform};
 use percpu::CpuToken;
@@ -61,7 +61,9 @@ impl<P: Platform> Engine<P> {
             .claim(claimed, Op::HostFault, cpu.id().raw(), is_host)
             // If some of it is another's by now, the next look says so.
             .map_err(|_| MapError::Busy)?;
-        let outcome = self.map_for_host(cpu, granule);
+        let level = level_of(granule.size());
+        let found = self.find_host(cpu, granule.base(), level)?;
+        let outcome = self.map_for_host(cpu, granule, &found);
         claim.release();
         outcome
     }
@@ -83,7 +85,7 @@ impl<P: Platform> Engine<P> {
         let has_table = found.entry != Entry::Empty || found.level == LAST_LEVEL;
         // Without one all of the 2 MiB is the host's, but for what is changing just now.
         if has_table || self.parts.pages.uniformity(block, OF_HOST) == Uniform::No {
-            let outcome = self.map_for_host(cpu, granule);
+            let outcome = self.map_for_host(cpu, granule, &found);
             claim.release();
             return outcome;
         }
@@ -92,36 +94,40 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Maps a claimed granule for the host, joining what is in smaller pieces; `false` if it was
-    /// mapped already.
-    fn map_for_host(&self, cpu: &CpuToken, granule: Granule) -> Result<bool, MapError> {
+    /// mapped already. `found` is where a walk to it ended, under the claim.
+    fn map_for_host(
+        &self,
+        cpu: &CpuToken,
+        granule: Granule,
+        found: &Found,
+    ) -> Result<bool, MapError> {
         let platform = &self.parts.platform;
         let (base, level) = (granule.base(), level_of(granule.size()));
         let bits = self.ram_bits(Access::ALL);
-        let found = self.find_host(cpu, base, level)?;
         match found.entry {
             Entry::Leaf { .. } => return Ok(false),
             Entry::Reserved | Entry::Splitting => return Err(MapError::Busy),
             Entry::Table(_) => {
-                let kind = self.parts.host.join_block(
-                    platform,
-                    cpu.id(),
-                    &found,
-                    base,
-                    bits,
-                    |table| self.parts.pool.refill(table),
-                )?;
+                let kind =
+                    self.parts
+                        .host
+                        .join_block(platform, cpu.id(), found, base, bits, |table| {
+                            self.parts.pool.refill(table)
+                        })?;
                 self.count_flush(cpu, kind);
                 self.count(cpu, Counter::HostJoins, 1);
                 return Ok(true);
             }
             Entry::Empty => {}
         }
-        let ipa = Ipa::from_raw(base.pa().raw());
-        let pool = self.parts.pool.for_host_fault();
-        let at = self
-            .parts
-            .host
-            .take_entry(platform, cpu.id(), &pool, ipa, level)?;
+        let at = if found.level == level {
+            found.at
+        } else {
+            let ipa = Ipa::from_raw(base.pa().raw());
+            let pool = self.parts.pool.for_host_fault();
+            let host = self.parts.host;
+            host.take_entry(platform, cpu.id(), &pool, ipa, level)?
+        };
         platform.store_entry(cpu.id(), at, bits.leaf(base, level));
         self.publish_leaves(cpu);
         Ok(true)

@@ -42,6 +42,9 @@ const VM_GICR: u64 = 0x0800_0000;
 const ROUNDS: u64 = 64;
 /// Rounds of donations to the engine that each need tables of EL2.
 const ENGINE_ROUNDS: u64 = 16;
+/// Ticks after which an area of the host's map has rested, and areas that a core remembers.
+const REST: u64 = 1 << 21;
+const RESTING_AREAS: u64 = 300;
 /// Calls that bringing one VM home may take.
 const CALLS_LIMIT: u64 = 1 << 20;
 
@@ -153,12 +156,39 @@ fn touch_all(name: &str, pieces: &[Piece]) -> TestResult {
     tell(&format!("host's touches, all after {name}"), &[sum])
 }
 
+/// Lets what the host touched rest until the engine has made blocks of it again, which it does on the
+/// occasion of calls that have nothing to do with it; what that costs these.
+fn rest(name: &str) -> TestResult {
+    let until = measure::now() + REST;
+    while measure::now() < until {
+        core::hint::spin_loop();
+    }
+    let ask = |_| done(Call::EngineInfo, &[0]).map(|(ticks, _)| ticks);
+    let ticks: Vec<u64> = (0..RESTING_AREAS).map(ask).collect::<TestResult<_>>()?;
+    let least = ticks.iter().min().copied().unwrap_or(0);
+    let joined = ticks.iter().filter(|ticks| **ticks > 2 * least);
+    let cost = |ticks: &u64| Cost {
+        ticks: ticks - least,
+        calls: 1,
+        pages: BLOCK / PAGE,
+    };
+    let joined: Vec<Cost> = joined.map(cost).collect();
+    if joined.is_empty() {
+        return Ok(());
+    }
+    tell(&format!("a look at an area that rested, {name}"), &joined)
+}
+
 /// The same memory three times: whole in the host's map, home and untouched, home and touched.
 fn three_times(name: &str, pieces: &[Piece]) -> TestResult {
     scene(&format!("{name}, never given before"), pieces)?;
     scene(&format!("{name}, home and untouched"), pieces)?;
     touch_all(name, pieces)?;
-    scene(&format!("{name}, home and touched"), pieces)
+    scene(&format!("{name}, home and touched"), pieces)?;
+    for page in pieces.iter().map(|piece| piece.pa) {
+        measure::touch(page);
+    }
+    rest(&format!("after {name}"))
 }
 
 /// Hands a whole, aligned GiB of the host's to `work`: the same one for each number, of two.
@@ -275,6 +305,7 @@ fn scattered_pages(_: &mut Random) -> TestResult {
                 measure::touch(first + index * stride);
             }
             list_scene(&format!("{name}, home and touched"), first, stride)?;
+            rest(&format!("after {name}"))?;
         }
         Ok(())
     })
