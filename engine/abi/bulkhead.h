@@ -80,7 +80,8 @@
  * (pa, n) -> done, reason. Host pages become the engine's and join its page pool. What it needs
  * tables for itself may come out of a few pages kept back, but never more than the pages that it
  * takes of the same 2 MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY
- * also while another core's donation has the pages kept back.
+ * also while another core's donation has the pages kept back. A page with a memory error is
+ * taken out of circulation; the call ends there, with NOT_RAM.
  */
 #define BULKHEAD_CALL_ENGINE_DONATE 0xC6000102UL
 /*

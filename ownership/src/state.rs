@@ -114,9 +114,10 @@ pub fn transition(from: State, op: Op, to: State) -> Option<Needs> {
             matches!(from, State::Scrubbing { vm, .. } if vm == owner).then_some(Needs::NOTHING)
         }
         // An error found while scrubbing, or reported by the host.
-        (Op::Poison | Op::Reclaim | Op::Relinquish | Op::EngineReclaim, State::Poisoned) => {
-            Some(Needs::FLUSH)
-        }
+        (
+            Op::Poison | Op::Reclaim | Op::Relinquish | Op::EngineReclaim | Op::EngineDonate,
+            State::Poisoned,
+        ) => Some(Needs::FLUSH),
         _ => None,
     }
 }

@@ -47,7 +47,8 @@ pub mod call {
     /// Host pages become the engine's and join its page pool. What it needs tables for itself may
     /// come out of a few pages kept back, but never more than the pages that it takes of the same 2
     /// MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY also while
-    /// another core's donation has the pages kept back.
+    /// another core's donation has the pages kept back. A page with a memory error is taken out of
+    /// circulation; the call ends there, with NOT_RAM.
     pub const ENGINE_DONATE: u64 = 0xC600_0102;
     /// Free pool pages that the host had donated come back, scrubbed: as many as there are, up to
     /// max.
@@ -118,7 +119,8 @@ pub enum Call {
     /// Host pages become the engine's and join its page pool. What it needs tables for itself may
     /// come out of a few pages kept back, but never more than the pages that it takes of the same 2
     /// MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY also while
-    /// another core's donation has the pages kept back.
+    /// another core's donation has the pages kept back. A page with a memory error is taken out of
+    /// circulation; the call ends there, with NOT_RAM.
     EngineDonate = 0x02,
     /// Free pool pages that the host had donated come back, scrubbed: as many as there are, up to
     /// max.

@@ -83,7 +83,21 @@ impl<P: Platform> Engine<P> {
             Err(reason) => return Batch::refused(reason),
         };
         let flushed = self.unmap_from_host(cpu, first, n);
-        let mapped = self.map_at_el2(cpu, first, n, &kit);
+        // The engine will store to them as tables, where an error would be its own.
+        #[cfg(not(mutant = "donate-unseen"))]
+        let sound = self.sound_pages(cpu, first, n);
+        #[cfg(mutant = "donate-unseen")]
+        let sound = n;
+        if sound < n
+            && let Some(mut rest) = claim.split_off(sound as usize)
+        {
+            drop(rest.split_off(1));
+            self.lose_broken(cpu, rest, &[&flushed]);
+        }
+        if sound == 0 {
+            return Batch::refused(Status::NotRam);
+        }
+        let mapped = self.map_at_el2(cpu, first, sound, &kit);
         // What was not mapped goes back, and the host's next touch maps it again.
         drop(claim.split_off(mapped as usize));
         if mapped == 0 {
@@ -96,11 +110,20 @@ impl<P: Platform> Engine<P> {
         Batch {
             done: mapped,
             reason: match refused {
-                _ if mapped < n => Status::NoMemory,
+                _ if mapped < sound => Status::NoMemory,
+                _ if sound < n => Status::NotRam,
                 Some(refused) => status_of_refusal(refused),
                 None => Status::Success,
             },
         }
+    }
+
+    /// How many of these pages, which nobody reaches, can be zeroed before one has a memory error.
+    fn sound_pages(&self, cpu: &CpuToken, first: Pfn, n: u64) -> u64 {
+        let platform = &self.parts.platform;
+        let mut pages = first.raw()..first.raw() + n;
+        let broken = pages.find(|page| platform.zero_page(cpu.id(), Pfn::from_raw(*page)).is_err());
+        broken.map_or(n, |page| page - first.raw())
     }
 
     /// Tables that the host's map needs before claimed pages, `page` the first, leave their 2 MiB.

@@ -206,3 +206,25 @@ fn a_broken_page_that_was_given_comes_to_light_at_the_end() {
     assert_eq!(crate::common::bury(&machine, guest.vm, 2), 2);
     assert_lost(&machine, 20);
 }
+
+/// A page that the engine is given is one that it will store to: it is looked at before.
+#[test]
+fn a_donated_page_with_an_error_never_joins_the_pool() {
+    let machine = Machine::new(Config::default());
+    for index in [40, 43] {
+        break_page(&machine, index);
+    }
+    let first = machine.host_page(40);
+    // Refused, and the page is lost all the same.
+    let alone = machine.call_unchecked(0, Call::EngineDonate, &[first, 1]);
+    assert_eq!(alone.status, Status::NotRam);
+    let reply = machine.call(0, Call::EngineDonate, &[first + PAGE, 6]);
+    assert_eq!((reply.ok(), reply.x[1]), (2, Status::NotRam.raw() as u64));
+    assert_eq!(lost(&machine), 2);
+    for index in [40, 43] {
+        assert_lost(&machine, index);
+    }
+    // Those behind it are the host's as before.
+    machine.host_load(0, machine.host_page(44)).unwrap();
+    assert_eq!(machine.call(0, Call::EngineReclaim, &[16]).ok(), 2);
+}
