@@ -339,10 +339,10 @@
 #define BULKHEAD_COUNTER_PAGES_DONATED_LAZILY 16
 /* Blocks of the host's stage-2 that were split. */
 #define BULKHEAD_COUNTER_HOST_SPLITS 17
-/* TLB conflict aborts of the host or of guests, answered by a flush. */
-#define BULKHEAD_COUNTER_TLB_CONFLICTS 19
 /* Tables of the host's stage-2 that became blocks again. */
 #define BULKHEAD_COUNTER_HOST_JOINS 18
+/* TLB conflict aborts of the host or of guests, answered by a flush. */
+#define BULKHEAD_COUNTER_TLB_CONFLICTS 19
 /*
  * Pages out of circulation for good: reported by PAGE_POISON, or found broken while being
  * zeroed.

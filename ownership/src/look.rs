@@ -78,6 +78,22 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         all
     }
 
+    /// The first part of a granule that is in parts itself, if the granule is in parts. A snapshot.
+    pub fn first_in_parts(&self, granule: Granule) -> Option<Granule> {
+        self.run(granule.base(), granule.size().pages() as usize)?;
+        let size = granule.size().part()?;
+        let place = self.tree().find(granule.base())?;
+        if place.granule.size() >= granule.size() {
+            return None;
+        }
+        let split = Word::pack(State::Split).raw();
+        let mut parts = self.tree().parts_of(granule).iter();
+        // Relaxed: as in `uniformity`.
+        let index = parts.position(|part| part.load(Ordering::Relaxed) == split)? as u64;
+        let base = granule.base().checked_add(index << size.shift())?;
+        Granule::new(size, base)
+    }
+
     /// Counts pages by what their words say, each word looked at once.
     pub fn count(&self, first: Pfn, pages: usize) -> Result<Census, Refused> {
         let run = self.run(first, pages).ok_or(Refused::OutOfRange)?;

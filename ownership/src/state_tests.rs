@@ -137,6 +137,7 @@ const LISTED: &[(State, Op, State, Needs)] = &[
 
 /// Errors found by whoever zeroes a page for its next owner.
 const FOUND: &[(State, Op)] = &[
+    (HOST, Op::EngineDonate),
     (ENGINE, Op::EngineReclaim),
     (OF_A, Op::Relinquish),
     (OF_B, Op::Relinquish),
@@ -251,10 +252,7 @@ fn whoever_loses_a_page_is_flushed_and_whoever_gets_one_unasked_finds_it_scrubbe
             State::Scrubbing { vm, .. } => Some(Owner::Vm(vm)),
             _ => None,
         };
-        let taken = matches!(
-            op,
-            Op::EngineDonate | Op::EngineReclaim | Op::Relinquish | Op::Reclaim
-        );
+        let taken = matches!(op, Op::EngineReclaim | Op::Relinquish | Op::Reclaim);
         if taken && owned(from) != owned(to) {
             assert!(needs.scrubbed, "{from:?} {op:?}");
         }

@@ -131,10 +131,19 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         expect: State,
     ) -> (RunClaim<'_>, Option<Refused>) {
         let nothing = Claim::empty(self.tree(), first, expect, op, cpu);
-        match self.run(first, pages) {
-            Some(run) => self.claim_on(nothing, run),
-            None => (nothing, Some(Refused::OutOfRange)),
-        }
+        let Some(since) = first.checked_since(self.base) else {
+            return (nothing, Some(Refused::OutOfRange));
+        };
+        let there = self.pages.saturating_sub(since as usize).min(pages);
+        let run = Run {
+            first,
+            pages: there as u64,
+        };
+        let (claim, refused) = self.claim_on(nothing, run);
+        (
+            claim,
+            refused.or((there < pages).then_some(Refused::OutOfRange)),
+        )
     }
 
     /// Extends a claim up to the end of `run`, or to the first page that is not to be had.

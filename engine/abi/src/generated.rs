@@ -831,10 +831,10 @@ pub enum Counter {
     PagesDonatedLazily = 16,
     /// Blocks of the host's stage-2 that were split.
     HostSplits = 17,
-    /// TLB conflict aborts of the host or of guests, answered by a flush.
-    TlbConflicts = 19,
     /// Tables of the host's stage-2 that became blocks again.
     HostJoins = 18,
+    /// TLB conflict aborts of the host or of guests, answered by a flush.
+    TlbConflicts = 19,
     /// Pages out of circulation for good: reported by PAGE_POISON, or found broken while being
     /// zeroed.
     PagesPoisoned = 20,
@@ -861,8 +861,8 @@ impl Counter {
         Self::SysregDenied,
         Self::PagesDonatedLazily,
         Self::HostSplits,
-        Self::TlbConflicts,
         Self::HostJoins,
+        Self::TlbConflicts,
         Self::PagesPoisoned,
     ];
     /// The meaning of a register's value.
@@ -886,8 +886,8 @@ impl Counter {
             15 => Some(Self::SysregDenied),
             16 => Some(Self::PagesDonatedLazily),
             17 => Some(Self::HostSplits),
-            19 => Some(Self::TlbConflicts),
             18 => Some(Self::HostJoins),
+            19 => Some(Self::TlbConflicts),
             20 => Some(Self::PagesPoisoned),
             _ => None,
         }
@@ -919,8 +919,8 @@ impl Counter {
             Self::SysregDenied => "SysregDenied",
             Self::PagesDonatedLazily => "PagesDonatedLazily",
             Self::HostSplits => "HostSplits",
-            Self::TlbConflicts => "TlbConflicts",
             Self::HostJoins => "HostJoins",
+            Self::TlbConflicts => "TlbConflicts",
             Self::PagesPoisoned => "PagesPoisoned",
         }
     }

@@ -68,7 +68,7 @@ impl<P: Platform> Engine<P> {
     #[inline(never)]
     pub(super) fn call_vm_map_list(
         &self,
-        cpu: &CpuToken,
+        cpu: &mut CpuToken,
         x: &[u64; ARGUMENT_REGISTERS],
     ) -> Outcome {
         let VmMapListArgs { vm, list, n } = VmMapListArgs::from_registers(x);
@@ -93,7 +93,10 @@ impl<P: Platform> Engine<P> {
                 access,
             })
         });
-        Ok(self.map_list(cpu, &pinned, entries).into())
+        let batch = self.map_list(cpu, &pinned, entries);
+        // The list's page has a word of its own now.
+        self.let_rest(cpu, list);
+        Ok(batch.into())
     }
 
     /// Copies the host's list once, under the page's claim: what is checked is what is used.
@@ -132,7 +135,11 @@ impl<P: Platform> Engine<P> {
     }
 
     #[inline(never)]
-    pub(super) fn call_vm_unlend(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+    pub(super) fn call_vm_unlend(
+        &self,
+        cpu: &mut CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Outcome {
         let VmUnlendArgs { vm, ipa: at, n } = VmUnlendArgs::from_registers(x);
         let n = pages(n, limit::RUN_PAGES)?;
         let at: Ipa = ipa(at, n, self.parts.host.geometry())?;
@@ -140,7 +147,11 @@ impl<P: Platform> Engine<P> {
         if !pinned.vm.ram_holds(at.page(), n) {
             return Err(Status::OutOfRange);
         }
-        Ok(self.unlend_run(cpu, &pinned, at, n).into())
+        let (batch, last) = self.unlend_run(cpu, &pinned, at, n);
+        if let Some(page) = last {
+            self.let_rest(cpu, page);
+        }
+        Ok(batch.into())
     }
 
     #[inline(never)]

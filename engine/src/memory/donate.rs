@@ -56,11 +56,12 @@ impl MapRun {
     }
 
     /// The pages of it that leaves of `level` in one table can take: one block, or pages up to the
-    /// end of their table.
-    fn unit(self, level: u8) -> u64 {
+    /// end of their table, `most` entries at most.
+    fn unit(self, level: u8, most: u64) -> u64 {
         let table = pages_of(LAST_LEVEL - 1);
+        let to_end_of_table = table - (self.ipa.page() & (table - 1));
         match level {
-            LAST_LEVEL => self.pages.min(table - (self.ipa.page() & (table - 1))),
+            LAST_LEVEL => self.pages.min(to_end_of_table).min(most),
             _ => pages_of(level),
         }
     }
@@ -174,10 +175,11 @@ impl<P: Platform> Engine<P> {
             if entries >= ENTRIES_PER_CALL {
                 break;
             }
-            let (taken, level, stopped) = self.take_unit(cpu, stage2, rest, runs);
+            let most = ENTRIES_PER_CALL - entries;
+            let (taken, level, stopped) = self.take_unit(cpu, stage2, rest, most, runs);
             done += taken;
             entries += taken / pages_of(level);
-            if stopped.is_some() {
+            if stopped.is_some() || taken == 0 {
                 return (done, stopped);
             }
         }
@@ -190,23 +192,32 @@ impl<P: Platform> Engine<P> {
         cpu: &CpuToken,
         stage2: Stage2,
         run: MapRun,
+        most: u64,
         runs: &mut Runs,
     ) -> (u64, u8, Option<MapError>) {
         let (platform, pool) = (&self.parts.platform, &self.parts.pool);
         let mut level = run.level();
         loop {
-            let want = run.unit(level);
+            let want = run.unit(level, most);
             let (taken, stopped) = stage2.take_run(platform, cpu.id(), pool, run.ipa, want, level);
             if stopped == Some(MapError::Occupied) && taken == 0 && level < LAST_LEVEL {
                 // The guest has a table there: smaller leaves, then.
                 level += 1;
                 continue;
             }
+            let tables = runs.tables();
             let (ready, unready) = self.prepare_host_for(cpu, run.first, taken, level, pool, runs);
             // Of a block all or nothing.
             let ready = ready & !(pages_of(level) - 1);
             if let Some(rest) = run.after(ready) {
                 stage2.give_run_back(platform, cpu.id(), rest.ipa, taken - ready);
+            }
+            let is_too_much = ready < taken && unready.is_none();
+            if is_too_much && level < BLOCK_LEVEL {
+                // In smaller pieces, of which fewer are work enough.
+                runs.set_tables(tables);
+                level += 1;
+                continue;
             }
             return (ready, level, unready.or(stopped));
         }

@@ -90,7 +90,7 @@ impl<P: Platform> Engine<P> {
         Batch { done, reason }
     }
 
-    /// Claims one listed page, makes the host's map ready and takes the guest's entry for it.
+    /// Claims one listed page, takes the guest's entry for it and makes the host's map ready.
     fn take_listed<'t>(
         &'t self,
         cpu: &CpuToken,
@@ -105,12 +105,13 @@ impl<P: Platform> Engine<P> {
             .pages
             .claim(Granule::page(page), Op::VmMap, cpu.id().raw(), is_host)
             .map_err(status_of_refusal)?;
-        if let (_, Some(error)) = self.prepare_host(cpu, page, 1, pool) {
-            return Err(status_of(error));
-        }
-        stage2
+        let at = stage2
             .take_entry(platform, cpu.id(), pool, ipa, LAST_LEVEL)
             .map_err(status_of)?;
+        if let (_, Some(error)) = self.prepare_host(cpu, page, 1, pool) {
+            Stage2::give_entry_back(platform, cpu.id(), at);
+            return Err(status_of(error));
+        }
         Ok(Held { claim, ipa, access })
     }
 }

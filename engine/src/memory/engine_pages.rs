@@ -80,6 +80,10 @@ impl<P: Platform> Engine<P> {
         });
         let kit = match prepared {
             Ok(kit) => kit,
+            // Too few pages for the tables, since the run ends at one that is not to be had.
+            Err(Status::NoMemory) if let Some(refused) = refused => {
+                return Batch::refused(status_of_refusal(refused));
+            }
             Err(reason) => return Batch::refused(reason),
         };
         let flushed = self.unmap_from_host(cpu, first, n);

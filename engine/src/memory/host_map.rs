@@ -22,6 +22,8 @@ use abi::Counter;
 use ownership::{Flushed, Ipa, Owner, Pfn, State};
 use percpu::CpuToken;
 
+/// Tables of pages that one call goes through for blocks that leave.
+const TABLES_PER_CALL: u64 = 2;
 /// The level of 2 MiB blocks.
 pub(crate) const BLOCK_LEVEL: u8 = 2;
 
@@ -63,7 +65,8 @@ impl<P: Platform> Engine<P> {
 
     /// The same for pages that can come back in the leaves of `level`; for blocks the run is whole
     /// ones. A block that goes as a whole, and yet has to leave a table, goes at once: `runs` counts
-    /// its pages as unmapped.
+    /// its pages as unmapped. Ready are fewer, without an error, where pages in so many tables stand
+    /// in the place of blocks that going through them is work enough.
     pub(crate) fn prepare_host_for(
         &self,
         cpu: &CpuToken,
@@ -88,6 +91,18 @@ impl<P: Platform> Engine<P> {
             let within = page.raw() & (span - 1);
             let step = match found.entry {
                 Entry::Reserved | Entry::Splitting => Err(MapError::Busy),
+                Entry::Table(_) if found.level == depth => {
+                    if runs.tables() >= TABLES_PER_CALL {
+                        return (ready, None);
+                    }
+                    runs.count_table();
+                    ready += span - within;
+                    Ok(())
+                }
+                _ if found.level == depth && depth < LAST_LEVEL => {
+                    ready = n.min(ready + span - within);
+                    Ok(())
+                }
                 _ if found.level == depth => {
                     // As are the others that the same table has.
                     let beyond = pages_of(depth - 1);
@@ -127,10 +142,7 @@ impl<P: Platform> Engine<P> {
             &self.parts.pool,
             Ipa::from_raw(page.pa().raw()),
             LAST_LEVEL,
-        )?;
-        // The core that maps the page may be another, and completes only its own stores.
-        self.publish_leaves(cpu);
-        Ok(())
+        )
     }
 
     fn split_host(

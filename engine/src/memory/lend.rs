@@ -92,39 +92,40 @@ impl<P: Platform> Engine<P> {
         Ok(())
     }
 
-    /// Takes `n` lent pages from `ipa` on back from the VM.
+    /// Takes `n` lent pages from `ipa` on back from the VM; and the last page that came.
     pub(crate) fn unlend_run(
         &self,
         cpu: &CpuToken,
         target: &PinnedVm<'_>,
         ipa: Ipa,
         n: u64,
-    ) -> Batch {
-        let mut done = 0;
+    ) -> (Batch, Option<Pfn>) {
+        let (mut done, mut last) = (0, None);
         while done < n {
             let slice = SLICE.min(n - done);
             let Some(from) = ipa_after(ipa, done) else {
-                return Batch {
-                    done,
-                    reason: Status::OutOfRange,
-                };
+                let reason = Status::OutOfRange;
+                return (Batch { done, reason }, last);
             };
-            let batch = self.unlend_slice(cpu, target, from, slice);
+            let (batch, page) = self.unlend_slice(cpu, target, from, slice);
             done += batch.done;
+            last = page.or(last);
             if batch.reason != Status::Success {
-                return Batch {
-                    done,
-                    reason: batch.reason,
-                };
+                let reason = batch.reason;
+                return (Batch { done, reason }, last);
             }
         }
-        Batch {
-            done,
-            reason: Status::Success,
-        }
+        let reason = Status::Success;
+        (Batch { done, reason }, last)
     }
 
-    fn unlend_slice(&self, cpu: &CpuToken, target: &PinnedVm<'_>, ipa: Ipa, n: u64) -> Batch {
+    fn unlend_slice(
+        &self,
+        cpu: &CpuToken,
+        target: &PinnedVm<'_>,
+        ipa: Ipa,
+        n: u64,
+    ) -> (Batch, Option<Pfn>) {
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
         let mut held: Vec<Claim<'_>, { SLICE as usize }> = Vec::new();
@@ -166,12 +167,13 @@ impl<P: Platform> Engine<P> {
             self.count_flush(cpu, kind);
         }
         let done = held.len() as u64;
+        let last = held.last().map(Claim::pfn);
         #[cfg(not(any(mutant = "unlend-keep-leaf", mutant = "unlend-no-mark")))]
         stage2.give_run_back(platform, cpu.id(), ipa, done);
         while let Some(claim) = held.pop() {
             settled(claim.unlend(&flushed));
         }
-        Batch { done, reason }
+        (Batch { done, reason }, last)
     }
 
     /// The way of every call that starts from an IPA: read the leaf, claim the page it names,

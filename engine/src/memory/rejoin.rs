@@ -7,7 +7,11 @@
 //! block, and where that makes a whole GiB, one of that.
 //!
 //! Invariants: nothing depends on an area being joined, or when; a trap joins two areas at most; a
-//! core's list is its own. An area that is changing when its time has come waits once more.
+//! core's list is its own. An area that is changing when its time has come waits once more; one that
+//! was pushed out by others does not.
+//!
+//! Words can be in parts where the host's map is not: of a page that was read from, or lent, or of
+//! a call that was refused. A look makes one word of those of one 2 MiB, and then waits once more.
 
 use super::host_fault::OF_HOST;
 use crate::engine::Engine;
@@ -35,12 +39,11 @@ struct Resting {
 pub struct RestingAreas(Deque<Resting, AREAS>);
 
 impl RestingAreas {
-    /// Adds the area around a page, unless it was the last that was added: if it rests twice, the
-    /// second look finds nothing to do. One that there is no more room for is given back: its time has
-    /// come.
+    /// Adds the area around a page, unless it rests already: it is looked at once in its time, however
+    /// often it is touched. One that there is no more room for is given back: its time has come.
     fn add(&mut self, page: Pfn, now: u64) -> Option<Pfn> {
         let area = Granule::around(GranuleSize::Block2M, page).base();
-        if self.0.back().is_some_and(|last| last.area == area) {
+        if self.0.iter().any(|resting| resting.area == area) {
             return None;
         }
         let first = self.0.is_full().then(|| self.0.pop_front()).flatten();
@@ -93,6 +96,14 @@ impl<P: Platform> Engine<P> {
                 // It has one word with more: that is not taken apart for this.
                 continue;
             }
+            let part = pages.first_in_parts(granule);
+            if let Some(part) = part.filter(|_| size == GranuleSize::Block1G) {
+                if pages.uniformity(part, OF_HOST) != Uniform::All {
+                    return Ok(());
+                }
+                let _ = self.map_whole(cpu, part)?;
+                return Err(MapError::Busy);
+            }
             match pages.uniformity(granule, OF_HOST) {
                 Uniform::All => {}
                 Uniform::Changing => return Err(MapError::Busy),
@@ -117,7 +128,9 @@ mod tests {
         let mut areas = RestingAreas::default();
         assert_eq!(areas.add(page(1), 10), None);
         assert_eq!(areas.add(page(2), 20), None);
-        assert_eq!(areas.add(page(2), 30), None);
+        for touch in 0..2 * AREAS as u64 {
+            assert_eq!(areas.add(page(1 + touch % 2), 30), None);
+        }
         assert_eq!(areas.take(|| REST_TICKS + 9), None);
         let first = |block: u64| Some(Pfn::from_raw(block * GranuleSize::Block2M.pages()));
         assert_eq!(areas.take(|| REST_TICKS + 10), first(1));

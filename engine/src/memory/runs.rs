@@ -17,12 +17,28 @@ pub struct Runs {
     runs: Vec<IpaRun, RUNS>,
     everything: bool,
     pages: u64,
+    tables: u64,
 }
 
 impl Runs {
     /// How many pages were unmapped.
     pub fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// How many tables of pages have to be gone through where a block leaves.
+    pub fn tables(&self) -> u64 {
+        self.tables
+    }
+
+    /// One more of these.
+    pub fn count_table(&mut self) {
+        self.tables += 1;
+    }
+
+    /// So many after all.
+    pub fn set_tables(&mut self, tables: u64) {
+        self.tables = tables;
     }
 
     /// So many were unmapped, and flushed already.

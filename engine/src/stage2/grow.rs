@@ -1,7 +1,7 @@
-//! Installing tables and taking leaf entries of a guest.
+//! Installing tables and taking leaf entries, of guests and of the host.
 //!
-//! Invariants: a table is zeroed before it is published, by compare-exchange from empty, and stays
-//! for the VM's life; the loser of that race gives its page back. Growing is invisible to the VM, so
+//! Invariants: a table is zeroed before it is published, by compare-exchange from empty, and a
+//! guest's stays for the VM's life; the loser of that race gives its page back. Growing is invisible to the VM, so
 //! a call that fails later need not undo it. A leaf entry is taken by compare-exchange from empty to
 //! the reserved mark, and then belongs to the taker alone.
 
@@ -133,6 +133,9 @@ impl Stage2 {
         {
             #[cfg(not(mutant = "install-lose-table"))]
             pool.put_table(table);
+        } else {
+            // Others build on the table, and complete only stores of their own.
+            platform.barrier(cpu, crate::platform::Barrier::DsbIshst);
         }
         Ok(())
     }

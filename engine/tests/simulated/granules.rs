@@ -142,6 +142,41 @@ fn a_run_is_done_in_the_largest_pieces_and_in_calls_of_bounded_work() {
     let to = GIB + 20 * BLOCK + PAGE;
     let done = vm_map(&machine, vm, gib + 8 * BLOCK, to, 2000);
     assert_eq!(done, (BLOCK_PAGES, Status::Success.raw()));
+    // Nor are there more where two tables have a part each.
+    let (first, to) = (gib + 30 * BLOCK + PAGE, GIB + 30 * BLOCK + PAGE);
+    let done = vm_map(&machine, vm, first, to, 1022);
+    assert_eq!(done, (BLOCK_PAGES, Status::Success.raw()));
+    bury_large(&machine, vm);
+}
+
+/// Blocks that were given in pieces and came home as blocks have tables to go through: a call goes
+/// through a few.
+#[test]
+fn tables_of_pages_under_blocks_are_work_too() {
+    let machine = large(false);
+    let gib = whole_gib(&machine);
+    let vm = vm_with(&machine, GIB, 2 * GIB);
+    for block in 0..5 {
+        assert_eq!(
+            vm_map(&machine, vm, gib + block * BLOCK, GIB + block * PAGE, 1),
+            (1, 0)
+        );
+    }
+    bury_large(&machine, vm);
+    let vm = vm_with(&machine, GIB, 2 * GIB);
+    for block in 0..5 {
+        let at = block * BLOCK;
+        let done = vm_map(&machine, vm, gib + at, GIB + at, BLOCK_PAGES);
+        assert_eq!(done, (BLOCK_PAGES, 0));
+    }
+    bury_large(&machine, vm);
+    let vm = vm_with(&machine, GIB, 2 * GIB);
+    let mut at = 0;
+    for done in [2, 2, 508] {
+        let next = vm_map(&machine, vm, gib + at, GIB + at, (GIB - at) / PAGE);
+        assert_eq!(next, (done * BLOCK_PAGES, Status::Success.raw()));
+        at += done * BLOCK;
+    }
     bury_large(&machine, vm);
 }
 
@@ -301,6 +336,72 @@ fn a_page_that_comes_and_goes_splits_its_block_once() {
     assert_eq!(machine.counted(Counter::HostJoins), 0);
     let_rest(&machine);
     assert_eq!(machine.counted(Counter::HostJoins), 1);
+}
+
+/// Two areas that take turns rest like one.
+#[test]
+fn pages_that_come_and_go_in_turns_split_their_blocks_once() {
+    let machine = crate::common::machine();
+    let pages = [0, 1, 2].map(|n| block(&machine, n) + 9 * PAGE);
+    let splits = machine.counted(Counter::HostSplits);
+    for turn in 0..30 {
+        let vm = vm_with(&machine, GIB, GIB);
+        let page = pages[turn % pages.len()];
+        machine
+            .call_unchecked(0, Call::VmMap, &[vm, page, GIB, 1, RWX])
+            .ok();
+        bury_large(&machine, vm);
+        machine.host_store(0, page).unwrap();
+    }
+    assert_eq!(machine.counted(Counter::HostSplits), splits + 3);
+    assert_eq!(machine.counted(Counter::HostJoins), 0);
+}
+
+/// Where the words of a mapped block were taken apart, for a list that was read, they become one again.
+#[test]
+fn words_under_a_block_are_folded_again() {
+    let machine = large(false);
+    let gib = whole_gib(&machine);
+    let vm = vm_with(&machine, GIB, 2 * GIB);
+    let list = gib + 100 * BLOCK;
+    machine.host_store_raw(0, list, gib + 7 * BLOCK).unwrap();
+    machine.host_store_raw(0, list + 8, GIB | RWX).unwrap();
+    machine.call(0, Call::VmMapList, &[vm, list, 1]).ok();
+    bury_large(&machine, vm);
+    machine.host_store(0, gib + 7 * BLOCK).unwrap();
+    for _ in 0..3 {
+        let_rest(&machine);
+    }
+    assert_eq!(sizes(&machine.host_leaves(), gib, GIB), [(GIB_PAGES, 1)]);
+    let vm = vm_with(&machine, GIB, 2 * GIB);
+    assert_eq!(vm_map(&machine, vm, gib, GIB, GIB_PAGES), (GIB_PAGES, 0));
+    bury_large(&machine, vm);
+}
+
+/// A listed page that can't be had leaves the host's block whole.
+#[test]
+fn a_refused_list_splits_nothing() {
+    let machine = crate::common::machine();
+    let vm = vm_with(&machine, GIB, GIB);
+    let (list, page) = (machine.host_page(3), block(&machine, 1));
+    assert_eq!(vm_map(&machine, vm, machine.host_page(5), GIB, 1), (1, 0));
+    machine.host_store_raw(0, list, page).unwrap();
+    machine.host_store_raw(0, list + 8, GIB | RWX).unwrap();
+    let splits = machine.counted(Counter::HostSplits);
+    let refused = machine.call(0, Call::VmMapList, &[vm, list, 1]);
+    assert_eq!(refused.status, Status::AlreadyMapped);
+    assert_eq!(machine.counted(Counter::HostSplits), splits);
+}
+
+/// Memory ends: what is before its end is given.
+#[test]
+fn a_run_over_the_end_of_memory_is_mapped_up_to_it() {
+    let machine = crate::common::machine();
+    let vm = vm_with(&machine, GIB, GIB);
+    let pages = machine.config().ram_pages - machine.first_host_page();
+    let first = machine.host_page(pages - 100);
+    let done = vm_map(&machine, vm, first, GIB, 200);
+    assert_eq!(done, (100, Status::NotRam.raw()));
 }
 
 /// A TLB conflict abort, which FEAT_BBM level 2 permits, ends with the regime's entries gone.
