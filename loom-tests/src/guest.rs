@@ -3,19 +3,27 @@
 //! Invariant: a guest takes an interrupt, and ends it, as soon as it waits or is done and finds it in
 //! a list register; so each that was delivered is counted once.
 
+use abi::psci;
 use engine::vcpu::context::{Context, GuestExit};
 
 /// ICH_VMCR_EL2 of a guest that takes all interrupts: both groups on, the mask open.
 const VMCR: u64 = 0xf8 << 24 | 2 << 21 | 3 << 18 | 0b11;
-/// Exception classes of WFI and of HVC, both with 32-bit instructions.
+/// Exception classes of WFI, of HVC, and of MSR ICC_SGI1R_EL1 from x0, all 32-bit instructions.
 const ESR_WFI: u64 = 0x01 << 26 | 1 << 25;
 const ESR_HVC: u64 = 0x16 << 26 | 1 << 25;
+const ESR_SGI: u64 = 0x18 << 26 | 1 << 25 | 3 << 20 | 5 << 17 | 12 << 10 | 11 << 1;
+/// ICC_SGI1R_EL1: SGI 5 to all others.
+const TO_ALL_OTHERS: u64 = 1 << 40 | 5 << 24;
 
 /// One thing that a guest does.
 #[derive(Clone, Copy, Debug)]
 pub enum GuestStep {
     /// `HVC #0` with x0 and x1.
     Hvc(u64, u64),
+    /// PSCI CPU_ON of the vCPU with this affinity, at the program's first step.
+    CpuOn(u64),
+    /// An SGI to all other vCPUs.
+    Sgi,
     /// WFI: goes on at once if there is an interrupt.
     Wfi,
 }
@@ -59,6 +67,16 @@ impl Guests {
                     context.frame.x[..4].copy_from_slice(&[function, argument, 0, 0]);
                     context.frame.pc += 4;
                     ESR_HVC
+                }
+                Some(GuestStep::CpuOn(affinity)) => {
+                    let call = [psci::CPU_ON_64, affinity, self.entry, 0];
+                    context.frame.x[..4].copy_from_slice(&call);
+                    context.frame.pc += 4;
+                    ESR_HVC
+                }
+                Some(GuestStep::Sgi) => {
+                    context.frame.x[0] = TO_ALL_OTHERS;
+                    ESR_SGI
                 }
             };
             return GuestExit::Sync {

@@ -8,7 +8,7 @@ use crate::platform::PA_BITS;
 use crate::world::{RAM_BASE, Size, World};
 use crate::{Arc, core, cpu, oracle, token};
 use abi::{
-    ARGUMENT_REGISTERS, Call, ExitReason, InjectKind, MapAttrs, RESULT_REGISTERS, Status,
+    ARGUMENT_REGISTERS, Call, ExitReason, InjectKind, MapAttrs, Outcome, RESULT_REGISTERS, Status,
     VcpuCreateArgs, VcpuDequeueArgs, VcpuEnqueueArgs, VcpuHandle, VcpuInjectArgs, VmCreateArgs,
     VmHandle, VmLendArgs, VmMapArgs, VmReclaimArgs, VmShape, VmUnlendArgs,
 };
@@ -120,11 +120,11 @@ impl Host {
         }
     }
 
-    /// VM_CREATE of a VM for one vCPU, with as much RAM as the host has.
+    /// VM_CREATE of a VM for all vCPUs, at least one, with as much RAM as the host has.
     pub fn create_vm(&mut self) -> Result<VmHandle, Status> {
         let arguments = VmCreateArgs {
             shape: VmShape {
-                vcpus: 1,
+                vcpus: self.size().vcpus.max(1) as u16,
                 ipa_bits: u16::from(PA_BITS),
                 lendable: 0b1,
             }
@@ -168,9 +168,14 @@ impl Host {
 
     /// VCPU_CREATE of the VM's first vCPU.
     pub fn create_vcpu(&mut self, vm: VmHandle) -> Result<VcpuHandle, Status> {
+        self.create_vcpu_at(vm, 0)
+    }
+
+    /// VCPU_CREATE of the vCPU with this affinity.
+    pub fn create_vcpu_at(&mut self, vm: VmHandle, mpidr: u64) -> Result<VcpuHandle, Status> {
         let arguments = VcpuCreateArgs {
             vm,
-            mpidr: 0,
+            mpidr,
             entry: World::ipa(0),
             arg: 0,
         };
@@ -260,6 +265,13 @@ impl Host {
     pub fn dequeue(&mut self, vcpu: VcpuHandle) -> Result<(), Status> {
         let arguments = VcpuDequeueArgs { vcpu };
         self.call(Call::VcpuDequeue, arguments.to_registers())
+            .map(drop)
+    }
+
+    /// VCPU_RESPOND with zeroes.
+    pub fn respond(&mut self, vcpu: VcpuHandle) -> Result<(), Status> {
+        let outcome = Outcome::Complete.raw();
+        self.call(Call::VcpuRespond, [vcpu.raw(), 0, 0, 0, 0, outcome])
             .map(drop)
     }
 

@@ -69,8 +69,13 @@ impl Size {
 
     /// The same with a vCPU slot.
     pub const fn with_vcpu(pages: u64) -> Self {
+        Self::with_vcpus(pages, 1)
+    }
+
+    /// The same with so many vCPU slots, all for one VM.
+    pub const fn with_vcpus(pages: u64, vcpus: usize) -> Self {
         Self {
-            vcpus: 1,
+            vcpus,
             ..Self::of(pages)
         }
     }

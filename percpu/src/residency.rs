@@ -13,12 +13,12 @@
 //!                         ^   enqueue, dequeue   ^                 ^   |
 //!                         |                      +-----------------|---+ requeue
 //!                         +----------------------------------------+
-//!                           hold, and back: park, drop
+//!                           hold (a parked one is Held meanwhile), and back: park, drop
 //! ```
 //!
 //! Invariants:
-//! - `Starting` and `Running` are held by one [`RunTicket`] each, which alone may end them; in every
-//!   other state nobody reaches the vCPU's content;
+//! - `Starting`, `Held` and `Running` are held by one [`RunTicket`] each, which alone may end them; in
+//!   every other state nobody reaches the vCPU's content;
 //! - slots are type-stable: the word outlives every vCPU in it. It carries the generation of the
 //!   slot's present vCPU, so a stale handle fails its compare-exchange;
 //! - every method makes one attempt and reports the state that it met;
@@ -52,8 +52,10 @@ pub enum Residence {
     Parked,
     /// On a CPU's run queue.
     Queued(CpuId),
-    /// Running on a CPU, or held still by it.
+    /// Running on a CPU, or taken off a queue and held still by it.
     Running(CpuId),
+    /// On no queue, and held still by a CPU: it may well stay on none.
+    Held(CpuId),
 }
 
 /// The word: kind in bits 3:0, CPU in 15:4, generation in 63:16.
@@ -75,6 +77,7 @@ impl Packed {
             Residence::Parked => (4, 0),
             Residence::Queued(cpu) => (5, cpu.raw()),
             Residence::Running(cpu) => (6, cpu.raw()),
+            Residence::Held(cpu) => (7, cpu.raw()),
         };
         Self(generation << GENERATION_SHIFT | u64::from(cpu) << CPU_SHIFT | kind)
     }
@@ -92,6 +95,7 @@ impl Packed {
             (4, _) => Residence::Parked,
             (5, Some(cpu)) => Residence::Queued(cpu),
             (6, Some(cpu)) => Residence::Running(cpu),
+            (7, Some(cpu)) => Residence::Held(cpu),
             _ => Residence::Free,
         }
     }
@@ -208,7 +212,10 @@ impl Residency {
             Residence::Free => TurnOn::Gone,
             Residence::Off => TurnOn::Busy,
             Residence::Starting(_) | Residence::OnPending => TurnOn::OnPending,
-            Residence::Parked | Residence::Queued(_) | Residence::Running(_) => TurnOn::AlreadyOn,
+            Residence::Parked
+            | Residence::Queued(_)
+            | Residence::Running(_)
+            | Residence::Held(_) => TurnOn::AlreadyOn,
         }
     }
 
@@ -247,14 +254,14 @@ impl Residency {
     /// ends it with [`RunTicket::give_back`].
     pub fn hold(&self, generation: u64, cpu: CpuId) -> Result<RunTicket<'_>, Residence> {
         let seen = self.look();
-        match seen.residence_of(generation) {
-            was @ (Residence::Parked | Residence::Queued(_)) => {
-                let to = Packed::pack(seen.generation(), Residence::Running(cpu));
-                self.hold_as(seen, to, was)
-                    .map_err(|met| met.residence_of(generation))
-            }
-            elsewhere => Err(elsewhere),
-        }
+        let was = seen.residence_of(generation);
+        let held = match was {
+            Residence::Parked if cfg!(not(mutant = "hold-as-running")) => Residence::Held(cpu),
+            Residence::Parked | Residence::Queued(_) => Residence::Running(cpu),
+            elsewhere => return Err(elsewhere),
+        };
+        self.hold_as(seen, Packed::pack(seen.generation(), held), was)
+            .map_err(|met| met.residence_of(generation))
     }
 
     fn look(&self) -> Packed {

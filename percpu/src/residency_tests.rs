@@ -22,12 +22,16 @@ fn slot_at(residence: Residence) -> (Residency, u64) {
             ticket.requeue(cpu);
             core::mem::forget(slot.take(cpu).unwrap());
         }
+        Residence::Held(cpu) => {
+            ticket.park();
+            core::mem::forget(slot.hold(generation, cpu).unwrap());
+        }
     }
     assert_eq!(slot.now(), (generation, residence));
     (slot, generation)
 }
 
-const ALL: [Residence; 9] = [
+const ALL: [Residence; 10] = [
     Residence::Free,
     Residence::Off,
     Residence::Starting(ZERO),
@@ -37,6 +41,7 @@ const ALL: [Residence; 9] = [
     Residence::Queued(LAST),
     Residence::Running(ONE),
     Residence::Running(LAST),
+    Residence::Held(ONE),
 ];
 
 #[test]
@@ -50,7 +55,7 @@ fn every_word_survives_packing() {
             );
         }
     }
-    assert_eq!(Packed(7).residence(), Residence::Free);
+    assert_eq!(Packed(8).residence(), Residence::Free);
     assert_eq!(Packed(5 | 512 << CPU_SHIFT).residence(), Residence::Free);
 }
 
@@ -58,7 +63,8 @@ fn every_word_survives_packing() {
 fn each_transition_begins_where_it_may() {
     for from in ALL {
         let queued = matches!(from, Residence::Queued(_));
-        let held = matches!(from, Residence::Starting(_) | Residence::Running(_));
+        let running = matches!(from, Residence::Running(_) | Residence::Held(_));
+        let held = running || matches!(from, Residence::Starting(_));
         let on = queued || matches!(from, Residence::Parked);
         let gone = from == Residence::Free;
 

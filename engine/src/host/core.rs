@@ -29,6 +29,8 @@ impl HostCore {
         let core = Self::default();
         // Relaxed: published by the core's bring-up.
         core.mpidr.store(mpidr, Ordering::Relaxed);
+        #[cfg(mutant = "core-begins-off")]
+        core.arrive();
         core
     }
 

@@ -153,7 +153,7 @@ impl<P: Platform> Engine<P> {
                     .enqueue(found.generation, target)
                     .map_err(|_| Status::Busy)?;
             }
-            Residence::Running(_) => return Err(Status::Busy),
+            Residence::Running(_) | Residence::Held(_) => return Err(Status::Busy),
             Residence::Off | Residence::Starting(_) => return Err(Status::BadState),
             Residence::Free => return Err(Status::BadHandle),
         }
@@ -190,7 +190,7 @@ impl<P: Platform> Engine<P> {
                 self.kick(cpu, target);
                 Err(Status::Busy)
             }
-            Err(Residence::Queued(_)) => Err(Status::Busy),
+            Err(Residence::Queued(_) | Residence::Held(_)) => Err(Status::Busy),
             Err(Residence::Free) => Err(Status::BadHandle),
             Err(_) => Err(Status::BadState),
         }
@@ -212,7 +212,10 @@ impl<P: Platform> Engine<P> {
             .residency()
             .hold(found.generation, cpu.id())
             .map_err(|seen| match seen {
-                Residence::Running(_) | Residence::Queued(_) | Residence::Parked => Status::Busy,
+                Residence::Running(_)
+                | Residence::Held(_)
+                | Residence::Queued(_)
+                | Residence::Parked => Status::Busy,
                 Residence::Free => Status::BadHandle,
                 _ => Status::BadState,
             })?;
@@ -226,6 +229,7 @@ impl<P: Platform> Engine<P> {
             self.put_back(cpu, found.number, ticket);
             return Err(status);
         }
+        #[cfg(not(mutant = "respond-keep-bar"))]
         found.slot.publish_bar(&mut ticket);
         let home = cpu.id();
         ticket.requeue(home);

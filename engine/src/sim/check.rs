@@ -309,7 +309,7 @@ fn check_vcpus_and_pins(machine: &Machine, broken: &mut Vec<String>) {
     let engine = machine.engine();
     for (slot, vcpu) in engine.vcpus().iter().enumerate() {
         let (_, residence) = vcpu.residency().now();
-        if let Residence::Running(_) | Residence::Starting(_) = residence {
+        if let Residence::Running(_) | Residence::Held(_) | Residence::Starting(_) = residence {
             broken.push(format!("I8: vCPU slot {slot} is left {residence:?}"));
         }
     }

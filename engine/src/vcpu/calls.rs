@@ -185,7 +185,9 @@ pub(crate) const fn power_state(residence: Residence) -> PowerState {
     match residence {
         Residence::Free | Residence::Off => PowerState::Off,
         Residence::Starting(_) | Residence::OnPending => PowerState::OnPending,
-        Residence::Queued(_) | Residence::Running(_) | Residence::Parked => PowerState::On,
+        Residence::Queued(_) | Residence::Running(_) | Residence::Held(_) | Residence::Parked => {
+            PowerState::On
+        }
     }
 }
 

@@ -65,7 +65,8 @@ impl<P: Platform> Engine<P> {
                 let _ = target;
                 Woken::Elsewhere
             }
-            Residence::Parked => Woken::Parked,
+            // Held, it may stay where it is: the call that holds it may be refused.
+            Residence::Parked | Residence::Held(_) => Woken::Parked,
             Residence::Free | Residence::Off | Residence::Starting(_) | Residence::OnPending => {
                 Woken::Elsewhere
             }
@@ -86,7 +87,7 @@ impl<P: Platform> Engine<P> {
             Woken::Here => return true,
             // One that waits for the host's answer is queued with that.
             Woken::Parked => {
-                if vcpu.is_parked_ready() {
+                if cfg!(not(mutant = "wake-no-ready")) && vcpu.is_ready() {
                     pinned.vm.note_ready(index);
                 }
             }
@@ -111,7 +112,7 @@ impl<P: Platform> Engine<P> {
             let vcpu = slot.and_then(|slot| Some((slot, self.parts.vcpus.get(usize::from(slot))?)));
             // The host may have put it on a queue since.
             if let Some((slot, vcpu)) = vcpu
-                && vcpu.is_parked_ready()
+                && vcpu.is_ready()
                 && let Some(place) = places.next()
             {
                 *place = vcpu.handle(slot).raw();

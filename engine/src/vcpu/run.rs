@@ -210,6 +210,7 @@ impl<P: Platform> Engine<P> {
                 self.put_last(cpu, slot);
             }
             Leave::Parked => {
+                #[cfg(not(mutant = "park-no-bar"))]
                 vcpu.publish_bar(&mut ticket);
                 ticket.park();
             }
@@ -248,25 +249,27 @@ impl<P: Platform> Engine<P> {
             if pinned.vm.life.now() != (pinned.generation, Phase::Running) {
                 return (None, Leave::Parked);
             }
-            if let Some(details) = self.take_ready(pinned) {
+            let verdict = if let Some(details) = self.take_ready(pinned) {
                 let exit = RunExit {
                     reason: ExitReason::VcpuReady,
                     vcpu: handle,
                     details,
                 };
-                return (Some(exit), Leave::Queued);
-            }
-            let verdict = vcpu.with(ticket, |state| {
-                settle(state);
-                self.sample_timer(vcpu, state, platform.counter(cpu.id()));
-                let filled = state.context.gic.fill(&vcpu.interrupts);
-                self.count(cpu, Counter::GuestEntries, 1);
-                let exit = platform.run_guest(cpu.id(), &mut state.context, vttbr, until);
-                state.context.gic.drain(&vcpu.interrupts);
-                self.judge(cpu, slot, vcpu, state, pinned, exit, filled)
-            });
-            let Some(verdict) = verdict else {
-                return (None, Leave::Parked);
+                Verdict::Host(exit, Leave::Queued)
+            } else {
+                let verdict = vcpu.with(ticket, |state| {
+                    settle(state);
+                    self.sample_timer(vcpu, state, platform.counter(cpu.id()));
+                    let filled = state.context.gic.fill(&vcpu.interrupts);
+                    self.count(cpu, Counter::GuestEntries, 1);
+                    let exit = platform.run_guest(cpu.id(), &mut state.context, vttbr, until);
+                    state.context.gic.drain(&vcpu.interrupts);
+                    self.judge(cpu, slot, vcpu, state, pinned, exit, filled)
+                });
+                let Some(verdict) = verdict else {
+                    return (None, Leave::Parked);
+                };
+                verdict
             };
             match verdict {
                 Verdict::Resume => {

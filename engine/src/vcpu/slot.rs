@@ -111,10 +111,16 @@ impl VcpuSlot {
         self.barred.store(barred != Some(false), Ordering::Relaxed);
     }
 
-    /// Is it on no queue for no reason but that nobody has put it on one?
-    pub fn is_parked_ready(&self) -> bool {
+    /// Is it on no queue for no reason but that nobody has put it on one? So is one that a call
+    /// holds: refused, the call leaves it there; done, it queues it, and the host is told too much.
+    pub fn is_ready(&self) -> bool {
+        let is_off_queues = matches!(
+            self.residency().now().1,
+            Residence::Parked | Residence::Held(_)
+        );
         // Relaxed: read after the residency word, whose Acquire orders it.
-        self.residency().now().1 == Residence::Parked && !self.barred.load(Ordering::Relaxed)
+        let barred = self.barred.load(Ordering::Relaxed) && cfg!(not(mutant = "ready-ignore-bar"));
+        is_off_queues && !barred
     }
 
     /// The VM it belongs to.

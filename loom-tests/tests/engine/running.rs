@@ -5,7 +5,7 @@ use abi::Status;
 use loom_tests::explore_engine;
 use loom_tests::guest::GuestStep;
 use loom_tests::host::Host;
-use loom_tests::world::Size;
+use loom_tests::world::{Size, World};
 
 /// A vCPU is queued on a core while that core takes it off: it runs there, or it is parked.
 #[test]
@@ -86,4 +86,31 @@ fn finds_its_interrupt(host: &mut Host, exit: ExitReason) {
     }
     assert_eq!(host.machine().guests().taken(), 1);
     host.check();
+}
+
+/// A vCPU sends an SGI to one that is parked, while the host answers that one, which waits for no
+/// answer: the answer is refused, and the host is told that the vCPU has work.
+#[test]
+fn sgi_against_a_refused_respond() {
+    explore_engine(2, || {
+        let (mut host, a) = Host::with_vm(Size::with_vcpus(1, 2));
+        let steps = [GuestStep::CpuOn(1), GuestStep::Sgi];
+        host.machine().guests().set_program(World::ipa(0), &steps);
+        let sender = host.create_vcpu(a).expect("a slot");
+        let other = host.create_vcpu_at(a, 1).expect("a slot");
+        host.start(a).expect("nobody is building");
+        host.enqueue(sender, 0).expect("it is parked");
+        assert_eq!(host.run(0), ExitReason::VcpuOn);
+        for vcpu in [sender, other] {
+            host.enqueue(vcpu, 0).expect("it is on");
+            host.dequeue(vcpu).expect("it is queued");
+        }
+        host.enqueue(sender, 1).expect("it is parked");
+
+        let running = host.beside(|other| other.run(0));
+        assert_eq!(host.respond(other), Err(Status::BadState));
+
+        assert_eq!(running.join().unwrap(), ExitReason::VcpuReady);
+        host.check();
+    });
 }
