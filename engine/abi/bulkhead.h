@@ -167,8 +167,11 @@
 #define BULKHEAD_CALL_PAGE_POISON 0xC6000119UL
 /*
  * (first, n) -> seen, reserved, host, host_fixed, engine, vm, shared, claimed, poisoned. Counts
- * the states of a run of page words: totals of whole grains only, no page's state. The last
- * grain takes in the words behind it that make no grain.
+ * the states of a run of page words, in totals of whole grains. The last grain takes in the
+ * words behind it that make no grain. A total hides a page only among those of its grain that
+ * the caller does not know: who knows the states of all others, its own pages among them, learns
+ * the last one's too, though not which VM has it; and calls one after the other show when a
+ * state changes.
  */
 #define BULKHEAD_CALL_PAGE_CENSUS 0xC600011AUL
 /* (cpu, sequence) -> sequence, event, time. Reads the engine's own events; never guest data. */
@@ -228,11 +231,14 @@
 #define BULKHEAD_EXIT_REASON_VCPU_READY 7
 /* D0 = IPA that the guest shares with the host from now on, d1 = its physical address. */
 #define BULKHEAD_EXIT_REASON_PAGE_SHARED 8
-/* D0 = IPA no longer shared, d1 = its physical address. */
+/*
+ * D0 = IPA no longer shared, d1 = its physical address; of a page that is not shared, or not
+ * there, the guest is refused (INVALID_PARAMETER).
+ */
 #define BULKHEAD_EXIT_REASON_PAGE_UNSHARED 9
 /*
  * D0 = IPA given back, d1 = its physical address, d2 = 1 if the page has a memory error and is
- * nobody's from now on.
+ * nobody's from now on; where RAM has no page the guest's call succeeds without an exit.
  */
 #define BULKHEAD_EXIT_REASON_PAGE_RELINQUISHED 10
 /* D0 = INTID of a level-triggered SPI that the guest ended. */

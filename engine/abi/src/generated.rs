@@ -99,8 +99,11 @@ pub mod call {
     pub const PAGE_INFO: u64 = 0xC600_0118;
     /// Takes a page with a memory error out of circulation for good.
     pub const PAGE_POISON: u64 = 0xC600_0119;
-    /// Counts the states of a run of page words: totals of whole grains only, no page's state. The
-    /// last grain takes in the words behind it that make no grain.
+    /// Counts the states of a run of page words, in totals of whole grains. The last grain takes in
+    /// the words behind it that make no grain. A total hides a page only among those of its grain
+    /// that the caller does not know: who knows the states of all others, its own pages among them,
+    /// learns the last one's too, though not which VM has it; and calls one after the other show
+    /// when a state changes.
     pub const PAGE_CENSUS: u64 = 0xC600_011A;
     /// Reads the engine's own events; never guest data.
     pub const TRACE_READ: u64 = 0xC600_011B;
@@ -171,8 +174,11 @@ pub enum Call {
     PageInfo = 0x18,
     /// Takes a page with a memory error out of circulation for good.
     PagePoison = 0x19,
-    /// Counts the states of a run of page words: totals of whole grains only, no page's state. The
-    /// last grain takes in the words behind it that make no grain.
+    /// Counts the states of a run of page words, in totals of whole grains. The last grain takes in
+    /// the words behind it that make no grain. A total hides a page only among those of its grain
+    /// that the caller does not know: who knows the states of all others, its own pages among them,
+    /// learns the last one's too, though not which VM has it; and calls one after the other show
+    /// when a state changes.
     PageCensus = 0x1a,
     /// Reads the engine's own events; never guest data.
     TraceRead = 0x1b,
@@ -513,10 +519,11 @@ pub enum ExitReason {
     VcpuReady = 7,
     /// D0 = IPA that the guest shares with the host from now on, d1 = its physical address.
     PageShared = 8,
-    /// D0 = IPA no longer shared, d1 = its physical address.
+    /// D0 = IPA no longer shared, d1 = its physical address; of a page that is not shared, or not
+    /// there, the guest is refused (INVALID_PARAMETER).
     PageUnshared = 9,
     /// D0 = IPA given back, d1 = its physical address, d2 = 1 if the page has a memory error and is
-    /// nobody's from now on.
+    /// nobody's from now on; where RAM has no page the guest's call succeeds without an exit.
     PageRelinquished = 10,
     /// D0 = INTID of a level-triggered SPI that the guest ended.
     LevelEnded = 11,

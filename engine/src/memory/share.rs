@@ -24,6 +24,8 @@ pub enum GuestPageCall {
     Done(Pfn),
     /// Done, but the page that the guest gave up has a memory error: it is nobody's.
     Lost(Pfn),
+    /// Done before it began: the guest gives up a page that is not there. The host is not told.
+    Nothing,
     /// Refused: the guest asked for what can't be.
     Refused,
     /// Something is in transition: the guest repeats its call without knowing.
@@ -157,6 +159,11 @@ impl<P: Platform> Engine<P> {
                 GuestPageCall::Done(page)
             }
             Ok(_) => GuestPageCall::Again,
+            // A guest gives up memory that it never used, and can't know whether the host put any
+            // there: Linux's driver takes a refusal for a bug and stops.
+            Err(LeafRefusal::NotMapped) if caller.vm.ram_holds(ipa.page(), 1) => {
+                GuestPageCall::Nothing
+            }
             Err(refusal) => refusal.into(),
         }
     }

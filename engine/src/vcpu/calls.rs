@@ -220,6 +220,7 @@ fn answer_page_call(
                 Leave::Queued,
             )
         }
+        GuestPageCall::Nothing => answer_with(state, [smccc::SUCCESS as u64, 0, 0, 0]),
         GuestPageCall::Refused => answer_with(state, [smccc::INVALID_PARAMETER as u64, 0, 0, 0]),
         GuestPageCall::Again => {
             repeat_call(state);
