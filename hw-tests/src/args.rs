@@ -10,6 +10,8 @@ const DEFAULT_MIB: u64 = 128;
 pub struct Args {
     /// Parts of names, separated by commas: a test runs if its name contains one; empty for all.
     pub filter: &'static str,
+    /// They are whole names.
+    pub is_exact: bool,
     /// Start of every random sequence.
     pub seed: u64,
     /// Memory of the VM that `teardown` brings home, in MiB.
@@ -19,19 +21,25 @@ pub struct Args {
 impl Args {
     /// Whether the test called `name` runs.
     pub fn selects(&self, name: &str) -> bool {
-        self.filter.split(',').any(|part| name.contains(part))
+        let mut parts = self.filter.split(',');
+        match self.is_exact {
+            true => parts.any(|part| name == part),
+            false => parts.any(|part| name.contains(part)),
+        }
     }
 
     /// Reads `line`; a key that is absent or makes no sense takes its default.
     pub fn parse(line: &'static str) -> Self {
         let mut args = Self {
             filter: "",
+            is_exact: false,
             seed: 1,
             mib: DEFAULT_MIB,
         };
         for word in line.split_whitespace() {
             match word.split_once('=') {
-                Some(("filter", filter)) => args.filter = filter,
+                Some(("filter", filter)) => (args.filter, args.is_exact) = (filter, false),
+                Some(("exact", filter)) => (args.filter, args.is_exact) = (filter, true),
                 Some(("seed", seed)) => args.seed = seed.parse().unwrap_or(args.seed),
                 Some(("mib", mib)) => args.mib = mib.parse().unwrap_or(args.mib),
                 _ => {}

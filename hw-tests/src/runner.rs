@@ -1,6 +1,7 @@
 //! Runs the tests that the command line selects and prints their lines.
 //!
-//! Invariant: every selected test gives exactly one line; the closing line counts them.
+//! Invariant: every selected test is named before it begins, and gives exactly one line when it is
+//! over; the closing line counts them.
 
 use crate::{
     args::Args,
@@ -74,6 +75,7 @@ pub fn main() -> ! {
         .flatten()
         .filter(|test| args.selects(test.name));
     for test in selected {
+        println!("begin {}", test.name);
         let result = match (&ready, with_engine || test.needs == Needs::Machine) {
             (Err(stop), _) => Err(stop.clone()),
             (_, false) => Err(Stop::Skip(String::from("no engine beneath"))),

@@ -47,6 +47,8 @@ pub struct Boot {
     pub name: String,
     /// Tests to run.
     pub filter: String,
+    /// Their whole names, not parts of them.
+    pub is_exact: bool,
     /// The machine.
     pub machine: Machine,
     /// How long it may run.
@@ -100,6 +102,7 @@ impl Group {
         Ok(Boot {
             name: format!("{}-{cpus}-{model}", self.name),
             filter: self.filter.clone(),
+            is_exact: false,
             machine: Machine {
                 cpus,
                 cpu: cpu_argument(model, false),

@@ -22,7 +22,7 @@ use crate::paths::Paths;
 use crate::run::supervise::{Input, Supervision};
 use crate::setup::Tools;
 
-pub use report::TOTAL;
+pub use report::{TOTAL, UNFINISHED};
 
 /// The test image.
 pub const TESTS: Program<'static> = Program {
@@ -43,6 +43,9 @@ pub struct Options {
     /// The same
     #[arg(long, conflicts_with = "names")]
     pub filter: Option<String>,
+    /// Only the tests whose whole name is one of these
+    #[arg(long)]
+    pub exact: bool,
     /// Only on one machine, with so many cores
     #[arg(long, value_name = "N")]
     pub cpus: Option<u32>,
@@ -121,6 +124,7 @@ fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
     if let Some(filter) = filter {
         for boot in &mut boots {
             boot.filter.clone_from(filter);
+            boot.is_exact = options.exact;
         }
     }
     Ok(boots)
@@ -156,9 +160,10 @@ fn log_file(paths: &Paths, boot: &Boot) -> std::path::PathBuf {
 }
 
 fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Report> {
+    let key = if boot.is_exact { "exact" } else { "filter" };
     let host = HostFiles {
         image: &images.tests,
-        cmdline: &format!("filter={} seed={seed}", boot.filter),
+        cmdline: &format!("{key}={} seed={seed}", boot.filter),
         initrd: &[],
     };
     let files = BootFiles::write(paths, "hw-test", &images.engine, &host)?;

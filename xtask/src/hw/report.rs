@@ -1,10 +1,12 @@
-//! What the test image says: `test NAME ... ok`, `... FAILED: WHY` or `... skipped: WHY` for each
-//! test, then `@hwtests passed=N failed=N skipped=N`.
+//! What the test image says: `begin NAME`, then `test NAME ... ok`, `... FAILED: WHY` or
+//! `... skipped: WHY` for each test, then `@hwtests passed=N failed=N skipped=N`.
 
 use crate::count::Count;
 
 /// The line that a complete run ends with.
 pub const TOTAL: &str = "@hwtests ";
+/// What is said of a test that began and did not end, behind its name.
+pub const UNFINISHED: &str = ": did not end";
 
 /// The results of one run of the image.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,12 +22,20 @@ impl Report {
     pub fn read(console: &str, troubles: Vec<String>) -> Self {
         let mut report = Self::default();
         let mut announced = None;
+        let mut running = None;
         for line in console.lines().map(str::trim_end) {
             if let Some(total) = line.strip_prefix(TOTAL) {
                 announced = total_count(total);
             }
+            if let Some(name) = line.strip_prefix("begin ") {
+                running = Some(name);
+            }
             let test = line.strip_prefix("test ");
-            match test.and_then(|test| test.split_once(" ... ")) {
+            let result = test.and_then(|test| test.split_once(" ... "));
+            if result.is_some() {
+                running = None;
+            }
+            match result {
                 Some((_, "ok")) => report.count.passed += 1,
                 Some((_, how)) if how.starts_with("skipped") => report.count.skipped += 1,
                 Some((name, how)) => report.fail(format!("{name}: {how}")),
@@ -35,9 +45,10 @@ impl Report {
         // An image that stops in the middle must not look like one that passed.
         if announced != Some(report.count) || report.count == Count::default() {
             let told = report.count;
-            report.fail(match announced {
-                Some(announced) => format!("{told} told, but {announced} announced"),
-                None => format!("no total after {told}"),
+            report.fail(match (announced, running) {
+                (Some(announced), _) => format!("{told} told, but {announced} announced"),
+                (None, Some(name)) => format!("{name}{UNFINISHED}"),
+                (None, None) => format!("no total after {told}"),
             });
         }
         for trouble in troubles {
@@ -92,6 +103,18 @@ mod tests {
         ] {
             assert_eq!(read(console).count.failed, 1, "{console}");
         }
+    }
+
+    #[test]
+    fn a_test_that_does_not_end_is_named() {
+        for console in ["begin a::b\n", "begin a::b\nhello\n"] {
+            let before = "begin a::a\ntest a::a ... ok\n";
+            let report = read(&format!("{before}{console}"));
+            assert_eq!(report.count, Count::new(1, 1, 0));
+            assert_eq!(report.wrong, ["a::b: did not end"]);
+        }
+        let between = read("begin a::b\ntest a::b ... ok\n");
+        assert_eq!(between.wrong, ["no total after 1 passed, 0 failed"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One test that catches a mutant: how to run it, and what its output proves.
 //!
 //! Invariant: a test counts as failed only when its own line says so, or it died after it began; on
-//! bare metal also when the engine crashed or the machine hung. What does not compile or selects no
+//! bare metal also when the engine crashed or the machine hung in it. What does not compile or selects no
 //! test is neither passed nor failed.
 
 use std::fmt;
@@ -9,6 +9,8 @@ use std::fmt;
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use serde::Deserialize;
+
+use crate::hw::UNFINISHED;
 
 /// Cores of the machine of a hardware test.
 const HW_CPUS: u32 = 2;
@@ -116,7 +118,9 @@ impl Catcher {
                 "cargo test --release -p bulkhead-loom-tests --test {place} -- --exact {test} \
                  --show-output"
             ),
-            Kind::Hw => format!("cargo xtask hw-test --cpus {HW_CPUS} --filter {test}{option}"),
+            Kind::Hw => {
+                format!("cargo xtask hw-test --cpus {HW_CPUS} --exact --filter {test}{option}")
+            }
             Kind::Run => format!("cargo xtask run{option}"),
         }
     }
@@ -141,10 +145,11 @@ impl Catcher {
         if !output.lines().any(|line| line == "running 1 test") {
             return invalid(status, "it does not compile, or is no test");
         }
-        let line = format!("test {test} ... ");
+        let begins = ["", " - should panic"].map(|how| format!("test {test}{how} ... "));
+        let is_line = |said: &str| begins.iter().any(|line| said.starts_with(line));
         // Output without a newline can stand between the name and the result.
         let ends = |result: &str| {
-            let mut lines = output.lines().skip_while(|said| !said.starts_with(&line));
+            let mut lines = output.lines().skip_while(|said| !is_line(said));
             lines.any(|said| said.ends_with(result))
         };
         let died = output.contains("(signal: ");
@@ -159,19 +164,21 @@ impl Catcher {
 
     fn judge_hw(&self, status: Option<i32>, output: &str) -> Verdict {
         let failed = format!("{}: FAILED: ", self.test);
-        let said = |line: &str| {
-            let line = line.trim_start();
-            let is_dead = ["@crash ", "stopped after "]
-                .iter()
-                .any(|mark| line.starts_with(mark));
-            let reason = line.strip_prefix(&failed);
-            reason
-                .or_else(|| is_dead.then_some(line))
-                .map(str::to_owned)
+        let unfinished = format!("{}{UNFINISHED}", self.test);
+        let mut lines = output.lines().map(str::trim_start);
+        let is_dead = |line: &&str| {
+            let marks = ["@crash ", "stopped after "];
+            marks.iter().any(|mark| line.starts_with(mark))
         };
-        match (status, output.lines().find_map(said)) {
+        let reason = match lines.clone().find_map(|line| line.strip_prefix(&failed)) {
+            Some(reason) => Some(reason),
+            // Before the test began, or after its end, a machine dies of something else.
+            None if lines.clone().any(|line| line == unfinished) => lines.find(is_dead),
+            None => None,
+        };
+        match (status, reason) {
             (Some(0), None) => Verdict::Passed,
-            (Some(1), Some(reason)) => Verdict::Failed(reason),
+            (Some(1), Some(reason)) => Verdict::Failed(reason.to_owned()),
             _ => invalid(status, "the test told no result"),
         }
     }
@@ -205,6 +212,7 @@ fn panic_message(output: &str) -> String {
         })
         .collect();
     match said.is_empty() {
+        true if output.contains(" - should panic ... ") => "it did not panic".to_owned(),
         true => "it died".to_owned(),
         false => said.join("; ").chars().take(MESSAGE).collect(),
     }
@@ -226,10 +234,17 @@ mod tests {
             "{RAN}test a::b ... FAILED\n\nthread 'a::b' (7) panicked at x.rs:1:2:\nI5: page 3\n"
         );
         let died = format!("{RAN}process didn't exit (signal: 6, SIGABRT: process abort signal)\n");
-        for (output, why) in [(&panicked, "I5: page 3"), (&died, "it died")] {
+        let calm = format!("{RAN}test a::b - should panic ... FAILED\n");
+        for (output, why) in [
+            (&panicked, "I5: page 3"),
+            (&died, "it died"),
+            (&calm, "it did not panic"),
+        ] {
             let verdict = judge(Kind::Sim, "a::b", 101, output);
             assert_eq!(verdict, Verdict::Failed(why.into()));
         }
+        let panicked = format!("{RAN}test a::b - should panic ... ok\n");
+        assert_eq!(judge(Kind::Sim, "a::b", 0, &panicked), Verdict::Passed);
     }
 
     #[test]
@@ -264,13 +279,19 @@ mod tests {
         let said = "    0 passed, 1 failed\n    tlb::a: FAILED: page 3 still there\n";
         assert_eq!(by(1, said), Verdict::Failed("page 3 still there".into()));
         for dead in ["@crash esr=1", "stopped after 240 s"] {
-            let output = format!("    no total after 0 passed, 0 failed\n    {dead}\n");
+            let output = format!("    tlb::a: did not end\n    {dead}\n");
             assert_eq!(by(1, &output), Verdict::Failed(dead.into()));
+            // It died of something else: at boot, or in another test.
+            for elsewhere in ["no total after 0 passed, 0 failed", "tlb::ab: did not end"] {
+                let output = format!("    {elsewhere}\n    {dead}\n");
+                assert!(matches!(by(1, &output), Verdict::Invalid(_)), "{output}");
+            }
         }
         assert_eq!(by(0, "    1 passed, 0 failed\n"), Verdict::Passed);
         for (status, output) in [
             (1, "    tlb::b: FAILED: not this one\n"),
             (1, "    no total after 0 passed, 0 failed\n"),
+            (1, "    tlb::a: did not end\n"),
             (2, "error: no compiler\n"),
         ] {
             assert!(
@@ -303,7 +324,7 @@ mod tests {
         );
         assert_eq!(
             line(Kind::Hw, "tlb::a", Some("m")),
-            "cargo xtask hw-test --cpus 2 --filter tlb::a --mutant m"
+            "cargo xtask hw-test --cpus 2 --exact --filter tlb::a --mutant m"
         );
         assert_eq!(line(Kind::Run, "", Some("m")), "cargo xtask run --mutant m");
     }

@@ -2,7 +2,7 @@
 //! mutants finds only when it comes to it.
 //!
 //! A test `a::b::name` stands in `a.rs`, `a/mod.rs` or `a/b.rs` below the folder of its kind; known for
-//! models and tests on the simulated machine.
+//! models, tests on the simulated machine and hardware tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
     let folder = match catcher.kind {
         Kind::Sim => root.join("engine/tests/simulated"),
         Kind::Loom => root.join("loom-tests/tests").join(place),
-        Kind::Unit | Kind::Hw | Kind::Run => return None,
+        Kind::Hw => root.join("hw-tests/src/tests"),
+        Kind::Unit | Kind::Run => return None,
     };
     let (modules, name) = test.rsplit_once("::").unwrap_or(("", test));
     let mark = format!("fn {name}(");
@@ -48,5 +49,7 @@ mod tests {
         ));
         assert!(missing(Kind::Loom, "engine donate_against_donate"));
         assert!(missing(Kind::Sim, "random::no_such_test"));
+        assert!(!missing(Kind::Hw, "tlb::donated_pages_leave_every_core"));
+        assert!(missing(Kind::Hw, "tlb::donated_pages"));
     }
 }
