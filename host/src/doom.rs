@@ -5,7 +5,12 @@
 //! after the memory of those that ended before it is home: else it is left to the deadline, and the
 //! run fails.
 
-use crate::{fate::Fate, host::Host, reclaim, vm::Guest};
+use crate::{
+    fate::{self, Fate},
+    host::Host,
+    reclaim,
+    vm::Guest,
+};
 use core::sync::atomic::Ordering;
 use el1::println;
 
@@ -26,10 +31,9 @@ pub fn carry_out(host: &Host, core: usize) {
 
 /// The core that sees to it.
 fn pick_core(host: &Host, guest: &Guest) -> usize {
-    let runs_it = |core: &usize| guest.vcpus.iter().any(|vcpu| vcpu.core == *core);
-    (0..host.cores.len())
-        .find(|core| !runs_it(core))
-        .unwrap_or(0)
+    let runs_it = |core| guest.vcpus.iter().any(|vcpu| vcpu.core == core);
+    let is_fit = |core| host.is_there(core) && !runs_it(core);
+    fate::pick_core(host.cores.len(), is_fit)
 }
 
 fn is_due(host: &Host, guest: &Guest, fate: Fate) -> bool {

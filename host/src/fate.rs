@@ -57,6 +57,12 @@ impl Fate {
     }
 }
 
+/// The core that sees to a guest's fate: the first that is there and runs none of its vCPUs, or the
+/// boot core, which is always there.
+pub fn pick_core(cores: usize, is_fit: impl Fn(usize) -> bool) -> usize {
+    (0..cores).find(|core| is_fit(*core)).unwrap_or(0)
+}
+
 /// How a guest ended that asked for a reset.
 pub fn name_reset(report: &Report) -> &'static str {
     if report.panicked { "panic" } else { "reset" }
@@ -85,6 +91,14 @@ mod tests {
         assert!(!Fate::Spin.is_due(&spins, false));
         let works = after(&["BULKHEAD: sha256 1 aa"]);
         assert!(Fate::Kill.is_due(&works, false));
+    }
+
+    #[test]
+    fn an_absent_core_sees_to_nothing() {
+        let (there, runs_it) = ([true, false, true], [true, false, false]);
+        let is_fit = |core: usize| there[core] && !runs_it[core];
+        assert_eq!(pick_core(3, is_fit), 2);
+        assert_eq!(pick_core(2, is_fit), 0);
     }
 
     #[test]

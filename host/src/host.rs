@@ -38,6 +38,7 @@ const ENGINE_POOL_PER_CORE: u64 = 4;
 pub struct Core {
     /// Its number in the engine.
     pub engine_cpu: AtomicU64,
+    is_there: AtomicBool,
     /// What its attacks came to.
     pub tally: Lock<Tally>,
 }
@@ -254,8 +255,17 @@ impl Host {
         let number = call::engine_info(InfoIndex::ThisCpu).unwrap_or(core as u64);
         // Relaxed: published by the Release below.
         self.cores[core].engine_cpu.store(number, Ordering::Relaxed);
-        // Release: pairs with the Acquire in `start_secondaries`.
+        // Relaxed: published by the Release below, or seen at a later look.
+        self.cores[core].is_there.store(true, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `start_secondaries` and `is_attack_over`.
         self.online.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether a core has come up: one that has not takes no part, and is not waited for.
+    pub fn is_there(&self, core: usize) -> bool {
+        let core = self.cores.get(core);
+        // Relaxed: nothing else is read by it.
+        core.is_some_and(|core| core.is_there.load(Ordering::Relaxed))
     }
 
     /// Whether a guest still runs.
@@ -266,8 +276,11 @@ impl Host {
 
     /// Whether no core attacks any more.
     pub fn is_attack_over(&self) -> bool {
-        // Acquire: pairs with the Release in `run::attack`; their accesses came before.
-        !self.args.attack || self.attacked.load(Ordering::Acquire) == self.cores.len()
+        // Acquire: pairs with the Release in `run::attack`; their accesses came before. Looked at
+        // first: a core is online before it attacks, so of two equal counts neither is old.
+        let attacked = self.attacked.load(Ordering::Acquire);
+        // Acquire: pairs with the Release in `enter_core`.
+        !self.args.attack || attacked == self.online.load(Ordering::Acquire)
     }
 
     /// Whose vCPU this is, and which.
@@ -286,7 +299,8 @@ impl Host {
             .engine_cpu
             .load(Ordering::Relaxed);
         match insist(|| call::vcpu_enqueue(vcpu, number)) {
-            // Another core was told of it too, and was faster: it is queued, or runs.
+            // BAD_STATE: another core was told of it too, and was faster. It has run since, and is off
+            // or waits for an answer, which queues it; or its guest has ended.
             Ok(()) | Err(Status::BadState) => {}
             Err(_) if guest.has_ended() => {}
             Err(status) => println!(

@@ -53,7 +53,9 @@ fn sleep_until(condition: impl Fn() -> bool) {
 
 /// The boot core's part: returns how many pages came home dirty.
 pub fn finish(host: &Host) -> u64 {
+    // Acquire: pairs with the Release in `Host::enter_core`; who is there is seen.
     let cores = host.online.load(Ordering::Acquire);
+    let helpers = (0..HELPERS).filter(|core| host.is_there(*core)).count();
     // Acquire: pairs with the Release in `run::run_core`.
     wait_for(|| host.arrived.load(Ordering::Acquire) >= cores);
     let vms = list_vms(host);
@@ -65,7 +67,7 @@ pub fn finish(host: &Host) -> u64 {
     host.wake_all();
     reclaim_all(host);
     // Acquire: pairs with the Release in `reclaim_all`.
-    wait_for(|| host.reclaimed.load(Ordering::Acquire) >= cores.min(HELPERS));
+    wait_for(|| host.reclaimed.load(Ordering::Acquire) >= helpers);
     host.wake_all();
 
     let mut dirty = 0;
