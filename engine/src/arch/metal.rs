@@ -195,7 +195,7 @@ impl Platform for Metal {
     }
 
     fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken> {
-        window::read(self.core(cpu).window, &self.core_features(cpu), page, into)
+        window::read(self.core(cpu).window, page, into)
     }
 
     fn engine_tables_missing(&self, _cpu: CpuId, page: Pfn) -> usize {

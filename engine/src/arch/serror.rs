@@ -1,6 +1,7 @@
 //! SErrors that are pending at EL2, where PSTATE.A masks them and nothing takes them.
 //!
-//! Invariant: who takes one says whose it was; what nobody takes stays pending, and is the host's.
+//! Invariant: one that came with a guest is taken, where that can be done; any other stays pending, and is
+//! the host's.
 
 use super::features::CoreFeatures;
 use super::regs::*;
@@ -31,12 +32,4 @@ pub fn take(core: &CoreFeatures) -> Option<u64> {
     let deferred = DISR_EL1.get();
     DISR_EL1.set(0);
     (deferred & DEFERRED != 0).then_some(ESR_SERROR | deferred & DEFERRED_ISS)
-}
-
-/// Does this ESR_EL2 of an SError say that the core goes on as if nothing had happened? DFSC is that of
-/// an asynchronous SError, and AET restartable, recoverable or corrected (Arm ARM D19.2.40, FEAT_RAS).
-pub fn is_contained(esr: u64) -> bool {
-    let implementation_defined = esr & 1 << 24 != 0;
-    let is_asynchronous = esr & 0x3f == 0b01_0001;
-    !implementation_defined && is_asynchronous && matches!(esr >> 10 & 0b111, 0b010 | 0b011 | 0b110)
 }
