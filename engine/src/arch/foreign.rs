@@ -4,12 +4,14 @@
 //! engine makes the access. Everywhere else in the engine that is the end. Here it is about one page
 //! that is on its way to another owner, and it is known which instructions can raise it: those between
 //! `arch_foreign_begin` and `arch_foreign_end`. EL2's vector for synchronous exceptions comes to
-//! `arch_foreign_check`; if the exception is an external abort of data and was taken from one of these
-//! instructions, it goes on at a landing pad, which returns to the caller with the answer "broken".
+//! `arch_foreign_check`; if the exception is an external abort of data, was taken from one of these
+//! instructions and names an address in the page, it goes on at a landing pad, which returns to the caller
+//! with the answer "broken".
 //!
-//! Invariants: nothing between the two labels calls, uses the stack or changes SP, so that the landing
-//! pad may return in its place; nothing there touches other memory than the window's page, but for what
-//! `copy` stores to the engine's stack. Loads are completed there too: the check reads each value.
+//! Invariants: nothing between the two labels calls, or changes SP or x30, so that the landing pad may return
+//! in its place; at every access there x2 is the end of the window's page, for the check to compare. The one
+//! other memory accessed is where `copy` stores to, the engine's own: an error there is the engine's end.
+//! Loads are completed there too: each value is used.
 
 use core::arch::global_asm;
 
@@ -88,6 +90,39 @@ pub unsafe fn copy(va: u64, into: &mut [u64; 512]) -> Result<(), Aborted> {
         .map(drop)
 }
 
+/// ESR_EL2.EC of x9 to x10, without ISS2, which lies above it.
+#[cfg(not(mutant = "foreign-class-with-iss2"))]
+macro_rules! class_to_x10 {
+    () => {
+        "ubfx x10, x9, #26, #6\n"
+    };
+}
+#[cfg(mutant = "foreign-class-with-iss2")]
+macro_rules! class_to_x10 {
+    () => {
+        "lsr x10, x9, #26\n"
+    };
+}
+
+/// On to 1f where the abort names no address (FnV), or one outside the page that ends at x2.
+#[cfg(not(mutant = "foreign-any-address"))]
+macro_rules! require_address_in_page {
+    () => {
+        "tbnz x9, #10, 1f
+         mrs  x10, far_el2
+         sub  x10, x2, x10
+         sub  x10, x10, #1
+         lsr  x10, x10, #12
+         cbnz x10, 1f\n"
+    };
+}
+#[cfg(mutant = "foreign-any-address")]
+macro_rules! require_address_in_page {
+    () => {
+        ""
+    };
+}
+
 // ESR_EL2.EC 0x25 is a data abort without a change of level; DFSC 0x10 a synchronous external abort,
 // 0x18 a parity or ECC error, both not on a walk (Arm ARM D19.2.40). The check clobbers what only a
 // crash or the landing pad finds: a routine's own registers, of which its caller expects nothing.
@@ -98,7 +133,9 @@ global_asm!(
     .global arch_foreign_check
 arch_foreign_check:
     mrs     x9, esr_el2
-    lsr     x10, x9, #26
+    "#,
+    class_to_x10!(),
+    r#"
     cmp     x10, #0x25
     b.ne    1f
     and     x10, x9, #0x3f
@@ -112,6 +149,9 @@ arch_foreign_check:
     cmp     x10, x11
     ccmp    x10, x12, #2, hs
     b.hs    1f
+    "#,
+    require_address_in_page!(),
+    r#"
     adr     x10, 2f
     msr     elr_el2, x10
     eret
