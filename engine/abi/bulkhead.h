@@ -86,7 +86,8 @@
 #define BULKHEAD_CALL_ENGINE_DONATE 0xC6000102UL
 /*
  * (max) -> n. Free pool pages that the host had donated come back, scrubbed: as many as there
- * are, up to max.
+ * are, up to max. One in which a memory error is found is left out and is nobody's from then on:
+ * fewer may come, even n = 0, though there are others.
  */
 #define BULKHEAD_CALL_ENGINE_RECLAIM 0xC6000103UL
 /*
@@ -103,7 +104,8 @@
 #define BULKHEAD_CALL_VM_MAP 0xC6000109UL
 /*
  * (vm, list, n) -> done, reason. VM_MAP for scattered pages, in list order. A page or an IPA
- * that comes a second time ends the batch with BUSY: the call holds it itself.
+ * that comes a second time ends the batch with BUSY: the call holds it itself. NOT_RAM with
+ * nothing done can also mean that the list page has a memory error; it stays the host's.
  */
 #define BULKHEAD_CALL_VM_MAP_LIST 0xC600010AUL
 /*

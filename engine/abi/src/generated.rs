@@ -51,7 +51,8 @@ pub mod call {
     /// circulation; the call ends there, with NOT_RAM.
     pub const ENGINE_DONATE: u64 = 0xC600_0102;
     /// Free pool pages that the host had donated come back, scrubbed: as many as there are, up to
-    /// max.
+    /// max. One in which a memory error is found is left out and is nobody's from then on: fewer
+    /// may come, even n = 0, though there are others.
     pub const ENGINE_RECLAIM: u64 = 0xC600_0103;
     /// A new VM in state Building, without pages or vCPUs; its RAM ranges never change. Where
     /// physical addresses have fewer than 44 bits (IpaBits says) its table needs 2^(bits - 39)
@@ -61,7 +62,8 @@ pub mod call {
     /// Host pages become the VM's alone. An aligned 2 MiB of pages to an aligned IPA is one block.
     pub const VM_MAP: u64 = 0xC600_0109;
     /// VM_MAP for scattered pages, in list order. A page or an IPA that comes a second time ends
-    /// the batch with BUSY: the call holds it itself.
+    /// the batch with BUSY: the call holds it itself. NOT_RAM with nothing done can also mean that
+    /// the list page has a memory error; it stays the host's.
     pub const VM_MAP_LIST: u64 = 0xC600_010A;
     /// The VM can reach the host's pages too; the host keeps them. Refused (OUT_OF_RANGE) where the
     /// VM was promised memory of its own.
@@ -126,7 +128,8 @@ pub enum Call {
     /// circulation; the call ends there, with NOT_RAM.
     EngineDonate = 0x02,
     /// Free pool pages that the host had donated come back, scrubbed: as many as there are, up to
-    /// max.
+    /// max. One in which a memory error is found is left out and is nobody's from then on: fewer
+    /// may come, even n = 0, though there are others.
     EngineReclaim = 0x03,
     /// A new VM in state Building, without pages or vCPUs; its RAM ranges never change. Where
     /// physical addresses have fewer than 44 bits (IpaBits says) its table needs 2^(bits - 39)
@@ -136,7 +139,8 @@ pub enum Call {
     /// Host pages become the VM's alone. An aligned 2 MiB of pages to an aligned IPA is one block.
     VmMap = 0x09,
     /// VM_MAP for scattered pages, in list order. A page or an IPA that comes a second time ends
-    /// the batch with BUSY: the call holds it itself.
+    /// the batch with BUSY: the call holds it itself. NOT_RAM with nothing done can also mean that
+    /// the list page has a memory error; it stays the host's.
     VmMapList = 0x0a,
     /// The VM can reach the host's pages too; the host keeps them. Refused (OUT_OF_RANGE) where the
     /// VM was promised memory of its own.
