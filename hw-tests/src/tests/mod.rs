@@ -39,8 +39,8 @@ pub const ALL: &[&[Test]] = &[
     churn::TESTS,
 ];
 
-/// Measurements: they run only where the filter names them, as they take long and want a machine of
-/// their own.
+/// Measurements, which take long, and tests of memory errors: they run only where the filter names them, as
+/// they want a machine of their own.
 pub const ON_REQUEST: &[&[Test]] = &[
     absent::TESTS,
     figures::TESTS,

@@ -3,8 +3,9 @@
 //!
 //! The engine runs at its own addresses, at which nothing else is ever executed: a block counts as
 //! the engine's by where it lies. Counting is exact under multi-threaded emulation: each core adds
-//! to its own record, a whole block at a time, and no block of the engine's is left in the middle,
-//! as nothing in it faults. (Not so with `-icount`, which breaks off blocks at device accesses.)
+//! to its own record, a whole block at a time, and no block of the engine's is left in the middle:
+//! what faults in it is an access to RAM with a memory error alone, and no measured machine has such.
+//! (Not so with `-icount`, which breaks off blocks at device accesses.)
 //!
 //! An image marks what is to be measured, each core for itself: `HINT #112` begins a window and
 //! `HINT #113` ends it. Both do nothing on any processor. Instructions beside the engine's are
