@@ -37,7 +37,7 @@ pub struct Group {
     timeout_s: u64,
     /// The device tree names RAM that is not there.
     #[serde(default)]
-    absent_ram: bool,
+    pub absent_ram: bool,
 }
 
 /// One boot.
@@ -64,7 +64,8 @@ impl Manifest {
         Self::parse(&text).context(FILE)
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    /// Reads a manifest's text.
+    pub fn parse(text: &str) -> Result<Self> {
         let manifest: Self = toml::from_str(text)?;
         for group in &manifest.group {
             let name = &group.name;
@@ -93,6 +94,20 @@ impl Manifest {
 }
 
 impl Group {
+    /// Does it have this machine?
+    pub fn has(&self, cpus: u32, model: &str) -> bool {
+        self.cpus.contains(&cpus) && self.models.iter().any(|known| known == model)
+    }
+
+    /// Is it for everything, or for tests that `wanted` (such a list too) may name?
+    pub fn is_for(&self, wanted: &str) -> bool {
+        let overlap = |part: &str| {
+            let mut parts = wanted.split(',').filter(|want| !want.is_empty());
+            parts.any(|want| want.contains(part) || part.contains(want))
+        };
+        self.filter.is_empty() || self.filter.split(',').any(overlap)
+    }
+
     fn mem(&self) -> Result<Bytes> {
         self.mem.parse().context("mem")
     }

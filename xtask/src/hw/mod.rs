@@ -8,11 +8,11 @@ use std::fs;
 use std::io;
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::count::Count;
-use crate::hw::manifest::{Boot, Group, Manifest};
+use crate::hw::manifest::{Boot, Manifest};
 use crate::hw::report::Report;
 use crate::image::absent;
 use crate::image::boot::{BootFiles, HostFiles};
@@ -31,6 +31,8 @@ pub const TESTS: Program<'static> = Program {
 };
 /// The processor model when only the number of cores is given.
 const MODEL: &str = "max";
+/// What the names of tests begin with that need RAM which is not there.
+const ABSENT: &str = "absent::";
 /// Cores when only the processor model is given.
 const CPUS: u32 = 2;
 
@@ -96,7 +98,8 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     Ok(total.exit_code())
 }
 
-/// The manifest's boots; or all tests on the one machine that the options name.
+/// The manifest's boots; or the one machine that the options name, as the groups have it that are for
+/// everything or for what the options filter.
 fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
     let filter = options.filter.as_ref().or(options.names.as_ref());
     let mut boots = match (options.cpus, &options.cpu) {
@@ -104,19 +107,15 @@ fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
         (cpus, model) => {
             let (cpus, model) = (cpus.unwrap_or(CPUS), model.as_deref().unwrap_or(MODEL));
             ensure!((1..=512).contains(&cpus), "--cpus {cpus}: 1 to 512 can be");
-            let is_listed = |group: &&Group| {
-                group.cpus.contains(&cpus) && group.models.iter().any(|known| known == model)
-            };
-            // Where the machine is none of the manifest's, everything, with the last one's limits.
+            let wanted = filter.map_or("", String::as_str);
             let mut boots = Vec::new();
-            for group in manifest.group.iter().filter(is_listed) {
-                boots.push(group.boot(cpus, model)?);
+            for group in &manifest.group {
+                if group.has(cpus, model) && group.is_for(wanted) {
+                    boots.push(group.boot(cpus, model)?);
+                }
             }
-            if let (true, Some(group)) = (boots.is_empty(), manifest.group.last()) {
-                boots.push(Boot {
-                    filter: String::new(),
-                    ..group.boot(cpus, model)?
-                });
+            if boots.is_empty() {
+                boots.push(any_machine(manifest, cpus, model)?);
             }
             boots
         }
@@ -128,6 +127,18 @@ fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
         }
     }
     Ok(boots)
+}
+
+/// Everything on a machine that no group has, with the limits of the group that goes to most cores.
+fn any_machine(manifest: &Manifest, cpus: u32, model: &str) -> Result<Boot> {
+    let ordinary = manifest.group.iter().filter(|group| !group.absent_ram);
+    let group = ordinary
+        .max_by_key(|group| group.cpus.iter().max())
+        .context("no group has an ordinary machine")?;
+    Ok(Boot {
+        filter: String::new(),
+        ..group.boot(cpus, model)?
+    })
 }
 
 /// Boots one machine and reads its tests' results.
@@ -145,7 +156,10 @@ fn run_boot(
         println!("    {line}");
     }
     if report.count.failed > 0 {
-        let option = mutant.map_or_else(String::new, |name| format!(" --mutant {name}"));
+        let mut option = mutant.map_or_else(String::new, |name| format!(" --mutant {name}"));
+        if !boot.filter.is_empty() {
+            option.push_str(&format!(" --filter {}", boot.filter));
+        }
         println!(
             "    again: cargo xtask hw-test --cpus {} --seed {seed}{option}",
             boot.machine.cpus
@@ -184,8 +198,104 @@ fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Rep
     let is_cut_short = !troubles.is_empty();
     let console = fs::read(&log)?;
     let mut report = Report::read(&String::from_utf8_lossy(&console), troubles);
+    if boot.absent_ram {
+        // Else a QEMU that drops the node would make them vanish.
+        report.require(ABSENT);
+    }
     if is_cut_short {
         report.wrong.extend(outcome.quoted_tail());
     }
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const TEXT: &str = r#"
+        [[group]]
+        name = "all"
+        filter = ""
+        cpus = [1, 2]
+        models = ["max", "cortex-a72"]
+        mem = "1G"
+        timeout_s = 60
+        [[group]]
+        name = "many"
+        filter = "cores::,memory::"
+        cpus = [64]
+        models = ["max"]
+        mem = "2G"
+        timeout_s = 600
+        [[group]]
+        name = "absent-ram"
+        filter = "absent::"
+        cpus = [2, 64]
+        models = ["max"]
+        mem = "1G"
+        timeout_s = 60
+        absent_ram = true
+    "#;
+
+    /// Names and filters of the boots.
+    fn selected(cpus: u32, filter: &str) -> Vec<(String, String)> {
+        let manifest = Manifest::parse(TEXT).unwrap();
+        let boots = select(&manifest, &options(cpus, filter)).unwrap();
+        boots
+            .into_iter()
+            .map(|boot| (boot.name, boot.filter))
+            .collect()
+    }
+
+    fn options(cpus: u32, filter: &str) -> Options {
+        Options {
+            names: None,
+            filter: (!filter.is_empty()).then(|| filter.into()),
+            cpus: Some(cpus),
+            cpu: None,
+            seed: 1,
+            repeat: 1,
+            mutant: None,
+        }
+    }
+
+    #[test]
+    fn a_machine_alone_runs_everything() {
+        for (cpus, name) in [
+            (2, "all-2-max"),
+            // Groups for some of the tests are not asked.
+            (64, "many-64-max"),
+            (3, "many-3-max"),
+            (100, "many-100-max"),
+        ] {
+            assert_eq!(selected(cpus, ""), [(name.into(), String::new())]);
+        }
+    }
+
+    #[test]
+    fn a_filter_finds_the_machines_that_are_for_it() {
+        let names = |cpus, filter| -> Vec<String> {
+            let boots = selected(cpus, filter).into_iter();
+            boots
+                .inspect(|boot| assert_eq!(boot.1, filter))
+                .map(|boot| boot.0)
+                .collect()
+        };
+        assert_eq!(names(2, "cores::up"), ["all-2-max"]);
+        assert_eq!(names(2, "absent::list"), ["all-2-max", "absent-ram-2-max"]);
+        assert_eq!(names(64, "a::b,memory::x"), ["many-64-max"]);
+        assert_eq!(names(5, "absent::list"), ["many-5-max"]);
+    }
+
+    #[test]
+    fn every_number_of_cores_has_a_machine_with_all_its_ram() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let manifest = Manifest::load(root).unwrap();
+        for cpus in [1, 2, 3, 4, 8, 16, 64, 100, 192, 512] {
+            for boot in select(&manifest, &options(cpus, "")).unwrap() {
+                assert!(!boot.absent_ram && boot.filter.is_empty(), "{cpus}");
+            }
+        }
+    }
 }

@@ -15,6 +15,8 @@ pub struct Report {
     pub count: Count,
     /// Failures and what else is wrong, one line each.
     pub wrong: Vec<String>,
+    /// Names of the tests that were skipped.
+    skipped: Vec<String>,
 }
 
 impl Report {
@@ -37,7 +39,10 @@ impl Report {
             }
             match result {
                 Some((_, "ok")) => report.count.passed += 1,
-                Some((_, how)) if how.starts_with("skipped") => report.count.skipped += 1,
+                Some((name, how)) if how.starts_with("skipped") => {
+                    report.count.skipped += 1;
+                    report.skipped.push(name.into());
+                }
                 Some((name, how)) => report.fail(format!("{name}: {how}")),
                 None => {}
             }
@@ -55,6 +60,17 @@ impl Report {
             report.fail(trouble);
         }
         report
+    }
+
+    /// Takes each test that was skipped, and whose name begins with `subject`, for failed: the machine was
+    /// made for it.
+    pub fn require(&mut self, subject: &str) {
+        for name in std::mem::take(&mut self.skipped) {
+            if name.starts_with(subject) {
+                self.count.skipped -= 1;
+                self.fail(format!("{name}: skipped on its own machine"));
+            }
+        }
     }
 
     fn fail(&mut self, why: String) {
@@ -115,6 +131,17 @@ mod tests {
         }
         let between = read("begin a::b\ntest a::b ... ok\n");
         assert_eq!(between.wrong, ["no total after 1 passed, 0 failed"]);
+    }
+
+    #[test]
+    fn what_a_machine_is_made_for_is_not_skipped() {
+        let mut report = read(
+            "test a::b ... ok\ntest a::c ... skipped: no a\ntest b::a ... skipped: no b\n\
+             @hwtests passed=1 failed=0 skipped=2\n",
+        );
+        report.require("a::");
+        assert_eq!(report.count, Count::new(1, 1, 1));
+        assert_eq!(report.wrong, ["a::c: skipped on its own machine"]);
     }
 
     #[test]
