@@ -88,7 +88,8 @@ pub struct Features {
 pub struct Zeroed {
     /// It held something other than zero before.
     pub was_nonzero: bool,
-    /// It was read back as zero after; only false if a store landed behind the scrubber's back.
+    /// It was read back as zero after. If not, a store landed behind the scrubber's back, or the page does
+    /// not keep what is stored: nobody gets it.
     pub reads_zero: bool,
 }
 

@@ -3,7 +3,7 @@
 //! Invariants: a page is zeroed only after its flush (the `Flushed` is demanded), so no store
 //! through an old translation can land behind the zeroes; cleaning to the point of coherency comes
 //! *after* zeroing, so an uncached reader finds zeroes too; of a page with a memory error there is no
-//! proof.
+//! proof, nor of one that does not read back as zero.
 
 use crate::engine::Engine;
 use crate::platform::{Broken, Platform, Zeroed};
@@ -46,7 +46,8 @@ pub(crate) struct ScrubbedRun {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Scrubs one page and counts what was found.
+    /// Scrubs one page and counts what was found. A page that is not zero after is as good as broken:
+    /// something else stores there, or it does not hold what is stored.
     pub(crate) fn scrub_page(
         &self,
         cpu: &CpuToken,
@@ -60,6 +61,8 @@ impl<P: Platform> Engine<P> {
         }
         if !zeroed.reads_zero {
             self.count(cpu, Counter::ScrubViolations, 1);
+            #[cfg(not(mutant = "scrub-trust-store"))]
+            return Err(Broken);
         }
         Ok(scrubbed)
     }

@@ -60,6 +60,8 @@ pub(super) struct Inner {
     pub(super) el2: BTreeSet<u64>,
     /// Pages with a memory error.
     pub(super) broken: BTreeSet<u64>,
+    /// Pages that do not become zero when zeroed, though nothing tells so.
+    pub(super) stuck: BTreeSet<u64>,
     /// How often each page was zeroed for its next owner, or that was tried.
     pub(super) zeroed: BTreeMap<u64, u64>,
     /// EL2's own tables by level and area; the engine's page, or none for one that boot made.
@@ -111,6 +113,7 @@ impl Sim {
             cores: (0..cores).map(|_| CoreState::default()).collect(),
             el2: BTreeSet::new(),
             broken: BTreeSet::new(),
+            stuck: BTreeSet::new(),
             zeroed: BTreeMap::new(),
             el2_tables: BTreeMap::new(),
             lives: BTreeMap::new(),
@@ -173,6 +176,11 @@ impl Sim {
     /// Gives a page a memory error: whoever reads or zeroes it at EL2 finds that.
     pub fn break_page(&self, page: Pfn) {
         self.inner().broken.insert(page.raw());
+    }
+
+    /// Has a page hold something else than zero whenever it was zeroed.
+    pub fn stick_page(&self, page: Pfn) {
+        self.inner().stuck.insert(page.raw());
     }
 
     /// How often each page was zeroed since this was asked last.

@@ -134,6 +134,9 @@ impl Platform for Sim {
             return Err(Broken);
         }
         let was_nonzero = self.ram.clear(page.raw());
+        if inner.stuck.contains(&page.raw()) {
+            self.ram.store(page.raw(), 511, 1 << 40);
+        }
         Ok(Zeroed {
             was_nonzero,
             reads_zero: self.ram.is_zero(page.raw()),

@@ -228,3 +228,36 @@ fn a_donated_page_with_an_error_never_joins_the_pool() {
     machine.host_load(0, machine.host_page(44)).unwrap();
     assert_eq!(machine.call(0, Call::EngineReclaim, &[16]).ok(), 2);
 }
+
+/// The zeroes of a page do not stay, and nothing tells so: nobody gets it, whichever way it goes.
+#[test]
+fn a_page_that_does_not_read_back_as_zero_stays_behind() {
+    let machine = Machine::new(Config::default());
+    let guest = build(&machine, 1);
+    let first = first_block(&machine);
+    map(&machine, &guest, first, RAM, BLOCK);
+    map(&machine, &guest, 4, RAM + (2 << 20), 1);
+    let bad = [first, first + 100, first + 101, 4];
+    for index in bad {
+        let page = Pfn::from_raw(machine.host_page(index) >> 12);
+        machine.sim().stick_page(page);
+    }
+    machine.call(0, Call::VmDestroy, &[guest.vm]).ok();
+    let mut home = 0;
+    for turn in 0.. {
+        let reply = machine.call(0, Call::VmReclaim, &[guest.vm, 64]);
+        home += reply.ok();
+        if reply.x[1] == 1 {
+            break;
+        }
+        assert!(turn < 100, "the VM never ends");
+    }
+    assert_eq!(home, BLOCK + 1 - bad.len() as u64);
+    assert_eq!(lost(&machine), bad.len() as u64);
+    let violations = Counter::ScrubViolations.raw();
+    let found = machine.call(0, Call::StatsRead, &[0, violations]).ok();
+    assert_eq!(found, bad.len() as u64);
+    for index in bad {
+        assert_lost(&machine, index);
+    }
+}
