@@ -261,3 +261,30 @@ fn a_page_that_does_not_read_back_as_zero_stays_behind() {
         assert_lost(&machine, index);
     }
 }
+
+/// A page that is lost costs a call as much as one that comes home.
+#[test]
+fn lost_pages_count_towards_a_call_s_most() {
+    for max in [1_u64, 5, 512] {
+        let machine = Machine::new(Config::default());
+        let guest = build(&machine, 1);
+        let first = first_block(&machine);
+        map(&machine, &guest, first, RAM, BLOCK);
+        map(&machine, &guest, 3, RAM + (2 << 20), 40);
+        for index in (first..first + 30).chain(3..43) {
+            break_page(&machine, index);
+        }
+        machine.call(0, Call::VmDestroy, &[guest.vm]).ok();
+        machine.sim().take_zeroed();
+        for turn in 0.. {
+            let reply = machine.call_unchecked(0, Call::VmReclaim, &[guest.vm, max]);
+            let tried: u64 = machine.sim().take_zeroed().values().sum();
+            assert!(tried <= max, "{tried} pages in a call for {max}");
+            if (reply.status, reply.x[1]) == (Status::Success, 1) {
+                break;
+            }
+            assert!(turn < 2000, "the VM never ends");
+        }
+        assert_eq!(lost(&machine), 70);
+    }
+}

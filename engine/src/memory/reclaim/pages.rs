@@ -3,12 +3,12 @@
 //! A unit lies in 2 MiB of IPA. Where a block maps these, and the pages are all the VM's alone, they are
 //! one *granule*: claimed by one word, zeroed as far as the call may go, and settled, `Scrubbing` or the
 //! host's. What the call did not get to, or what another core has at that moment, goes into the VM's
-//! `rests`, from where the next call takes it before it takes a new unit: so no more granules than cores
-//! are half-done at any time, and all need not be looked through again.
+//! `rests`, from where the next call takes it before it takes a new unit. There is room for `RESTS` of them;
+//! beyond that the `leftover` flag has all looked through again, which finds what is half-done by its word.
 //!
 //! Invariants: a unit is one core's until it puts the rest of it back, which it does before it leaves
 //! the cursor; every page the VM owned is scrubbed before its word says `Owned(Host)`, and none twice;
-//! a call zeroes at most `max` pages. Leaves stay as they are, but those of lent pages: no core walks the
+//! a call zeroes at most `max` pages, lost ones included. Leaves stay as they are, but those of lent pages: no core walks the
 //! VM's tables but to reclaim, and nothing writes a block entry of it any more.
 
 use super::{AtWork, Source, Step, next_in_ram, next_multiple};
@@ -50,6 +50,8 @@ enum Kind {
 struct Outcome {
     /// Pages that are done.
     done: u64,
+    /// Pages lost to memory errors: the work is the same.
+    lost: u64,
     /// Another core has one of the others just now.
     met_busy: bool,
 }
@@ -60,6 +62,8 @@ enum Page {
     Home,
     /// It is none of the VM's alone, or not any more.
     Nothing,
+    /// It could not be zeroed, and is out of circulation.
+    Lost,
     /// Another core has it.
     Busy,
 }
@@ -113,8 +117,13 @@ impl<P: Platform> Engine<P> {
         match self.bring_home(cpu, work, unit, max) {
             Outcome {
                 done: 0,
+                lost: 0,
                 met_busy: true,
             } => Step::Busy,
+            #[cfg(not(mutant = "reclaim-lost-are-free"))]
+            Outcome {
+                done: 0, lost: 1.., ..
+            } => Step::Stop,
             outcome => Step::Pages(outcome.done),
         }
     }
@@ -162,6 +171,7 @@ impl<P: Platform> Engine<P> {
             match self.bring_page(cpu, work, Ipa::from_raw(page << 12)) {
                 Page::Home => outcome.done += 1,
                 Page::Nothing => {}
+                Page::Lost => outcome.lost += 1,
                 Page::Busy => {
                     outcome.met_busy = true;
                     if unit.end.is_multiple_of(GRANULE) {
@@ -209,10 +219,7 @@ impl<P: Platform> Engine<P> {
             Err(Refused::OutOfRange) => return Whole::InParts,
         };
         match claim.zeroed() {
-            Some(zero) => Whole::Done(Outcome {
-                done: self.zero_slice(cpu, work, unit, (claim, zero), max),
-                met_busy: false,
-            }),
+            Some(zero) => Whole::Done(self.zero_slice(cpu, work, unit, (claim, zero), max)),
             None => Whole::InParts,
         }
     }
@@ -235,8 +242,8 @@ impl<P: Platform> Engine<P> {
             (true, true) => {
                 self.leave_rest(work, unit.first);
                 Whole::Done(Outcome {
-                    done: 0,
                     met_busy: true,
+                    ..Outcome::default()
                 })
             }
             (true, false) => Whole::InParts,
@@ -251,9 +258,9 @@ impl<P: Platform> Engine<P> {
         unit: Unit,
         (claim, done): (Claim<'_>, u64),
         max: u64,
-    ) -> u64 {
+    ) -> Outcome {
         let Some(first) = claim.pfn().checked_add(done) else {
-            return 0;
+            return Outcome::default();
         };
         let wanted = max.min(GRANULE - done);
         let run = self.scrub_run(cpu, first, wanted, &work.flushed);
@@ -279,7 +286,11 @@ impl<P: Platform> Engine<P> {
         if rest < unit.end && now < GRANULE {
             self.leave_rest(work, rest);
         }
-        zeroed
+        Outcome {
+            done: zeroed,
+            lost: u64::from(run.met_error),
+            met_busy: false,
+        }
     }
 
     /// Brings the page at `ipa` home.
@@ -317,7 +328,7 @@ impl<P: Platform> Engine<P> {
             Err(_) => {
                 let of_vm = &work.flushed;
                 self.lose_broken(cpu, claim, &[of_vm, of_host.as_ref().unwrap_or(of_vm)]);
-                Page::Nothing
+                Page::Lost
             }
         }
     }
