@@ -3,7 +3,7 @@
 //! I1 each page has one owner, or one claim, and no call leaves a claim or a mark; I2 a leaf names only pages
 //! that its VM may reach; I3 no leaf names a table or the engine's memory; I4 no page holds a secret
 //! of somebody who is not its owner; I5 no TLB leads to a page that is not its VM's; I6 no page is
-//! lost; I8 a vCPU that no call holds is on no core. I7 is [`Snapshot`](super::snapshot)'s.
+//! lost; no word outlives the VM it names; I8 a vCPU that no call holds is on no core. I7 is [`Snapshot`](super::snapshot)'s.
 
 use super::access::{may_reach, party};
 use super::boot::IMAGE_PAGES;
@@ -15,7 +15,7 @@ use super::tlb::Translation;
 use crate::vm::HOST_VMID;
 use crate::vm::life::Phase;
 use abi::{Call, Status};
-use ownership::{Owner, Pfn, State, VmSlot};
+use ownership::{GranuleSize, Owner, Pfn, State, VmSlot};
 use percpu::Residence;
 use std::collections::{BTreeMap, BTreeSet};
 use std::format;
@@ -92,6 +92,7 @@ pub fn all(machine: &Machine) -> Vec<String> {
     check_marks(machine, &tables, &mut broken);
     check_leaves(&words, &tables, &mut broken);
     check_lent(&words, &tables, &mut broken);
+    check_reclaimed(machine, &words, &mut broken);
     check_tlbs(sim, &words, &tables, &mut broken);
     check_pool(machine, &words, &tables, &mut broken);
     check_contents(sim, &words, &mut broken);
@@ -191,6 +192,41 @@ fn check_lent(words: &Words, all: &[Tables], broken: &mut Vec<String>) {
             broken.push(format!(
                 "I1: page {page:#x} is lent {count} times, mapped {found} times"
             ));
+        }
+    }
+}
+
+/// No word names a VM that is gone, and what a granule says is zeroed is zero.
+fn check_reclaimed(machine: &Machine, words: &Words, broken: &mut Vec<String>) {
+    if !machine.is_quiet() {
+        return;
+    }
+    let is_gone = |slot: VmSlot| {
+        let vm = machine.engine().vms().get(usize::from(slot.raw()));
+        vm.is_none_or(|vm| vm.life.now().1 == Phase::Free)
+    };
+    for (page, state) in words.all() {
+        let named = match state {
+            State::Owned(owner) => [Some(owner), None],
+            State::Shared {
+                owner, borrower, ..
+            } => [Some(owner), Some(borrower)],
+            State::Scrubbing { vm, .. } => [Some(Owner::Vm(vm)), None],
+            _ => continue,
+        };
+        if named
+            .into_iter()
+            .any(|who| matches!(who, Some(Owner::Vm(slot)) if is_gone(slot)))
+        {
+            broken.push(format!(
+                "I6: page {page:#x} is {state:?}, and that VM is gone"
+            ));
+        }
+        if let State::Scrubbing { done, .. } = state
+            && page % GranuleSize::Block2M.pages() < u64::from(done)
+            && !machine.sim().ram.is_zero(page)
+        {
+            broken.push(format!("I4: page {page:#x}, {state:?}, is not zero"));
         }
     }
 }
