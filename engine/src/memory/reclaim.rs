@@ -6,9 +6,9 @@
 //! up, then its vCPU slots, root and the slot itself. Who finds nothing to take is told `BUSY` at once.
 //!
 //! Invariants: a core reads the VM's tables only while it is counted into the cursor, and tables of
-//! a level are given back only in a stage that begins when nobody is left in the one before; a page
-//! that was busy (the host touching a shared page) is not forgotten: the stage runs again; what one
-//! call left half-done is done before the stage ends, by whoever calls.
+//! a level are given back only in a stage that begins when nobody is left in the one before; what was
+//! busy (the host touching a shared page) or left half-done is noted, as a place or, where there is no
+//! room, by the flag `leftover`, and done before the tables go, by whoever calls.
 
 mod pages;
 
@@ -64,7 +64,7 @@ impl<P: Platform> Engine<P> {
             Phase::Flushing => return Err(Status::Busy),
             _ => return Err(Status::BadState),
         }
-        count_in(vm, generation)?;
+        self.count_in(vm, generation)?;
         let regime = vm.regime(slot, self.parts.host.geometry());
         // SAFETY: the phase read was `Reclaiming`, or `flush_dying` moved it there; `now` is an
         // Acquire load that came after.
@@ -145,11 +145,7 @@ impl<P: Platform> Engine<P> {
             Stage::Pages => self.work_on_pages(cpu, work, seen, max, source),
             Stage::Check => self.end_stage(cpu, work, seen),
             Stage::Tables3 | Stage::Tables2 | Stage::Tables1 => {
-                let parent = match seen.stage {
-                    Stage::Tables3 => 2,
-                    Stage::Tables2 => 1,
-                    _ => 0,
-                };
+                let parent = parent_of(seen.stage);
                 if parent < self.parts.host.geometry().start_level {
                     return self.end_stage(cpu, work, seen);
                 }
@@ -236,11 +232,11 @@ impl<P: Platform> Engine<P> {
             return Step::Crowded;
         }
         // Tables are found from the whole entries around a range: begin at the very bottom.
-        let (stage, next) = match seen.stage {
+        let (stage, next, left_over) = match seen.stage {
             Stage::Check => self.after_pages(work, seen),
             // Kept for the check.
-            Stage::Pages => (Stage::Check, seen.next),
-            stage => (stage.next(), 0),
+            Stage::Pages => (Stage::Check, seen.next, false),
+            stage => (stage.next(), 0, false),
         };
         if stage == Stage::Rest && !self.free_vcpus(work) {
             return Step::Stop;
@@ -253,8 +249,9 @@ impl<P: Platform> Engine<P> {
                 ..seen
             },
         ) {
-            if seen.stage == Stage::Check {
-                // Whether or not something was left over: look again.
+            // Taken, and not acted upon.
+            #[cfg(not(mutant = "reclaim-lose-leftover"))]
+            if left_over {
                 work.vm.note_leftover();
             }
             return Step::Crowded;
@@ -266,17 +263,17 @@ impl<P: Platform> Engine<P> {
         Step::Finished
     }
 
-    /// Where to go from the check: on, or back to what was left.
-    fn after_pages(&self, work: &AtWork<'_>, seen: Progress) -> (Stage, u64) {
+    /// Where to go from the check: on, or back to what was left; and whether the flag was taken for it.
+    fn after_pages(&self, work: &AtWork<'_>, seen: Progress) -> (Stage, u64, bool) {
         // First: a second look at everything would find these too, and put them back twice.
         #[cfg(not(mutant = "reclaim-forget-rests"))]
         if !work.vm.rests.is_empty() {
-            return (Stage::Pages, seen.next);
+            return (Stage::Pages, seen.next, false);
         }
         if work.vm.take_leftover() {
-            return (Stage::Pages, work.vm.plan().ram[0].first);
+            return (Stage::Pages, work.vm.plan().ram[0].first, true);
         }
-        (Stage::Check.next(), 0)
+        (Stage::Check.next(), 0, false)
     }
 
     /// Frees the VM's vCPU slots; `false` if one is held by a core that looks through its queue, or
@@ -301,27 +298,57 @@ impl<P: Platform> Engine<P> {
             .life
             .advance(work.generation, Phase::Reclaiming, Phase::Free);
     }
-}
 
-/// Counts this core into the cursor of the VM that has this generation.
-fn count_in(vm: &Vm, generation: u64) -> Result<(), Status> {
-    for _ in 0..ATTEMPTS {
-        let seen = vm.cursor.now();
-        if seen.tag != tag_of(generation) {
-            return Err(Status::BadHandle);
+    /// Counts this core into the cursor of the VM that has this generation. Not beside others where
+    /// nothing is left to take: a stage ends by a core that is alone in it, so whoever is inside then
+    /// must not be kept from that by those who come and go.
+    fn count_in(&self, vm: &Vm, generation: u64) -> Result<(), Status> {
+        for _ in 0..ATTEMPTS {
+            let seen = vm.cursor.now();
+            if seen.tag != tag_of(generation) {
+                return Err(Status::BadHandle);
+            }
+            if seen.stage == Stage::Rest {
+                return Err(Status::Busy);
+            }
+            #[cfg(not(mutant = "reclaim-crowd-in"))]
+            if seen.workers != 0 && !self.may_have_units(vm, seen) {
+                return Err(Status::Busy);
+            }
+            #[cfg(mutant = "reclaim-crowd-in")]
+            let _ = Self::may_have_units;
+            let new = Progress {
+                workers: seen.workers + 1,
+                ..seen
+            };
+            if vm.cursor.replace(seen, new) {
+                return Ok(());
+            }
         }
-        if seen.stage == Stage::Rest {
-            return Err(Status::Busy);
-        }
-        let new = Progress {
-            workers: seen.workers + 1,
-            ..seen
-        };
-        if vm.cursor.replace(seen, new) {
-            return Ok(());
+        Err(Status::Busy)
+    }
+
+    /// Is there something to take in this stage? By the plan alone, as this core may not walk yet.
+    fn may_have_units(&self, vm: &Vm, seen: Progress) -> bool {
+        match seen.stage {
+            Stage::Pages => next_in_ram(vm, seen.next, 1).is_some() || !vm.rests.is_empty(),
+            Stage::Idle | Stage::Check | Stage::Rest => false,
+            stage => {
+                let parent = parent_of(stage);
+                parent >= self.parts.host.geometry().start_level
+                    && next_in_ram(vm, seen.next, pages_of(parent)).is_some()
+            }
         }
     }
-    Err(Status::Busy)
+}
+
+/// The level of the entries that name the tables of a stage.
+const fn parent_of(stage: Stage) -> u8 {
+    match stage {
+        Stage::Tables3 => 2,
+        Stage::Tables2 => 1,
+        _ => 0,
+    }
 }
 
 /// A run of IPA pages that one core works on.

@@ -43,9 +43,10 @@ impl Rests {
         })
     }
 
-    /// Is there none? For a core that knows that nobody puts any.
+    /// Is there none? The answer holds for a core that knows that nobody puts any; for others it is a hint.
     pub(crate) fn is_empty(&self) -> bool {
-        // Relaxed: whoever put has left the cursor (Release), which the caller has read (Acquire).
+        // Relaxed: nothing is read by a hint; where it holds, whoever put has left the cursor (Release),
+        // which the caller has read (Acquire).
         self.0.iter().all(|cell| cell.load(Ordering::Relaxed) == 0)
     }
 }

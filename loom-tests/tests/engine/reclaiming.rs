@@ -5,11 +5,13 @@ use abi::{Status, VmHandle};
 use engine::stage2::descriptor::pages_of;
 use loom_tests::explore_engine;
 use loom_tests::host::Host;
-use loom_tests::world::Size;
-use ownership::{Owner, State, VmSlot};
+use loom_tests::world::{RAM_BASE, Size};
+use ownership::{GranuleSize, Owner, Pfn, State, VmSlot};
 
 /// Pages of a block: two here.
 const BLOCK: u64 = pages_of(2);
+/// Pages of a giant: two blocks.
+const GIANT: u64 = pages_of(1);
 const HALF: State = State::Scrubbing {
     vm: VmSlot::new(0).unwrap(),
     done: 1,
@@ -46,6 +48,31 @@ fn two_cores_at_one_half_zeroed_granule() {
         assert_eq!(pages(first) + pages(second) + rest, BLOCK - 1);
         for page in 0..BLOCK {
             assert_eq!((host.state(page), host.content(page)), (HOST, 0));
+        }
+        host.check();
+    });
+}
+
+/// Two cores take a block each out of one giant: one of them unfolds it, and neither block is taken apart
+/// for that.
+#[test]
+fn two_cores_at_one_giant() {
+    explore_engine(2, || {
+        let (mut host, a) = Host::with_vm(Size::in_blocks(GIANT));
+        assert_eq!(host.map_run(a, 0, 0, GIANT), Ok(GIANT));
+        host.destroy(a).expect("it is there");
+
+        let second = host.beside(move |other| other.reclaim(a, BLOCK));
+        let first = host.reclaim(a, BLOCK);
+        let second = second.join().unwrap();
+
+        let rest = host.reclaim_rest(a);
+        assert_eq!(pages(first) + pages(second) + rest, GIANT);
+        for page in 0..GIANT {
+            assert_eq!((host.state(page), host.content(page)), (HOST, 0));
+            let words = host.engine().pages();
+            let (granule, _) = words.granule(Pfn::from_raw(RAM_BASE + page)).unwrap();
+            assert_eq!(granule.size(), GranuleSize::Block2M);
         }
         host.check();
     });

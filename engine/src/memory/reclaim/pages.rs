@@ -234,6 +234,9 @@ impl<P: Platform> Engine<P> {
         }
         let (from, busy) = match seen {
             State::Claimed { from, .. } => (from.state(), true),
+            // Sound, and free again: another core had it, or was unfolding the GiB above it.
+            #[cfg(not(mutant = "reclaim-cut-sound"))]
+            State::Owned(_) | State::Scrubbing { .. } => (seen, true),
             state => (state, false),
         };
         match (is_of(from, work.slot), busy) {
