@@ -126,7 +126,11 @@ impl<P: Platform> Engine<P> {
     fn sound_pages(&self, cpu: &CpuToken, first: Pfn, n: u64) -> u64 {
         let platform = &self.parts.platform;
         let mut pages = first.raw()..first.raw() + n;
-        let broken = pages.find(|page| platform.zero_page(cpu.id(), Pfn::from_raw(*page)).is_err());
+        let is_sound = |page: &u64| {
+            let zeroed = platform.zero_page(cpu.id(), Pfn::from_raw(*page));
+            zeroed.is_ok_and(|zeroed| zeroed.reads_zero)
+        };
+        let broken = pages.find(|page| !is_sound(page));
         broken.map_or(n, |page| page - first.raw())
     }
 

@@ -288,3 +288,26 @@ fn lost_pages_count_towards_a_call_s_most() {
         assert_eq!(lost(&machine), 70);
     }
 }
+
+/// The pages beside a lost one come home alone: the host maps them without memory.
+#[test]
+fn what_is_left_of_a_block_is_mapped_without_memory() {
+    let machine = Machine::new(Config::default());
+    let guest = build(&machine, 1);
+    let first = first_block(&machine);
+    map(&machine, &guest, first, RAM, BLOCK);
+    break_page(&machine, first + 9);
+    crate::common::bury(&machine, guest.vm, 1);
+    let free = crate::reserve::free_pages(&machine);
+    for index in [0, 8, 10, 511] {
+        machine
+            .host_load(0, machine.host_page(first + index))
+            .unwrap();
+    }
+    assert_eq!(
+        crate::reserve::free_pages(&machine),
+        free,
+        "a table was made"
+    );
+    assert_lost(&machine, first + 9);
+}

@@ -253,6 +253,7 @@ mod tests {
             names: None,
             filter: (!filter.is_empty()).then(|| filter.into()),
             cpus: Some(cpus),
+            exact: false,
             cpu: None,
             seed: 1,
             repeat: 1,

@@ -269,6 +269,17 @@ impl<P: Platform> Engine<P> {
         let run = self.scrub_run(cpu, first, wanted, &work.flushed);
         let zeroed = run.proof.as_ref().map_or(0, |proof| proof.pages());
         let now = done + zeroed;
+        // The others come home one by one: each can be mapped then, whatever the pool has.
+        #[cfg(not(mutant = "lose-no-host-tables"))]
+        if run.met_error && self.make_host_tables(cpu, claim.pfn()).is_err() {
+            drop(claim);
+            self.leave_rest(work, unit.first);
+            return Outcome {
+                done: 0,
+                lost: 1,
+                met_busy: true,
+            };
+        }
         let home = match run.proof {
             proof if run.met_error => {
                 settled(claim.lose_page(proof, &work.flushed));
