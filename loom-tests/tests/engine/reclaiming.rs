@@ -57,7 +57,7 @@ fn two_cores_at_one_half_zeroed_granule() {
 /// for that.
 #[test]
 fn two_cores_at_one_giant() {
-    explore_engine(2, || {
+    explore_engine(3, || {
         let (mut host, a) = Host::with_vm(Size::in_blocks(GIANT));
         assert_eq!(host.map_run(a, 0, 0, GIANT), Ok(GIANT));
         host.destroy(a).expect("it is there");
