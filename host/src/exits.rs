@@ -71,7 +71,12 @@ fn handle_guest(host: &Host, guest: &Guest, exit: &Exit) {
                 .lock()
                 .resample(intid, |injection: Injection| guest.inject(injection));
         }
-        Some(ExitReason::PageRelinquished) => guest.ram.lock().forget(d0),
+        Some(ExitReason::PageRelinquished) => {
+            guest.ram.lock().forget(d0);
+            if d2 == 1 {
+                println!("host: guest {}: memory error in {d1:#x}", guest.id);
+            }
+        }
         Some(ExitReason::SystemOff) => host.end_guest(guest, "off"),
         Some(ExitReason::SystemReset) => {
             let reason = fate::name_reset(&guest.report.lock());

@@ -93,8 +93,8 @@ pub fn main() -> ! {
         finish(&Summary::failed(reason));
     }
     run::run_core(0);
-    let dirty_returns = reclaim::finish(host());
-    finish(&stats::collect(host(), dirty_returns))
+    let returns = reclaim::finish(host());
+    finish(&stats::collect(host(), returns))
 }
 
 /// Prints the summary and turns the machine off.

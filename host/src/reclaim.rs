@@ -3,10 +3,10 @@
 //!
 //! Invariants: a guest's memory is reclaimed after every core's attacks, as those must not find it
 //! the host's; a page is read, and used again, only at the end, when its VM's slot is free and all
-//! of its pages are the host's.
+//! of its pages are the host's, but for those that the engine found broken and keeps from everyone.
 
 use crate::{host::Host, memory, run};
-use abi::{Status, VmHandle};
+use abi::{Counter, InfoIndex, PageClass, Status, VmHandle};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use el1::{PAGE, Range, call, irq, pages, println, timer};
@@ -51,8 +51,17 @@ fn sleep_until(condition: impl Fn() -> bool) {
     }
 }
 
-/// The boot core's part: returns how many pages came home dirty.
-pub fn finish(host: &Host) -> u64 {
+/// What was found of the pages that guests had.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Returns {
+    /// Came home and were not zero.
+    pub dirty: u64,
+    /// Have a memory error and stay away.
+    pub broken: u64,
+}
+
+/// The boot core's part: all memory home, and looked at.
+pub fn finish(host: &Host) -> Returns {
     // Acquire: pairs with the Release in `Host::enter_core`; who is there is seen.
     let cores = host.online.load(Ordering::Acquire);
     let helpers = (0..HELPERS).filter(|core| host.is_there(*core)).count();
@@ -70,21 +79,51 @@ pub fn finish(host: &Host) -> u64 {
     wait_for(|| host.reclaimed.load(Ordering::Acquire) >= helpers);
     host.wake_all();
 
-    let mut dirty = 0;
+    let any_broken = has_broken_pages();
+    let (mut home, mut returns) = (0, Returns::default());
     for run in vms.iter().flat_map(|(_, runs)| runs) {
-        let count = run.size / PAGE;
-        // SAFETY: the VM's slot is free: its pages are the host's alone again.
-        dirty += unsafe { memory::count_dirty(run.start, count) };
-        // SAFETY: as above; nobody uses them.
-        unsafe { pages::give(run.start, count) };
+        if !any_broken {
+            home += run.size / PAGE;
+            // SAFETY: the VM's slot is free: its pages are the host's alone again.
+            returns.dirty += unsafe { take_back(run.start, run.size / PAGE) };
+            continue;
+        }
+        for page in (run.start..run.start + run.size).step_by(PAGE as usize) {
+            if is_ours(page) {
+                home += 1;
+                // SAFETY: as above, and the engine says so.
+                returns.dirty += unsafe { take_back(page, 1) };
+            } else {
+                returns.broken += 1;
+            }
+        }
     }
-    let returned: u64 = vms
-        .iter()
-        .flat_map(|(_, runs)| runs)
-        .map(|run| run.size / PAGE)
-        .sum();
-    println!("host: {returned} pages came home, {dirty} of them not zero");
+    let Returns { dirty, broken } = returns;
+    println!("host: {home} pages came home, {dirty} of them not zero; {broken} are broken");
+    returns
+}
+
+/// Looks at pages that came home, and lets them be used again: how many are not zero.
+///
+/// # Safety
+/// They are the host's alone, came from the allocator, and nobody uses them.
+unsafe fn take_back(start: u64, count: u64) -> u64 {
+    // SAFETY: by this function's contract.
+    let dirty = unsafe { memory::count_dirty(start, count) };
+    // SAFETY: as above.
+    unsafe { pages::give(start, count) };
     dirty
+}
+
+/// Did the engine take any page out of circulation? If not, none of them need be asked for.
+fn has_broken_pages() -> bool {
+    let cpus = call::engine_info(InfoIndex::Cpus).unwrap_or(0);
+    (0..cpus).any(|cpu| call::stats_read(cpu, Counter::PagesPoisoned.raw()) != Ok(0))
+}
+
+/// Is the page the host's alone? A read of one with a memory error would be an abort.
+fn is_ours(page: u64) -> bool {
+    call::page_info(page).is_ok_and(|(class, _)| class == PageClass::Host.raw())
 }
 
 fn wait_for(condition: impl Fn() -> bool) {

@@ -4,6 +4,7 @@
 
 use crate::{
     host::Host,
+    reclaim::Returns,
     summary::{Calls, GuestResult, Pages, Summary},
 };
 use abi::{Call, Counter, ExitReason, InfoIndex};
@@ -27,7 +28,7 @@ fn read(cpu: u64, index: u64) -> u64 {
 }
 
 /// Collects everything.
-pub fn collect(host: &Host, dirty_returns: u64) -> Summary {
+pub fn collect(host: &Host, returns: Returns) -> Summary {
     let cpus = call::engine_info(InfoIndex::Cpus).unwrap_or(0);
     let sum = |index| (0..cpus).map(|cpu| read(cpu, index)).sum::<u64>();
     let hypercalls = Call::ALL.map(|call| Calls {
@@ -80,7 +81,8 @@ pub fn collect(host: &Host, dirty_returns: u64) -> Summary {
             .into(),
         scrubbed_nonzero: sum(Counter::ScrubbedNonzero.raw()),
         scrub_violations: sum(Counter::ScrubViolations.raw()),
-        dirty_returns,
+        dirty_returns: returns.dirty,
+        broken_pages: returns.broken,
         table_bytes: call::engine_info(InfoIndex::TableBytes).unwrap_or(0),
     }
 }

@@ -114,6 +114,8 @@ pub struct Summary {
     pub scrub_violations: u64,
     /// Pages that came home and were not zero.
     pub dirty_returns: u64,
+    /// Pages that did not come home, as they have a memory error.
+    pub broken_pages: u64,
     /// Bytes of page words that the engine has ever written.
     pub table_bytes: u64,
 }
@@ -241,12 +243,13 @@ impl Summary {
             "}},\"donated\":{{\"built\":{built},\"faulted\":{faulted}}},\
              \"attacks\":{{\"tried\":{},\"blocked\":{}}},\
              \"scrubbed_nonzero\":{},\"scrub_violations\":{},\"dirty_returns\":{},\
-             \"table_bytes\":{}}}",
+             \"broken_pages\":{},\"table_bytes\":{}}}",
             self.tried,
             self.blocked,
             self.scrubbed_nonzero,
             self.scrub_violations,
             self.dirty_returns,
+            self.broken_pages,
             self.table_bytes
         )
     }
@@ -327,6 +330,7 @@ mod tests {
             "{json}"
         );
         assert!(json.contains("\"lost\":0"), "{json}");
+        assert!(json.contains("\"broken_pages\":0,"), "{json}");
         assert!(json.ends_with(",\"table_bytes\":8192}"), "{json}");
         assert_eq!(
             json.matches(['{', '[']).count(),
