@@ -98,8 +98,9 @@
  */
 #define BULKHEAD_CALL_VM_CREATE 0xC6000108UL
 /*
- * (vm, pa, ipa, n, attrs) -> done, reason. Host pages become the VM's alone. An aligned 2 MiB of
- * pages to an aligned IPA is one block.
+ * (vm, pa, ipa, n, attrs) -> done, reason. Host pages become the VM's alone. An aligned 2 MiB or
+ * 1 GiB of pages to an IPA aligned like it is one entry. One call writes at most 512 entries:
+ * `done` below n with reason SUCCESS says that the rest needs another call.
  */
 #define BULKHEAD_CALL_VM_MAP 0xC6000109UL
 /*
@@ -319,7 +320,7 @@
 #define BULKHEAD_COUNTER_PAGES_SCRUBBED 2
 /* Of these, not zero before. */
 #define BULKHEAD_COUNTER_SCRUBBED_NONZERO 3
-/* Of these, not zero when read back (counted in self-checking builds). */
+/* Pages that were not zero when read back: lost, as if they had a memory error. */
 #define BULKHEAD_COUNTER_SCRUB_VIOLATIONS 4
 /* Stage-2 invalidations by page or range. */
 #define BULKHEAD_COUNTER_FLUSH_PAGE 5

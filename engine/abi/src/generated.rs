@@ -59,7 +59,9 @@ pub mod call {
     /// contiguous, aligned pages: NO_MEMORY with pages free means that none are together, and a
     /// donation of such a run helps.
     pub const VM_CREATE: u64 = 0xC600_0108;
-    /// Host pages become the VM's alone. An aligned 2 MiB of pages to an aligned IPA is one block.
+    /// Host pages become the VM's alone. An aligned 2 MiB or 1 GiB of pages to an IPA aligned like
+    /// it is one entry. One call writes at most 512 entries: `done` below n with reason SUCCESS
+    /// says that the rest needs another call.
     pub const VM_MAP: u64 = 0xC600_0109;
     /// VM_MAP for scattered pages, in list order. A page or an IPA that comes a second time ends
     /// the batch with BUSY: the call holds it itself. NOT_RAM with nothing done can also mean that
@@ -136,7 +138,9 @@ pub enum Call {
     /// contiguous, aligned pages: NO_MEMORY with pages free means that none are together, and a
     /// donation of such a run helps.
     VmCreate = 0x08,
-    /// Host pages become the VM's alone. An aligned 2 MiB of pages to an aligned IPA is one block.
+    /// Host pages become the VM's alone. An aligned 2 MiB or 1 GiB of pages to an IPA aligned like
+    /// it is one entry. One call writes at most 512 entries: `done` below n with reason SUCCESS
+    /// says that the rest needs another call.
     VmMap = 0x09,
     /// VM_MAP for scattered pages, in list order. A page or an IPA that comes a second time ends
     /// the batch with BUSY: the call holds it itself. NOT_RAM with nothing done can also mean that
@@ -814,7 +818,7 @@ pub enum Counter {
     PagesScrubbed = 2,
     /// Of these, not zero before.
     ScrubbedNonzero = 3,
-    /// Of these, not zero when read back (counted in self-checking builds).
+    /// Pages that were not zero when read back: lost, as if they had a memory error.
     ScrubViolations = 4,
     /// Stage-2 invalidations by page or range.
     FlushPage = 5,

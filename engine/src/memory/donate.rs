@@ -2,7 +2,9 @@
 //!
 //! The order, for each batch: claim the pages; take the guest's entries and make the host's map
 //! ready; unmap from the host and flush, once; write the guest's leaves; commit. Everything that can
-//! fail comes before the first store that anyone could observe; what fails shortens the batch.
+//! fail comes before the first store that changes what anyone may reach; what fails shortens the batch. (A
+//! block of the host's that leaves a table behind goes in the second step: if the call fails after that,
+//! the host's next touch has it again.)
 //!
 //! Invariants: at no moment can both sides reach a page through a TLB: the flush is complete before
 //! the first guest leaf is written; a call writes at most [`ENTRIES_PER_CALL`] leaves and claims few

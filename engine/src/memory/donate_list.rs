@@ -1,4 +1,5 @@
-//! VM_MAP_LIST: up to 256 pages from all over memory to a VM, with one flush.
+//! VM_MAP_LIST: up to 256 pages from all over memory to a VM, with one flush beside those of the host's
+//! blocks that have to be split.
 //!
 //! The order is that of `donate`: everything that can fail first. Invariant: of each page that is
 //! held the guest's entry is marked, and what is held is committed: nothing fails any more then.
@@ -35,7 +36,7 @@ struct Held<'t> {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Gives scattered host pages to the VM: one flush for all of them.
+    /// Gives scattered host pages to the VM.
     pub(crate) fn map_list(
         &self,
         cpu: &CpuToken,

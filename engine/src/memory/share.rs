@@ -1,7 +1,7 @@
 //! The guest's own calls about its memory: MEM_SHARE, MEM_UNSHARE, MEM_RELINQUISH.
 //!
 //! Invariants: only the owner starts them, for pages that its own stage-2 names; the guest's leaf is
-//! read, the page claimed, the leaf read again. Sharing changes no table: the host maps the page
+//! read, the page claimed, the leaf read again. Sharing writes no leaf: the host maps the page
 //! when it touches it. Unsharing takes it out of the host's stage-2 and flushes before the word says
 //! that it is the guest's alone. Relinquishing unmaps, flushes, scrubs, and only then commits.
 

@@ -2,8 +2,8 @@
 //! D8.17.1, "Using break-before-make when updating translation table entries").
 //!
 //! Invariants:
-//! - a block is split by the core whose compare-exchange took its entry; it holds the claim of a page
-//!   beneath. A split is never undone;
+//! - a block is split by the core whose compare-exchange took its entry; of the host's, it holds the claim
+//!   of a page beneath. A split is never undone within its call;
 //! - a table becomes a block only by a core that holds the claims of all its pages: nobody else
 //!   walks it, and after the flush no hardware does, so it is free for another use;
 //! - with break-before-make the entry holds the `SPLITTING` mark until everything that was cached
