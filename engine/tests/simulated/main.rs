@@ -1,6 +1,7 @@
 //! The engine on the simulated machine: what every call promises, with everything checked after
 //! each.
 
+mod alone;
 mod arguments;
 mod broken;
 mod census;
