@@ -51,7 +51,7 @@ fn contents_agree(machine: &Machine) {
 
 /// One core gives a whole block away, another one page of it.
 fn whole_against_part(machine_pages: usize, whole: Granule, parts_before: bool) {
-    explore(move || {
+    explore(2, move || {
         let machine = Machine::new(machine_pages);
         if parts_before {
             put_in_parts(&machine, 0);
@@ -92,7 +92,7 @@ fn merge_of_two_levels_against_claim() {
 #[test]
 fn split_against_split() {
     for pages in [BLOCK, GIANT] {
-        explore(move || {
+        explore(2, move || {
             let machine = Machine::new(pages);
             let other = machine.clone();
             let last = pages as u64 - 1;
@@ -113,7 +113,7 @@ fn split_against_split() {
 /// parts still wants the other page.
 #[test]
 fn merge_and_split_against_a_slow_claim() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(BLOCK);
         put_in_parts(&machine, 0);
         let other = machine.clone();
@@ -139,7 +139,7 @@ fn merge_and_split_against_a_slow_claim() {
 /// written, nor a state that the page never had.
 #[test]
 fn a_reader_of_a_retired_table() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(BLOCK);
         let other = machine.clone();
         let mover = spawn(move || {
@@ -159,7 +159,7 @@ fn a_reader_of_a_retired_table() {
 /// Nobody takes a page by a word that was never written, or is retired.
 #[test]
 fn a_claim_by_a_stale_word_fails() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(BLOCK);
         let other = machine.clone();
         let mover = spawn(move || put_in_parts(&other, 0));
@@ -176,7 +176,7 @@ fn a_claim_by_a_stale_word_fails() {
 /// Two cores take a VM's pages home, one of them the whole block, one by page.
 #[test]
 fn reclaim_whole_against_reclaim_of_a_page() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(BLOCK);
         machine.donate_all(block(0), A, 0).expect("alone");
         let other = machine.clone();
@@ -219,7 +219,7 @@ fn reclaim_whole_against_reclaim_of_a_page() {
 /// accepted, the page is out for good.
 #[test]
 fn merge_against_a_report_of_poison() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(BLOCK);
         put_in_parts(&machine, 0);
         let other = machine.clone();
@@ -235,7 +235,7 @@ fn merge_against_a_report_of_poison() {
 #[test]
 fn whole_and_two_parts_at_once() {
     assert_eq!(FAN_OUT_SHIFT, 1, "the models are sized for it");
-    explore(|| {
+    explore(3, || {
         let machine = Machine::new(BLOCK);
         let others = [0, 1].map(|index| {
             let machine = machine.clone();

@@ -32,7 +32,7 @@ fn play(runner: &mut Runner<1>, inbox: &Inbox) -> Vec<u64> {
 /// Two cores inject an edge each while a third runs the vCPU: each comes once.
 #[test]
 fn each_edge_comes_once() {
-    explore(|| {
+    explore(3, || {
         let inbox = Arc::new(Inbox::new());
         let injectors = [40, 41].map(|intid| {
             let inbox = inbox.clone();
@@ -54,7 +54,7 @@ fn each_edge_comes_once() {
 /// what came at the same time is not lost.
 #[test]
 fn a_line_ends_as_it_was_left() {
-    explore(|| {
+    explore(2, || {
         let inbox = Arc::new(Inbox::new());
         let device = spawn({
             let inbox = inbox.clone();
@@ -76,7 +76,7 @@ fn a_line_ends_as_it_was_left() {
 /// injection.
 #[test]
 fn a_mark_brings_its_line() {
-    explore(|| {
+    explore(2, || {
         let inbox = Arc::new(Inbox::new());
         let device = spawn({
             let inbox = inbox.clone();

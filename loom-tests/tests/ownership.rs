@@ -13,7 +13,7 @@ use sync::{AtomicU64, Ordering};
 /// Two cores give one page to two VMs.
 #[test]
 fn one_page_gets_one_owner() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(1);
         let other = machine.clone();
         let second = spawn(move || other.donate(0, B, 1).is_ok());
@@ -28,7 +28,7 @@ fn one_page_gets_one_owner() {
 /// A core prepares a page and commits it; another claims it from its new owner and looks.
 #[test]
 fn a_commit_publishes_what_was_done_to_the_page() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(1);
         let other = machine.clone();
         let donor = spawn(move || {
@@ -54,7 +54,7 @@ fn a_commit_publishes_what_was_done_to_the_page() {
 /// A core claims a page, works on it and gives up, while another wants it (9, 28).
 #[test]
 fn a_roll_back_leaves_the_page_to_the_next() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(1);
         let other = machine.clone();
         let failing = spawn(move || {
@@ -81,7 +81,7 @@ fn no_page_joins_a_vm_after_destroy_found_it_alone() {
     const RUNNING: u64 = 0;
     const DYING: u64 = 1;
     const KEY: u64 = 1;
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(1);
         let phase = Arc::new(AtomicU64::new(RUNNING));
         let slots: Vec<_> = (0..2).map(|_| Padded::new(AtomicU64::new(0))).collect();
@@ -112,7 +112,7 @@ fn no_page_joins_a_vm_after_destroy_found_it_alone() {
 /// shared, never shared after it came home (6).
 #[test]
 fn share_and_reclaim_leave_one_of_two_states() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(1);
         machine.donate(0, A, 0).expect("alone");
         let other = machine.clone();
@@ -146,7 +146,7 @@ fn share_and_reclaim_leave_one_of_two_states() {
 /// Two cores lend one page to one VM, twice in all: each success counts once (21).
 #[test]
 fn every_lend_is_counted() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(1);
         let lend = |machine: &Machine, cpu| {
             let claim = machine.claim(0, Op::Lend, cpu);
@@ -170,7 +170,7 @@ fn every_lend_is_counted() {
 /// Two batches claim overlapping runs: no page goes to both, and one of them gets something.
 #[test]
 fn of_overlapping_runs_one_progresses() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(3);
         let other = machine.clone();
         let batch = |machine: &Machine, first, vm, cpu| {
@@ -217,7 +217,7 @@ fn donate_list(machine: &Machine, list: [u64; 2], vm: VmSlot, cpu: u16, meeting:
 }
 
 fn two_lists_in_opposite_order(meeting: Meeting) {
-    explore(move || {
+    explore(2, move || {
         let machine = Machine::new(2);
         let other = machine.clone();
         let second = spawn(move || donate_list(&other, [1, 0], B, 1, meeting));
@@ -243,7 +243,7 @@ fn of_opposite_lists_none_progresses_if_all_or_nothing() {
 /// Three cores want one page at once: somebody gets it.
 #[test]
 fn of_three_claims_one_succeeds() {
-    explore(|| {
+    explore(3, || {
         let machine = Machine::new(1);
         let others = [(Op::Lend, 1), (Op::HostFault, 2)].map(|(op, cpu)| {
             let machine = machine.clone();
@@ -262,7 +262,7 @@ fn of_three_claims_one_succeeds() {
 /// is out for good.
 #[test]
 fn an_accepted_report_of_poison_is_not_lost() {
-    explore(|| {
+    explore(2, || {
         let machine = Machine::new(1);
         let other = machine.clone();
         let mapper = spawn(move || {

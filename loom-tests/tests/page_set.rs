@@ -36,7 +36,7 @@ fn put(set: &Set, index: u64) -> bool {
 /// Two cores put a page each, the first that the set has: none is lost, and no other is found.
 #[test]
 fn bits_that_come_to_life_are_none_but_ours() {
-    explore(|| {
+    explore(2, || {
         let set = untouched();
         let other = set.clone();
         let second = spawn(move || put(&other, 1));
@@ -57,7 +57,7 @@ fn bits_that_come_to_life_are_none_but_ours() {
 /// One core puts the first page, another takes what there is.
 #[test]
 fn what_is_taken_was_put() {
-    explore(|| {
+    explore(2, || {
         let set = untouched();
         let other = set.clone();
         let giver = spawn(move || put(&other, 3));

@@ -106,7 +106,7 @@ fn a_pinned_vm_is_not_taken_apart() {
     unsafe impl Sync for Vm {}
     // SAFETY: nothing in it belongs to a thread.
     unsafe impl Send for Vm {}
-    explore(|| {
+    explore(2, || {
         let vm = Arc::new(Vm {
             dying: AtomicBool::new(false),
             content: UnsafeCell::new(1),
@@ -139,7 +139,7 @@ fn a_pinned_vm_is_not_taken_apart() {
 /// A queued vCPU is moved to another core while both cores look for work.
 #[test]
 fn a_vcpu_is_never_on_two_cores_and_never_lost() {
-    explore(|| {
+    explore(3, || {
         let cores = Cores::new(|ticket| ticket.park());
         assert!(cores.enqueue(V, 0));
         let zero = spawn({
@@ -167,7 +167,7 @@ fn a_vcpu_is_never_on_two_cores_and_never_lost() {
 /// Two vCPUs are handed to a core while it empties its mailbox: none is dropped as stale.
 #[test]
 fn what_is_handed_over_is_found() {
-    explore(|| {
+    explore(2, || {
         let cores = Cores::new(|ticket| ticket.park());
         let host = spawn({
             let cores = cores.clone();
@@ -185,7 +185,7 @@ fn what_is_handed_over_is_found() {
 /// A core runs out of work and sleeps while it is handed a vCPU: it finds it or is rung.
 #[test]
 fn no_wake_up_is_lost() {
-    explore(|| {
+    explore(2, || {
         let cores = Cores::new(|ticket| ticket.park());
         let host = spawn({
             let cores = cores.clone();
@@ -208,7 +208,7 @@ fn no_wake_up_is_lost() {
 /// host is refused, or the vCPU is where the host wanted it.
 #[test]
 fn a_vcpu_that_runs_is_not_moved() {
-    explore(|| {
+    explore(2, || {
         let cores = Cores::new(|ticket| ticket.requeue(cpu(0)));
         let running = spawn({
             let cores = cores.clone();
@@ -232,7 +232,7 @@ fn a_vcpu_that_runs_is_not_moved() {
 /// caller succeeds, and nobody runs it before its entry point is written (9, 26).
 #[test]
 fn cpu_on_against_cpu_on() {
-    explore(|| {
+    explore(3, || {
         let cores = Cores::new(|ticket| ticket.turn_off());
         let turn_on =
             |cores: &Cores, from| match cores.vcpu(V).residency().turn_on(FIRST, cpu(from)) {
@@ -288,7 +288,7 @@ fn cpu_on_against_cpu_on() {
 /// A running vCPU turns itself off while another turns it on: on only after it was off.
 #[test]
 fn cpu_on_against_cpu_off() {
-    explore(|| {
+    explore(2, || {
         let cores = Cores::new(|ticket| ticket.requeue(cpu(0)));
         let itself = spawn({
             let cores = cores.clone();
@@ -323,7 +323,7 @@ fn cpu_on_against_cpu_off() {
 /// left alone (28).
 #[test]
 fn a_stale_handle_does_not_reach_the_slot_s_next_vcpu() {
-    explore(|| {
+    explore(2, || {
         let cores = Cores::new(|ticket| ticket.park());
         let holder = spawn({
             let cores = cores.clone();
@@ -357,7 +357,7 @@ enum GiveBack {
 }
 
 fn respond_against_take(give_back: GiveBack) {
-    explore(move || {
+    explore(2, move || {
         let cores = Cores::new(|ticket| ticket.park());
         assert!(cores.enqueue(V, 0));
         let core = spawn({

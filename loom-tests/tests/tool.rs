@@ -10,7 +10,7 @@ use sync::{AtomicU64, Ordering, fence};
 #[test]
 #[should_panic(expected = "the exchange came first")]
 fn a_load_may_come_after_another_s_load_and_exchange() {
-    explore(|| {
+    explore(2, || {
         let word = Arc::new(AtomicU64::new(0));
         let other = word.clone();
         let exchanger = spawn(move || {
@@ -23,7 +23,7 @@ fn a_load_may_come_after_another_s_load_and_exchange() {
 }
 
 fn store_buffering(fenced: bool) {
-    explore(move || {
+    explore(2, move || {
         let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
         let side = move |words: &[AtomicU64; 2], mine: usize| {
             words[mine].store(1, Ordering::Relaxed);
@@ -59,7 +59,7 @@ fn store_buffering_happens_without_fences() {
 #[test]
 #[should_panic(expected = "the flag came before the data")]
 fn relaxed_stores_are_seen_out_of_order() {
-    explore(|| {
+    explore(2, || {
         let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
         let other = words.clone();
         let writer = spawn(move || {

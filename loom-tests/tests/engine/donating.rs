@@ -10,7 +10,7 @@ use loom_tests::world::Size;
 /// Two cores give one page to two VMs: one of them gets it, with what is in it.
 #[test]
 fn donate_against_donate() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(TWO_VMS);
         let b = host.create_vm().expect("another");
         assert!(host.store(0, 7));
@@ -51,7 +51,7 @@ fn donate_beside_donate() {
 /// the store lands before VM_MAP returns, or never.
 #[test]
 fn donate_against_a_store_of_the_host() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::of(1));
 
         let storing = host.beside(move |other| other.store(0, 7));
@@ -72,7 +72,7 @@ fn donate_against_a_store_of_the_host() {
 /// The same where the host has to fault the page in first, as it does with a page that came home.
 #[test]
 fn donate_against_fault_in() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::of(1));
         host.map(a, 0, 0).expect("the host's page");
         assert!(host.guest_store(a, 0, 7));
@@ -98,7 +98,7 @@ fn donate_against_fault_in() {
 /// home with it, or never left.
 #[test]
 fn donate_against_destroy() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::of(1));
 
         let mapping = host.beside(move |other| other.map(a, 0, 0));

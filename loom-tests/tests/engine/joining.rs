@@ -97,7 +97,7 @@ fn join_against_a_store_beside_it() {
 /// area is a block after both are done.
 #[test]
 fn the_last_two_pages_of_an_area() {
-    explore_engine(1, || {
+    explore_engine(2, || {
         let (mut host, vm) = Host::with_vm(Size::in_blocks(BLOCK));
         host.map(vm, 0, 0).expect("the host's page");
         host.map(vm, 1, 1).expect("the host's page");

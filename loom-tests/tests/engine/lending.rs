@@ -30,7 +30,7 @@ fn lend_against_lend() {
 /// A page is lent once more while its first loan is taken back.
 #[test]
 fn lend_against_unlend() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::of(2));
         host.lend(a, 0, 0).expect("the host's page");
 
@@ -51,7 +51,7 @@ fn lend_against_unlend() {
 /// stands at the old address takes back that and nothing else.
 #[test]
 fn unlend_against_a_move() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::of(2));
         host.lend(a, 0, 0).expect("the host's page");
 

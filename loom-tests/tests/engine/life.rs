@@ -11,7 +11,7 @@ use ownership::State;
 /// Two cores bring one VM home: each page comes once, scrubbed, and one of them ends it.
 #[test]
 fn reclaim_against_reclaim() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::of(2));
         for page in 0..2 {
             host.map(a, page, page).expect("the host's page");
@@ -65,7 +65,7 @@ fn the_last_of_a_vm_against_itself() {
 /// Two cores create VMs: each gets a slot of its own.
 #[test]
 fn create_against_create() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let mut host = Host::boot(TWO_VMS);
 
         let second = host.beside(move |other| other.create_vm());
@@ -80,7 +80,7 @@ fn create_against_create() {
 /// A VM is sealed while another core gives it its first vCPU: none joins after VM_START succeeded.
 #[test]
 fn start_against_building() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::with_vcpu(1));
         let vcpus = |host: &Host| host.engine().vms()[0].vcpus().count();
 
@@ -101,7 +101,7 @@ fn start_against_building() {
 /// VM_START succeeds, and one that comes in between is refused.
 #[test]
 fn start_against_map() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::of(1));
 
         let mapping = host.beside(move |other| other.map(a, 0, 0));

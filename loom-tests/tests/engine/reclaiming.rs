@@ -37,7 +37,7 @@ fn pages(part: Result<(u64, bool), Status>) -> u64 {
 /// Two cores go on with it: one of them zeroes the rest, and nothing is lost or done twice.
 #[test]
 fn two_cores_at_one_half_zeroed_granule() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = half_zeroed();
 
         let second = host.beside(move |other| other.reclaim(a, 1));
@@ -57,7 +57,7 @@ fn two_cores_at_one_half_zeroed_granule() {
 /// for that.
 #[test]
 fn two_cores_at_one_giant() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::in_blocks(GIANT));
         assert_eq!(host.map_run(a, 0, 0, GIANT), Ok(GIANT));
         host.destroy(a).expect("it is there");
@@ -81,7 +81,7 @@ fn two_cores_at_one_giant() {
 /// The engine is offered its second page meanwhile: it gets it after all is home, zero, or not at all.
 #[test]
 fn a_reclaimer_against_a_claimer_of_a_part() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = half_zeroed();
 
         let donating = host.beside(|other| other.donate(1));
@@ -103,7 +103,7 @@ fn a_reclaimer_against_a_claimer_of_a_part() {
 /// The same while it is the VM's still: the offer never finds the page the host's.
 #[test]
 fn the_first_slice_against_a_claimer_of_a_part() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::in_blocks(BLOCK));
         assert_eq!(host.map_run(a, 0, 0, BLOCK), Ok(BLOCK));
         host.destroy(a).expect("it is there");

@@ -10,7 +10,7 @@ use loom_tests::world::{Size, World};
 /// A vCPU is queued on a core while that core takes it off: it runs there, or it is parked.
 #[test]
 fn enqueue_against_dequeue() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::with_vcpu(1));
         let vcpu = host.create_vcpu(a).expect("a slot");
         host.start(a).expect("nobody is building");

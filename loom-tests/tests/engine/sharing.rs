@@ -29,7 +29,7 @@ fn guest(calls: &[u64]) -> (Host, VmHandle) {
 /// and afterwards it sees it.
 #[test]
 fn share_against_a_load_of_the_host() {
-    explore_engine(3, || {
+    explore_engine(2, || {
         let (mut host, _) = guest(&[smccc::KVM_MEM_SHARE]);
         host.allow_both(0);
 
