@@ -10,6 +10,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `search` | how models are explored |
+//! | `suites` | the models of `ownership` and `percpu`, also for other engines |
 //! | `pages` | pages and their content, for models of ownership alone |
 //! | `hardware` | tables as walkers see them, TLBs, contents: plain data |
 //! | `platform` | the engine's platform over it |
@@ -20,13 +21,20 @@
 
 #![cfg(loom)]
 
+#[cfg(feature = "engine")]
 pub mod guest;
+#[cfg(feature = "engine")]
 pub mod hardware;
+#[cfg(feature = "engine")]
 pub mod host;
+#[cfg(feature = "engine")]
 pub mod oracle;
 pub mod pages;
+#[cfg(feature = "engine")]
 pub mod platform;
 mod search;
+pub mod suites;
+#[cfg(feature = "engine")]
 pub mod world;
 
 use percpu::{CpuId, CpuToken};

@@ -36,15 +36,8 @@ unsafe impl Send for Machine {}
 impl Machine {
     /// So many host pages, in the largest granules.
     pub fn new(pages: usize) -> Arc<Self> {
-        let clear = PageTable::<Vec<AtomicU64>>::words_to_clear(BASE, pages);
-        let all = PageTable::<Vec<AtomicU64>>::words_for(BASE, pages);
-        // What nobody has written yet names an owner: whoever reads it is found out.
-        let garbage = ownership::Word::pack(State::Owned(Owner::Vm(B))).raw();
-        let words = (0..all).map(|index| AtomicU64::new(if index < clear { 0 } else { garbage }));
-        let mut table = PageTable::new(BASE, pages, words.collect());
-        table.boot_set(BASE, pages, HOST).expect("fresh pages");
         Arc::new(Self {
-            table,
+            table: words(pages),
             contents: (0..pages).map(|_| UnsafeCell::new(0)).collect(),
         })
     }
@@ -88,6 +81,18 @@ impl Machine {
         // SAFETY: the caller holds the page's claim; loom checks.
         self.contents[index].with(|content| unsafe { *content })
     }
+}
+
+/// The words of so many host pages from [`BASE`] on, in the largest granules.
+pub fn words(pages: usize) -> PageTable<Vec<AtomicU64>> {
+    let clear = PageTable::<Vec<AtomicU64>>::words_to_clear(BASE, pages);
+    let all = PageTable::<Vec<AtomicU64>>::words_for(BASE, pages);
+    // What nobody has written yet names an owner: whoever reads it is found out.
+    let garbage = ownership::Word::pack(State::Owned(Owner::Vm(B))).raw();
+    let words = (0..all).map(|index| AtomicU64::new(if index < clear { 0 } else { garbage }));
+    let mut table = PageTable::new(BASE, pages, words.collect());
+    table.boot_set(BASE, pages, HOST).expect("fresh pages");
+    table
 }
 
 /// A page by its number.

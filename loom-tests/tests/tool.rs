@@ -2,6 +2,7 @@
 
 #![cfg(loom)]
 
+use loom_tests::suites::{granules, ownership, percpu};
 use loom_tests::{Arc, explore, spawn};
 use sync::{AtomicU64, Ordering, fence};
 
@@ -75,4 +76,26 @@ fn relaxed_stores_are_seen_out_of_order() {
         }
         writer.join().unwrap();
     });
+}
+
+/// A model that its suite does not list would never run.
+#[test]
+fn suites_list_all_their_models() {
+    let suites = [
+        (
+            include_str!("../src/suites/ownership.rs"),
+            ownership::MODELS,
+        ),
+        (include_str!("../src/suites/granules.rs"), granules::MODELS),
+        (include_str!("../src/suites/percpu.rs"), percpu::MODELS),
+    ];
+    for (text, listed) in suites {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("pub fn "));
+        let defined: Vec<_> = lines
+            .filter_map(|line| line.split_once("()"))
+            .map(|(name, _)| name)
+            .collect();
+        assert!(!defined.is_empty());
+        assert_eq!(defined, listed);
+    }
 }

@@ -8,7 +8,7 @@ use crate::audit::Findings;
 use crate::audit::workspace::Workspace;
 
 /// Each folder with the folders that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("sync", &[]),
     ("ownership", &["sync"]),
     ("percpu", &["sync"]),
@@ -28,6 +28,10 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
             "smp-boot",
             "sync",
         ],
+    ),
+    (
+        "loom-tests/examples/own-engine",
+        &["loom-tests", "ownership", "percpu", "sync"],
     ),
     ("hw-tests/el1", &["engine/abi"]),
     ("hw-tests", &["engine/abi", "hw-tests/el1", "smp-boot"]),

@@ -2,7 +2,8 @@
 //! mutants finds only when it comes to it.
 //!
 //! A test `a::b::name` stands in `a.rs`, `a/mod.rs` or `a/b.rs` below the folder of its kind; known for
-//! models, tests on the simulated machine and hardware tests.
+//! models (a model of a suite stands in the suite's file), tests on the simulated machine and hardware
+//! tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,10 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
     let has = |file: PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains(&mark));
     let path = folder.join(modules.replace("::", "/"));
     let found = if modules.is_empty() {
-        has(folder.with_extension("rs")) || has(folder.join("main.rs"))
+        let suite = root.join("loom-tests/src/suites").join(place);
+        has(folder.with_extension("rs"))
+            || has(folder.join("main.rs"))
+            || (catcher.kind == Kind::Loom && has(suite.with_extension("rs")))
     } else {
         has(path.with_extension("rs")) || has(path.join("mod.rs"))
     };
