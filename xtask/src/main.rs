@@ -50,7 +50,7 @@ enum Task {
     Figures(figures::Options),
     /// Count what bringing a VM home costs the engine on 1 to 192 cores (2 minutes)
     Teardown(figures::teardown::Options),
-    /// Build protections away, one at a time, and see the tests catch it (all: 15 minutes)
+    /// Build protections away, one at a time, and see a test of each fail (`--all`: every test, hours)
     Mutants(mutants::Options),
     /// Check the rules that keep the project's shape
     Audit,

@@ -27,14 +27,16 @@ pub enum Kind {
     Sim,
     /// A model, explored by loom
     Loom,
+    /// A litmus test of an instruction sequence
+    Litmus,
     /// A bare-metal test in QEMU
     Hw,
     /// The main run with Linux guests in QEMU
     Run,
 }
 
-/// A test by its kind and name: `hw` and `sim` by the test's, `unit` by crate and test, `loom` by
-/// file and test, the main run by nothing.
+/// A test by its kind and name: `hw`, `litmus` and `sim` by the test's, `unit` by crate and test,
+/// `loom` by file and test, the main run by nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Catcher {
     pub kind: Kind,
@@ -51,12 +53,25 @@ pub enum Verdict {
     Invalid(String),
 }
 
+impl Kind {
+    /// What is quick to try first.
+    pub const ALL: [Self; 6] = [
+        Self::Unit,
+        Self::Sim,
+        Self::Loom,
+        Self::Litmus,
+        Self::Hw,
+        Self::Run,
+    ];
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unit => "unit",
             Self::Sim => "sim",
             Self::Loom => "loom",
+            Self::Litmus => "litmus",
             Self::Hw => "hw",
             Self::Run => "run",
         })
@@ -83,12 +98,12 @@ impl Catcher {
     pub fn check(&self) -> Result<()> {
         let words = match self.kind {
             Kind::Run => 0,
-            Kind::Sim | Kind::Hw => 1,
+            Kind::Sim | Kind::Litmus | Kind::Hw => 1,
             Kind::Unit | Kind::Loom => 2,
         };
         ensure!(
             self.test.split_whitespace().count() == words,
-            "{self}: hw and sim tests have one word, unit and loom tests two"
+            "{self}: hw, litmus and sim tests have one word, unit and loom tests two"
         );
         Ok(())
     }
@@ -98,8 +113,8 @@ impl Catcher {
         self.test.split_once(' ').unwrap_or(("", &self.test))
     }
 
-    /// The command line; hardware tests and the run build `mutant` themselves, the others are to be
-    /// compiled with it.
+    /// The command line; litmus tests, hardware tests and the run build `mutant` themselves, the others
+    /// are to be compiled with it.
     pub fn command(&self, mutant: Option<&str>) -> String {
         let (place, test) = self.parts();
         let option = mutant.map_or_else(String::new, |name| format!(" --mutant {name}"));
@@ -118,6 +133,7 @@ impl Catcher {
                 "cargo test --release -p bulkhead-loom-tests --test {place} -- --exact {test} \
                  --show-output"
             ),
+            Kind::Litmus => format!("cargo xtask litmus --test {test}{option}"),
             Kind::Hw => {
                 format!("cargo xtask hw-test --cpus {HW_CPUS} --exact --filter {test}{option}")
             }
@@ -135,6 +151,7 @@ impl Catcher {
                 }
                 verdict => verdict,
             },
+            Kind::Litmus => self.judge_litmus(status, output),
             Kind::Hw => self.judge_hw(status, output),
             Kind::Run => judge_run(status, output),
         }
@@ -160,6 +177,19 @@ impl Catcher {
             return Verdict::Failed(panic_message(output));
         }
         invalid(status, "it did not end")
+    }
+
+    fn judge_litmus(&self, status: Option<i32>, output: &str) -> Verdict {
+        let line = |result: &str| {
+            let begin = format!("{} ... {result}", self.test);
+            let mut lines = output.lines().map(str::trim_start);
+            lines.find_map(|line| line.strip_prefix(&begin).map(str::to_owned))
+        };
+        match (status, line("ok"), line("FAILED: ")) {
+            (Some(0), Some(_), None) => Verdict::Passed,
+            (Some(1), _, Some(reason)) => Verdict::Failed(reason),
+            _ => invalid(status, "the litmus test told no result"),
+        }
     }
 
     fn judge_hw(&self, status: Option<i32>, output: &str) -> Verdict {
@@ -298,6 +328,23 @@ mod tests {
                 matches!(by(status, output), Verdict::Invalid(_)),
                 "{output}"
             );
+        }
+    }
+
+    #[test]
+    fn a_litmus_test_says_its_result_itself() {
+        let by = |status, output: &str| judge(Kind::Litmus, "flush", status, output);
+        assert_eq!(by(0, "flush ... ok in 1 s\n"), Verdict::Passed);
+        let failed = "flush ... FAILED: no DSB\n0 passed, 1 failed\n";
+        assert_eq!(by(1, failed), Verdict::Failed("no DSB".into()));
+        for (status, output) in [
+            (0, "flush-broken ... ok\n"),
+            (1, "flush ... ok\nother ... FAILED: x\n"),
+            (2, "error: no herd7\n"),
+            (0, failed),
+        ] {
+            let verdict = by(status, output);
+            assert!(matches!(verdict, Verdict::Invalid(_)), "{output}");
         }
     }
 

@@ -37,6 +37,11 @@ pub struct Mutant {
     unit: Vec<String>,
     #[serde(default)]
     loom: Vec<String>,
+    #[serde(default)]
+    litmus: Vec<String>,
+    /// Weaknesses of the models' hardware: without any one of these its first model passes.
+    #[serde(default)]
+    pub lives_without: Vec<String>,
     /// Kinds whose first catcher is tried with every commit.
     #[serde(default)]
     quick: Vec<Kind>,
@@ -104,6 +109,12 @@ impl Manifest {
         let survives = |mutant: &&Mutant| mutant.survives.is_some();
         self.mutants.values().filter(survives).count()
     }
+
+    /// How many mutants something of this kind catches.
+    pub fn caught_by(&self, kind: Kind) -> usize {
+        let catches = |mutant: &&Mutant| mutant.catchers().iter().any(|c| c.kind == kind);
+        self.mutants.values().filter(catches).count()
+    }
 }
 
 impl Mutant {
@@ -116,11 +127,18 @@ impl Mutant {
         let mut all = tests(Kind::Unit, &self.unit);
         all.extend(tests(Kind::Sim, &self.sim));
         all.extend(tests(Kind::Loom, &self.loom));
+        all.extend(tests(Kind::Litmus, &self.litmus));
         all.extend(tests(Kind::Hw, &self.hw));
         if self.run {
             all.push(Catcher::new(Kind::Run, ""));
         }
         all
+    }
+
+    /// The first of its models.
+    pub fn first_model(&self) -> Option<Catcher> {
+        let first = self.loom.first();
+        first.map(|test| Catcher::new(Kind::Loom, test))
     }
 
     /// The catchers for every commit.
@@ -143,6 +161,10 @@ impl Mutant {
             let has = catchers.iter().any(|catcher| catcher.kind == *kind);
             ensure!(has, "quick: nothing of the kind {kind} catches it");
         }
+        ensure!(
+            self.lives_without.is_empty() || !self.loom.is_empty(),
+            "lives_without: no model catches it"
+        );
         Ok(())
     }
 }
@@ -221,6 +243,10 @@ mod tests {
             ("quick = [\"sim\"", "quick = [\"loom\""),
             ("quick = [\"sim\"", "quick = [\"fast\""),
             ("removes = \"Acquire\"", ""),
+            (
+                "quick = [\"sim\", \"run\"]",
+                "lives_without = [\"late-walkers\"]",
+            ),
             ("sim = ", "simulated = "),
         ] {
             let text = TEXT.replacen(good, bad, 1);

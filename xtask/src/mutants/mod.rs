@@ -1,39 +1,38 @@
-//! `cargo xtask mutants`: builds protections away, one at a time, and sees each test that
-//! `xtask/mutants.toml` names for it fail.
+//! `cargo xtask mutants`: builds protections away, one at a time, and sees the tests that
+//! `xtask/mutants.toml` names for them fail.
 //!
 //! Nothing counts as caught unless the same test passes on the whole engine, the mutant compiles,
 //! and the test runs and says itself that it failed; on bare metal a machine that hangs in it has
 //! failed too.
 
 mod catcher;
+mod laboratory;
 mod manifest;
 mod places;
+mod report;
 mod sources;
+mod trial;
+mod whole;
 mod workbench;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 
-use crate::count::Count;
 use crate::paths::Paths;
-use crate::process;
 
-use catcher::{Catcher, Kind, Verdict};
-use workbench::Workbench;
+use catcher::{Catcher, Kind};
+use laboratory::Laboratory;
+use report::{Report, Row};
 
 pub use manifest::Manifest;
 pub use sources::require;
 
-/// Seconds until a test counts as hanging, which proves nothing.
-const LIMIT: &str = "1800";
-
 /// Which mutants to try on what.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct Options {
     /// Only the mutants with this in their name
     #[arg(value_name = "FILTER", default_value = "")]
@@ -41,16 +40,19 @@ pub struct Options {
     /// Only the tests of this kind
     #[arg(long, value_name = "KIND")]
     pub by: Option<Kind>,
-    /// Only what is fit for every commit, whose other tests show that the whole engine passes
+    /// Every test that is named for a mutant, each of which must fail; without this the cheapest alone
     #[arg(long)]
+    pub all: bool,
+    /// Only what is fit for every commit, whose other tests show that the whole engine passes
+    #[arg(long, conflicts_with = "all")]
     pub quick: bool,
+    /// Write what the table shows to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
     /// Name them with what catches them, and try nothing
     #[arg(long)]
     pub list: bool,
 }
-
-/// A mutant, and a test that must fail on it.
-type Trial<'a> = (&'a str, Catcher);
 
 /// Does what `options` say.
 pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
@@ -59,40 +61,45 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         list(&manifest, options);
         return Ok(ExitCode::SUCCESS);
     }
-    let trials = select(&manifest, options);
-    ensure!(
-        !trials.is_empty(),
-        "no such mutant; `--list` names them all"
-    );
+    let trials = trial::select(&manifest, options)?;
     let mut laboratory = Laboratory::open(paths)?;
 
-    // Of every commit the other stages show what passes on the whole engine.
-    let tests: BTreeSet<&Catcher> = trials.iter().map(|(_, catcher)| catcher).collect();
+    // Of every commit the other stages show what passes on the whole engine; what lives without a
+    // weakness shows itself that the test can pass.
+    let tests: BTreeSet<&Catcher> = trials
+        .iter()
+        .filter(|trial| trial.without.is_none())
+        .map(|trial| &trial.catcher)
+        .collect();
     let unfit = match options.quick {
         true => BTreeSet::new(),
         false => laboratory.find_unfit(&tests)?,
     };
     println!("==> {} tests on mutants", trials.len());
-    let mut total = Count::default();
-    for (mutant, catcher) in &trials {
-        let is_caught = if unfit.contains(catcher) {
-            println!("{mutant} by {catcher} ... FAILED: the whole engine does not pass");
-            false
-        } else {
-            laboratory.try_mutant(mutant, catcher)?
-        };
-        total += Count::new(u32::from(is_caught), u32::from(!is_caught), 0);
+    let mut report = Report::default();
+    for (number, trial) in (1..).zip(&trials) {
+        let progress = format!("[{number}/{}]", trials.len());
+        report.push(laboratory.try_mutant(&progress, trial, &unfit)?);
     }
+    if options.by.is_none() && !options.quick {
+        for (name, mutant) in trial::wanted(&manifest, options) {
+            if let Some(why) = &mutant.survives {
+                report.push(Row::listed(name, why));
+            }
+        }
+    }
+    println!("==> what kills which mutant");
+    print!("{}", report.render(&manifest));
+    if let Some(file) = &options.json {
+        report.write(file)?;
+    }
+    let total = report.count();
     println!("{total}");
     Ok(total.exit_code())
 }
 
 fn list(manifest: &Manifest, options: &Options) {
-    let wanted = manifest
-        .mutants
-        .iter()
-        .filter(|(name, _)| name.contains(&options.filter));
-    for (name, mutant) in wanted {
+    for (name, mutant) in trial::wanted(manifest, options) {
         println!("{name}: without {}", mutant.removes);
         if let Some(reason) = &mutant.survives {
             println!("    nothing: {reason}");
@@ -100,125 +107,9 @@ fn list(manifest: &Manifest, options: &Options) {
         for catcher in mutant.catchers() {
             println!("    {catcher}");
         }
-    }
-}
-
-fn select<'a>(manifest: &'a Manifest, options: &Options) -> Vec<Trial<'a>> {
-    let mut trials = Vec::new();
-    for (name, mutant) in &manifest.mutants {
-        let catchers = if options.quick {
-            mutant.quick_catchers()
-        } else {
-            mutant.catchers()
-        };
-        let wanted = catchers.into_iter().filter(|catcher| {
-            name.contains(&options.filter) && options.by.is_none_or(|kind| kind == catcher.kind)
-        });
-        trials.extend(wanted.map(|catcher| (name.as_str(), catcher)));
-    }
-    trials
-}
-
-/// Where mutants are built and tried.
-struct Laboratory<'a> {
-    paths: &'a Paths,
-    /// Of each mutant the folders that have code of it.
-    folders: BTreeMap<String, BTreeSet<&'static str>>,
-    tests: Workbench,
-    models: Workbench,
-}
-
-impl<'a> Laboratory<'a> {
-    fn open(paths: &'a Paths) -> Result<Self> {
-        Ok(Self {
-            paths,
-            folders: sources::names(&paths.root)?,
-            tests: Workbench::for_tests(paths)?,
-            models: Workbench::for_loom(paths)?,
-        })
-    }
-
-    /// Those of `tests` that do not pass on the whole engine.
-    fn find_unfit<'t>(&mut self, tests: &BTreeSet<&'t Catcher>) -> Result<BTreeSet<&'t Catcher>> {
-        println!("==> {} tests on the whole engine", tests.len());
-        let mut unfit = BTreeSet::new();
-        for &catcher in tests {
-            let started = Instant::now();
-            let (verdict, log) = self.attempt(catcher, None)?;
-            let seconds = started.elapsed().as_secs();
-            match verdict {
-                Verdict::Passed => println!("{catcher} ... ok in {seconds} s"),
-                Verdict::Failed(why) | Verdict::Invalid(why) => {
-                    println!("{catcher} ... FAILED in {seconds} s: {why}");
-                    println!("    log:   {}", log.display());
-                    unfit.insert(catcher);
-                }
-            }
+        for weakness in &mutant.lives_without {
+            println!("    lives without {weakness}");
         }
-        Ok(unfit)
-    }
-
-    /// Whether the mutant is caught.
-    fn try_mutant(&mut self, mutant: &str, catcher: &Catcher) -> Result<bool> {
-        let started = Instant::now();
-        let (verdict, log) = self.attempt(catcher, Some(mutant))?;
-        let seconds = started.elapsed().as_secs();
-        let how = match verdict {
-            Verdict::Failed(why) => {
-                println!("{mutant} by {catcher} ... killed in {seconds} s: {why}");
-                return Ok(true);
-            }
-            Verdict::Passed => "SURVIVED".to_owned(),
-            Verdict::Invalid(why) => format!("FAILED: {why},"),
-        };
-        println!("{mutant} by {catcher} ... {how} in {seconds} s");
-        println!(
-            "    again: cargo xtask mutants {mutant} --by {}",
-            catcher.kind
-        );
-        println!("    log:   {}", log.display());
-        Ok(false)
-    }
-
-    /// Runs the test on the mutant, or on the whole engine; says what that proves, and where its
-    /// output lies.
-    fn attempt(&mut self, catcher: &Catcher, mutant: Option<&str>) -> Result<(Verdict, PathBuf)> {
-        let mut command = process::command(&catcher.command(mutant))?;
-        let mut workbench = match catcher.kind {
-            Kind::Unit | Kind::Sim => Some(&mut self.tests),
-            Kind::Loom => Some(&mut self.models),
-            Kind::Hw | Kind::Run => None,
-        };
-        if let Some(workbench) = &mut workbench {
-            workbench.take_up(mutant)?;
-            workbench.equip(&mut command);
-        }
-        let mut command = limited(command);
-        let log = log_file(self.paths, mutant, catcher);
-        let (status, output) = process::run_logged(command.current_dir(&self.paths.root), &log)?;
-        let mut verdict = catcher.judge(status, &output);
-        if let (Some(workbench), Some(mutant)) = (workbench, mutant)
-            && !workbench.has_compiled(&output, &self.folders[mutant])
-        {
-            verdict = Verdict::Invalid("the mutant was not compiled for it".into());
-        }
-        Ok((verdict, log))
-    }
-}
-
-fn log_file(paths: &Paths, mutant: Option<&str>, catcher: &Catcher) -> PathBuf {
-    let name = format!("{} {catcher}.log", mutant.unwrap_or("whole"));
-    paths
-        .logs()
-        .join("mutants")
-        .join(name.replace("::", "-").replace(' ', "-"))
-}
-
-/// The same command, ended if it hangs.
-fn limited(command: Command) -> Command {
-    match process::find_program("timeout") {
-        Some(timeout) => process::wrap(timeout, &["-k", "5", LIMIT], &command),
-        None => command,
     }
 }
 

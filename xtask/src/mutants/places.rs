@@ -17,7 +17,7 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
         Kind::Sim => root.join("engine/tests/simulated"),
         Kind::Loom => root.join("loom-tests/tests").join(place),
         Kind::Hw => root.join("hw-tests/src/tests"),
-        Kind::Unit | Kind::Run => return None,
+        Kind::Unit | Kind::Litmus | Kind::Run => return None,
     };
     let (modules, name) = test.rsplit_once("::").unwrap_or(("", test));
     let mark = format!("fn {name}(");

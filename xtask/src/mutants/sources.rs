@@ -39,7 +39,8 @@ pub fn require(root: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn names_in(text: &str) -> impl Iterator<Item = &str> {
+/// The names that `text` has, each as often as it stands there.
+pub fn names_in(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .flat_map(|line| line.split(MARK).skip(1))
