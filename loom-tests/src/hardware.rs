@@ -10,7 +10,7 @@
 
 use engine::platform::{Barrier, EntryAt, Tlbi};
 use engine::sim::tables::{Below, Descriptor, Entries, Place, span};
-use engine::sim::tlb::{Tlb, Translation};
+use engine::sim::tlb::{Leftover, Tlb, Translation};
 use engine::stage2::Geometry;
 use engine::stage2::descriptor::{ENTRIES, LAST_LEVEL, ROOT_PAGE_ENTRIES};
 use engine::vm::HOST_VMID;
@@ -252,7 +252,8 @@ impl Hardware {
         self.place(table).is_some()
     }
 
-    fn place(&self, table: u64) -> Option<Place> {
+    /// Where a table page stands.
+    pub fn place(&self, table: u64) -> Option<Place> {
         let level = self.geometry.start_level;
         self.roots.iter().find_map(|(vmid, root)| {
             let top = Place {
@@ -291,6 +292,12 @@ impl Hardware {
     /// The tree of a VMID below `root`, as its entries stand.
     pub fn tree(&self, vmid: u16, root: u64) -> Below {
         Below::root(self, self.geometry, vmid, root)
+    }
+
+    /// What is left over in the TLBs, with the core's number.
+    pub fn leftovers(&self) -> Vec<(usize, Leftover)> {
+        let all = self.tlb.all_leftovers();
+        all.map(|(core, entry)| (core, *entry)).collect()
     }
 
     /// Everything by which some core may still reach a page though the tables say otherwise.

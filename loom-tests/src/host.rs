@@ -6,7 +6,7 @@
 use crate::guest::GuestStep;
 use crate::platform::PA_BITS;
 use crate::world::{RAM_BASE, Size, World};
-use crate::{Arc, core, cpu, oracle, token};
+use crate::{Arc, core, cpu, oracle, story, token, wording};
 use abi::{
     ARGUMENT_REGISTERS, Call, ExitReason, InjectKind, MapAttrs, Outcome, RESULT_REGISTERS, Status,
     VcpuCreateArgs, VcpuDequeueArgs, VcpuEnqueueArgs, VcpuHandle, VcpuInjectArgs, VmCreateArgs,
@@ -109,8 +109,11 @@ impl Host {
         let mut x = [0; 18];
         x[0] = call.function_id();
         x[1..=ARGUMENT_REGISTERS].copy_from_slice(&arguments);
+        story::call(|| wording::call(call, &arguments));
         self.world.engine().hypercall(&mut self.token, 0, &mut x);
-        match Status::from_raw(x[0] as i64).expect("x0 is a status") {
+        let status = Status::from_raw(x[0] as i64).expect("x0 is a status");
+        story::call(|| wording::result(call, status, &x[1..]));
+        match status {
             Status::Success => {
                 let mut results = [0; RESULT_REGISTERS];
                 results.copy_from_slice(&x[1..]);
@@ -326,6 +329,7 @@ impl Host {
                 .machine()
                 .event()
                 .access(id.index(), address >> 12, store);
+            story::step(|| wording::access(address >> 12, store, &seen));
             if !seen.is_empty() {
                 return Access::Done(seen);
             }
@@ -351,6 +355,7 @@ impl Host {
         self.machine().enter(id, vttbr);
         let mut hardware = self.machine().event();
         let landed = hardware.access(id.index(), RAM_BASE + at, Some(value));
+        story::step(|| wording::access(RAM_BASE + at, Some(value), &landed));
         drop(hardware);
         self.machine().leave_guests(id);
         !landed.is_empty()

@@ -1,16 +1,19 @@
-//! What the models share. Run them with
+//! What the models share. Run them with `cargo xtask loom`, or with
 //! `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-loom-tests --release`; without `--cfg loom` there
 //! is nothing here.
 //!
 //! Invariants: a test asks one question with two or three threads; [`explore`] tries every
-//! interleaving with up to three preemptions and every value that the memory model lets a load
-//! return, to the end: no limit cuts it short silently.
+//! interleaving within the search's bound (three preemptions, unless the environment says otherwise)
+//! and every value that the memory model lets a load return, to the end: no limit cuts it short
+//! silently.
 //! `xtask/mutants.toml` names the protections which, built away, make a test here fail.
 //!
 //! | file | what |
 //! | --- | --- |
 //! | `search` | how models are explored |
 //! | `suites` | the models of `ownership` and `percpu`, also for other engines |
+//! | `record` | what a search leaves in a folder: how far it is, where it failed |
+//! | `story`, `wording` | what happened in one execution, step by step |
 //! | `pages` | pages and their content, for models of ownership alone |
 //! | `hardware` | tables as walkers see them, TLBs, contents: plain data |
 //! | `platform` | the engine's platform over it |
@@ -32,16 +35,19 @@ pub mod oracle;
 pub mod pages;
 #[cfg(feature = "engine")]
 pub mod platform;
+mod record;
 mod search;
+mod story;
 pub mod suites;
+#[cfg(feature = "engine")]
+mod wording;
 #[cfg(feature = "engine")]
 pub mod world;
 
 use percpu::{CpuId, CpuToken};
 
 pub use loom::sync::Arc;
-pub use loom::thread::spawn;
-pub use search::{core, explore, explore_engine};
+pub use search::{core, explore, explore_engine, spawn};
 
 /// A CPU's number.
 pub fn cpu(raw: u16) -> CpuId {
@@ -50,6 +56,7 @@ pub fn cpu(raw: u16) -> CpuId {
 
 /// The token of a CPU: each model's thread plays one CPU, and makes its token once.
 pub fn token(raw: u16) -> CpuToken {
+    story::plays(raw);
     // SAFETY: the thread that asks plays this CPU, alone, until the token is dropped.
     unsafe { CpuToken::new(cpu(raw)) }
 }

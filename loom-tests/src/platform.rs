@@ -8,6 +8,7 @@
 
 use crate::guest::Guests;
 use crate::hardware::Hardware;
+use crate::{story, wording};
 use engine::memory::pool::TablePages;
 use engine::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use engine::vcpu::context::{Context, GuestExit};
@@ -121,6 +122,7 @@ impl LoomMachine {
     pub fn enter(&self, cpu: CpuId, vttbr: u64) {
         let (vmid, root) = split(vttbr);
         self.event().enter(cpu.index(), vmid, root);
+        story::step(|| format!("is under {} from now on", wording::party(vmid)));
         // Relaxed: the core's own.
         self.cores[cpu.index()].vttbr.store(vttbr, Relaxed);
     }
@@ -147,6 +149,7 @@ impl LoomMachine {
         } else {
             hardware
         };
+        story::step(|| wording::change(hardware.place(at.table.raw()), at, old, new));
         hardware.change(cpu.index(), at, new);
     }
 }
@@ -210,12 +213,17 @@ impl Platform for LoomMachine {
 
     fn barrier(&self, cpu: CpuId, barrier: Barrier) {
         if self.peek().has_to_complete(cpu.index(), barrier) {
-            self.event().complete(cpu.index(), barrier);
+            let mut hardware = self.event();
+            let before = story::is_detailed().then(|| hardware.leftovers());
+            hardware.complete(cpu.index(), barrier);
+            story::step(|| wording::barrier(barrier, before, hardware.leftovers()));
         }
     }
 
     fn tlbi(&self, cpu: CpuId, op: Tlbi) {
-        self.event().issue(cpu.index(), op);
+        let mut hardware = self.event();
+        story::step(|| wording::tlbi(op, split(self.vttbr(cpu)).0));
+        hardware.issue(cpu.index(), op);
     }
 
     fn invalidate_icache(&self, _cpu: CpuId) {}
@@ -228,6 +236,7 @@ impl Platform for LoomMachine {
     fn borrow_regime(&self, cpu: CpuId, vttbr: u64) -> SavedRegime {
         let (vmid, root) = split(vttbr);
         let borrowed = self.event().borrow(cpu.index(), vmid, root);
+        story::step(|| format!("maintains {} from now on", wording::party(vmid)));
         // Relaxed: the core's own.
         let saved = self.cores[cpu.index()].vttbr.swap(vttbr, Relaxed);
         SavedRegime {
@@ -243,7 +252,9 @@ impl Platform for LoomMachine {
     }
 
     fn zero_page(&self, _cpu: CpuId, page: Pfn) -> Result<Zeroed, Broken> {
-        let was_nonzero = self.event().zero(page.raw());
+        let mut hardware = self.event();
+        story::step(|| format!("zeroes {}", wording::page(page.raw())));
+        let was_nonzero = hardware.zero(page.raw());
         Ok(Zeroed {
             was_nonzero,
             reads_zero: true,
@@ -271,6 +282,7 @@ impl Platform for LoomMachine {
     fn send_sgi(&self, _cpu: CpuId, to: CpuId, _sgi: u8) {
         // Release: the sender's DSB ISHST made its stores visible before.
         self.cores[to.index()].rung.store(true, Ordering::Release);
+        story::step(|| format!("SGI to core {}", to.index()));
     }
 
     fn host_interrupt_pending(&self, cpu: CpuId, doorbell: Option<u8>) -> bool {
@@ -293,6 +305,7 @@ impl Platform for LoomMachine {
             loom::thread::yield_now();
         }
         let exit = self.guests().run(context);
+        story::step(|| format!("guest runs to {exit:x?}"));
         core.interrupt.store(exit == GuestExit::Interrupt, Relaxed);
         exit
     }

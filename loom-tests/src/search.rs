@@ -1,7 +1,16 @@
 //! How a model is explored: every interleaving up to a bound, and every value that a load may return.
 //!
 //! Invariant: a search that ends without a panic was complete within its bound; it says so.
+//!
+//! The environment may change the bound, and nothing else ends a search:
+//! `BULKHEAD_LOOM_PREEMPTIONS=N` is the bound; `BULKHEAD_LOOM_DEEP=1` has none for two threads, and
+//! more preemptions for three. `cargo xtask loom` also has a search keep a [`Record`].
 
+use crate::record::Record;
+use crate::story;
+use loom::thread::JoinHandle;
+use std::env;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Steps that one execution may take: an engine's boot and the calls before the question count too.
@@ -10,45 +19,106 @@ const STEPS: usize = 40_000;
 const STACK: usize = 1 << 17;
 /// Preemptions that are tried.
 const PREEMPTIONS: usize = 3;
+/// Preemptions of three threads that are tried where hours are no matter.
+const DEEP_PREEMPTIONS: usize = 4;
 
 /// Runs `model`, in which so many threads act at once, in every way there is.
 pub fn explore(threads: usize, model: impl Fn() + Sync + Send + 'static) {
     assert!((2..=3).contains(&threads), "a question is for two or three");
-    search(PREEMPTIONS, model);
+    let preemptions = env::var("BULKHEAD_LOOM_PREEMPTIONS").ok();
+    let is_deep = env::var("BULKHEAD_LOOM_DEEP").is_ok_and(|value| value == "1");
+    search(bound(threads, preemptions.as_deref(), is_deep), model);
 }
 
 /// Runs `story`, which boots an engine of which so many cores act at once, in every way there is.
 pub fn explore_engine(cores: usize, story: impl Fn() + Sync + Send + 'static) {
-    let story = std::sync::Arc::new(story);
+    let story = Arc::new(story);
     explore(cores, move || {
         let story = story.clone();
-        core(move || story()).join().unwrap();
+        start(STACK, move || story()).join().unwrap();
     });
 }
 
-/// Starts a core of an engine: a thread with room for the engine's frames.
-pub fn core<T: Send + 'static>(
-    run: impl FnOnce() -> T + Send + 'static,
-) -> loom::thread::JoinHandle<T> {
-    loom::thread::Builder::new()
-        .stack_size(STACK)
-        .spawn(run)
-        .expect("a thread")
+/// Starts a thread that acts beside those there are.
+pub fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    story::another();
+    loom::thread::spawn(run)
 }
 
-fn search(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+/// Starts a core of an engine beside those there are: a thread with room for the engine's frames.
+pub fn core<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    story::another();
+    start(STACK, run)
+}
+
+fn start<T: Send + 'static>(
+    stack: usize,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let builder = loom::thread::Builder::new().stack_size(stack);
+    builder.spawn(run).expect("a thread")
+}
+
+/// Preemptions that are tried with so many threads; `None`: any number.
+fn bound(threads: usize, preemptions: Option<&str>, is_deep: bool) -> Option<usize> {
+    match preemptions {
+        Some(number) => Some(number.parse().expect("a number of preemptions")),
+        None if !is_deep => Some(PREEMPTIONS),
+        None if threads == 2 => None,
+        None => Some(DEEP_PREEMPTIONS),
+    }
+}
+
+fn search(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    builder.preemption_bound = preemptions;
     builder.max_branches = STEPS;
     // Reaching either would end the search early, and successfully; neither may come from the
     // environment. Too many branches in one execution panic by themselves.
     builder.max_duration = None;
     builder.max_permutations = None;
-    let executions = std::sync::Arc::new(AtomicUsize::new(0));
+    // A search that begins in the middle of another is not complete: only the record knows which.
+    builder.checkpoint_file = None;
+    let record = Record::open().map(Arc::new);
+    let before = record.as_ref().map_or(0, |record| record.before());
+    let executions = Arc::new(AtomicUsize::new(before));
+    if let Some(record) = &record {
+        record.keep(&mut builder, &executions);
+    }
     let counted = executions.clone();
     builder.check(move || {
-        counted.fetch_add(1, Relaxed);
+        // Relaxed, all: a number, which publishes nothing.
+        let number = counted.fetch_add(1, Relaxed) + 1;
+        if let Some(record) = &record {
+            record.begin(number);
+        }
         model();
     });
-    println!("completed after {} executions", executions.load(Relaxed));
+    let executions = executions.load(Relaxed);
+    match preemptions {
+        Some(bound) => println!("completed after {executions} executions ({bound} preemptions)"),
+        None => println!("completed after {executions} executions (any preemptions)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_sets_the_bound() {
+        assert_eq!(bound(2, None, false), Some(3));
+        assert_eq!(bound(3, None, false), Some(3));
+        assert_eq!(bound(2, None, true), None);
+        assert_eq!(bound(3, None, true), Some(4));
+        for (threads, is_deep) in [(2, false), (3, true)] {
+            assert_eq!(bound(threads, Some("5"), is_deep), Some(5));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a number of preemptions")]
+    fn a_bound_that_is_no_number_is_refused() {
+        bound(2, Some("three"), false);
+    }
 }

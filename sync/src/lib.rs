@@ -18,6 +18,8 @@
 mod cell;
 #[cfg(loom)]
 mod modelled;
+#[cfg(loom)]
+pub mod observe;
 mod typed;
 
 pub use cell::UnsafeCell;
@@ -29,9 +31,11 @@ pub use core::sync::atomic::{
 };
 
 #[cfg(loom)]
-pub use loom::sync::atomic::{Ordering, fence};
+pub use loom::sync::atomic::Ordering;
 #[cfg(loom)]
 pub use modelled::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
+#[cfg(loom)]
+pub use observe::fence;
 
 /// Tells the core that this is a wait (on metal), or lets other threads go on (under loom, which
 /// otherwise explores the wait for ever).

@@ -10,6 +10,7 @@
 //! Invariant: the turn is a Relaxed read-modify-write of a word that nobody reads, so it orders
 //! nothing in the model; which values a load may return is loom's decision alone.
 
+use crate::observe;
 use loom::sync::atomic::Ordering;
 
 #[derive(Debug)]
@@ -43,7 +44,9 @@ macro_rules! atomic {
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
                 self.turn.take();
-                self.inner.load(order)
+                let value = self.inner.load(order);
+                observe::access(self, "load", Some(value as u64), None, order);
+                value
             }
 
             /// Writes it.
@@ -51,13 +54,16 @@ macro_rules! atomic {
             pub fn store(&self, value: $value, order: Ordering) {
                 self.turn.take();
                 self.inner.store(value, order);
+                observe::access(self, "store", None, Some(value as u64), order);
             }
 
             /// Writes it and returns what was there.
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 self.turn.take();
-                self.inner.swap(value, order)
+                let old = self.inner.swap(value, order);
+                observe::access(self, "swap", Some(old as u64), Some(value as u64), order);
+                old
             }
 
             /// Replaces `old` by `new`, or says what was there instead.
@@ -70,7 +76,13 @@ macro_rules! atomic {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 self.turn.take();
-                self.inner.compare_exchange(old, new, success, failure)
+                let result = self.inner.compare_exchange(old, new, success, failure);
+                let (was, written, order) = match result {
+                    Ok(was) => (was, Some(new as u64), success),
+                    Err(was) => (was, None, failure),
+                };
+                observe::access(self, "compare_exchange", Some(was as u64), written, order);
+                result
             }
 
             $(
@@ -78,7 +90,13 @@ macro_rules! atomic {
                 #[track_caller]
                 pub fn $fetch(&self, value: $value, order: Ordering) -> $value {
                     self.turn.take();
-                    self.inner.$fetch(value, order)
+                    let old = self.inner.$fetch(value, order);
+                    // What it is by now, had from the same operation.
+                    let plain = core::sync::atomic::$name::new(old);
+                    plain.$fetch(value, Ordering::Relaxed);
+                    let new = Some(plain.into_inner() as u64);
+                    observe::access(self, stringify!($fetch), Some(old as u64), new, order);
+                    old
                 }
             )*
         }

@@ -66,16 +66,19 @@ impl<T: bytemuck::Pod> Typed<T> {
     }
 
     /// Reads it.
+    #[track_caller]
     pub fn load(&self, order: Ordering) -> T {
         bytemuck::cast(self.inner.load(order))
     }
 
     /// Writes it.
+    #[track_caller]
     pub fn store(&self, value: T, order: Ordering) {
         self.inner.store(bytemuck::cast(value), order);
     }
 
     /// Replaces `old` by `new`, or says what was there instead.
+    #[track_caller]
     pub fn compare_exchange(
         &self,
         old: T,

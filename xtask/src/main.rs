@@ -6,6 +6,7 @@ mod figures;
 mod hw;
 mod image;
 mod interface;
+mod loom;
 mod mutants;
 mod paths;
 mod process;
@@ -50,6 +51,8 @@ enum Task {
     Figures(figures::Options),
     /// Count what bringing a VM home costs the engine on 1 to 192 cores (2 minutes)
     Teardown(figures::teardown::Options),
+    /// Explore the models of the protocols, and tell what failed
+    Loom(loom::Options),
     /// Build protections away, one at a time, and see a test of each fail (`--all`: every test, hours)
     Mutants(mutants::Options),
     /// Check the rules that keep the project's shape
@@ -80,6 +83,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::HwTest(options) => hw::run(&paths, &options),
         Task::Figures(options) => figures::run(&paths, &options),
         Task::Teardown(options) => figures::teardown::run(&paths, &options),
+        Task::Loom(options) => loom::run(&paths, &options),
         Task::Mutants(options) => mutants::run(&paths, &options),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {

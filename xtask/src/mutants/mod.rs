@@ -30,6 +30,7 @@ use report::{Report, Row};
 
 pub use manifest::Manifest;
 pub use sources::require;
+pub use workbench::Workbench;
 
 /// Which mutants to try on what.
 #[derive(Args, Clone, Debug, Default)]

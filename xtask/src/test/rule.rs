@@ -13,8 +13,6 @@ pub enum Rule {
     OwnCount,
     /// The result lines of `cargo test`.
     CargoTest,
-    /// As `CargoTest`, and each model must say that it was explored to the end.
-    Loom,
 }
 
 impl Rule {
@@ -25,13 +23,6 @@ impl Rule {
             Self::Status => return one(ok),
             Self::OwnCount => sum(output, own_count),
             Self::CargoTest => sum(output, cargo_test_count),
-            Self::Loom => {
-                let mut count = sum(output, cargo_test_count);
-                let unfinished = unfinished_models(output).min(count.passed);
-                count.passed -= unfinished;
-                count.failed += unfinished;
-                count
-            }
         };
         // A stage that failed before it could count, or had nothing to count, is a failed test.
         if count.failed == 0 && (!ok || count.passed == 0) {
@@ -76,27 +67,6 @@ fn cargo_test_count(line: &str) -> Option<Count> {
     Some(Count::new(passed, failed, ignored))
 }
 
-/// Loom tests that passed without saying that their model was explored to the end: loom returns
-/// without an error when it hits a limit. Tests that must panic never get there.
-fn unfinished_models(output: &str) -> u32 {
-    let shown: Vec<(&str, &str)> = output
-        .split("\n---- ")
-        .skip(1)
-        .filter_map(|section| section.split_once(" stdout ----\n"))
-        .collect();
-    let is_complete = |test: &str| {
-        shown
-            .iter()
-            .any(|(name, text)| *name == test && text.contains("completed after "))
-    };
-    let unfinished = output
-        .lines()
-        .filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... ok"))
-        .filter(|test| !test.ends_with(" - should panic") && !is_complete(test))
-        .count();
-    u32::try_from(unfinished).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,15 +102,5 @@ mod tests {
         assert_eq!(own_count(&count.to_string()), Some(count));
         assert_eq!(own_count("12 passed, 0 failed"), Some(Count::new(12, 0, 0)));
         assert_eq!(own_count("guests passed, none failed"), None);
-    }
-
-    #[test]
-    fn loom_model_that_is_cut_short_fails() {
-        let output = "\ntest a::whole ... ok\ntest a::cut ... ok\n\
-            test a::twin - should panic ... ok\n\nsuccesses:\n\n\
-            ---- a::whole stdout ----\n completed after 17 executions\n\n\
-            ---- a::cut stdout ----\n nothing\n\n\
-            test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(Rule::Loom.count(Some(0), output), Count::new(2, 1, 0));
     }
 }

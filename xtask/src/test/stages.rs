@@ -2,7 +2,6 @@
 //!
 //! A stage is a command line that a person can repeat. To add one, add an entry to [`all`].
 
-use crate::paths::Paths;
 use crate::process::find_program;
 use crate::test::rule::Rule;
 
@@ -12,8 +11,6 @@ pub struct Stage {
     pub name: &'static str,
     /// The command line; words without spaces in them.
     pub command: String,
-    /// Environment variables beside it.
-    pub env: Vec<(&'static str, String)>,
     /// How its tests are counted.
     pub rule: Rule,
     /// Why it cannot run here.
@@ -21,8 +18,7 @@ pub struct Stage {
 }
 
 /// Every stage.
-pub fn all(paths: &Paths) -> Vec<Stage> {
-    let loom_target = paths.target.join("loom").display().to_string();
+pub fn all() -> Vec<Stage> {
     let mut deny = Stage::new(
         "deny",
         "cargo deny check bans licenses sources",
@@ -47,14 +43,7 @@ pub fn all(paths: &Paths) -> Vec<Stage> {
              --features bulkhead-engine/sim",
             Rule::CargoTest,
         ),
-        Stage::new(
-            "loom",
-            "cargo test --no-fail-fast --release -p bulkhead-loom-tests --lib --tests \
-             -- --show-output",
-            Rule::Loom,
-        )
-        .with_env("RUSTFLAGS", "--cfg loom")
-        .with_env("CARGO_TARGET_DIR", loom_target),
+        Stage::new("loom", "cargo xtask loom", Rule::OwnCount),
         Stage::new("hw-test", "cargo xtask hw-test", Rule::OwnCount),
         Stage::new("run", "cargo xtask run", Rule::Status),
         Stage::new(
@@ -72,28 +61,13 @@ impl Stage {
         Self {
             name,
             command: command.into(),
-            env: Vec::new(),
             rule,
             skip: None,
         }
     }
 
-    fn with_env(mut self, key: &'static str, value: impl Into<String>) -> Self {
-        self.env.push((key, value.into()));
-        self
-    }
-
     fn skipped_because(mut self, reason: impl Into<String>) -> Self {
         self.skip = Some(reason.into());
         self
-    }
-
-    /// What to type to repeat it.
-    pub fn command_line(&self) -> String {
-        let settings = self
-            .env
-            .iter()
-            .map(|(key, value)| format!("{key}='{value}' "));
-        settings.collect::<String>() + &self.command
     }
 }

@@ -1,0 +1,115 @@
+//! Building the models, and finding out which there are.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::mutants::Workbench;
+use crate::paths::Paths;
+use crate::process;
+
+const LINE: &str = "cargo test --no-run --release -p bulkhead-loom-tests --lib --tests \
+                    --message-format=json-render-diagnostics";
+
+/// A test that can be run.
+pub struct Test {
+    /// `FILE::NAME`.
+    pub name: String,
+    /// Its program.
+    pub program: PathBuf,
+    /// Its name there.
+    pub own: String,
+}
+
+/// What cargo says about something that it built.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+/// The tests, and the place where a mutant was built: nobody builds another there meanwhile.
+pub type Built = (Vec<Test>, Option<Workbench>);
+
+/// Builds the tests, of the whole engine or without a protection.
+pub fn tests(paths: &Paths, mutant: Option<&str>) -> Result<Built> {
+    let mut command = process::command(LINE)?;
+    command.current_dir(&paths.root);
+    match mutant {
+        Some(_) => {
+            let mut workbench = Workbench::for_loom(paths)?;
+            workbench.take_up(mutant)?;
+            workbench.equip(&mut command);
+            Ok((list(&mut command)?, Some(workbench)))
+        }
+        None => {
+            command
+                .env("CARGO_TARGET_DIR", paths.target.join("loom"))
+                .env("RUSTFLAGS", "--cfg loom")
+                .env_remove("CARGO_ENCODED_RUSTFLAGS")
+                // What the models gain by more is less than it takes to build.
+                .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+                .env("CARGO_PROFILE_RELEASE_LTO", "off");
+            Ok((list(&mut command)?, None))
+        }
+    }
+}
+
+fn list(build: &mut Command) -> Result<Vec<Test>> {
+    let output = build
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start: {}", process::show(build)))?;
+    ensure!(output.status.success(), "the models do not compile");
+    let mut tests = Vec::new();
+    for (file, program) in programs(&String::from_utf8_lossy(&output.stdout)) {
+        let names = names(&program)?;
+        tests.extend(names.into_iter().map(|own| Test {
+            name: format!("{file}::{own}"),
+            program: program.clone(),
+            own,
+        }));
+    }
+    Ok(tests)
+}
+
+/// The programs among what cargo says, each with the file that it was built from.
+fn programs(said: &str) -> Vec<(String, PathBuf)> {
+    let messages = said.lines().filter_map(|line| {
+        let message: Message = serde_json::from_str(line).ok()?;
+        Some((message.target?.name, message.executable?))
+    });
+    messages.collect()
+}
+
+fn names(program: &Path) -> Result<Vec<String>> {
+    let listed = process::capture(Command::new(program).args(["--list", "--format", "terse"]))?;
+    let tests = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"));
+    Ok(tests.map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_what_cargo_says_can_be_run() {
+        let said = r#"{"reason":"compiler-artifact","target":{"name":"sync"},"executable":null}
+            {"reason":"compiler-artifact","target":{"name":"tool"},"executable":"/x/tool-1"}
+            {"reason":"build-finished","success":true}
+            warning: something else"#;
+        assert_eq!(
+            programs(said),
+            [("tool".into(), PathBuf::from("/x/tool-1"))]
+        );
+    }
+}
