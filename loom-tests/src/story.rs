@@ -10,6 +10,7 @@ use loom::thread::{ThreadId, current};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -63,7 +64,29 @@ pub fn plays(core: u16) {
     }
 }
 
+/// Several items one behind the other are called so in what follows, with their number.
+#[cfg(feature = "engine")]
+pub fn name<T>(what: &'static str, items: &[T]) {
+    if IS_TOLD.load(Relaxed) {
+        let size = size_of::<T>();
+        let first = items.as_ptr().addr();
+        with(|story| {
+            story
+                .words
+                .names
+                .push((first..first + size_of_val(items), size, what))
+        });
+    }
+}
+
+/// Nobody acts any more: what follows only looks.
+#[cfg(feature = "engine")]
+pub fn only_looks() {
+    ARE_SEVERAL.store(false, Relaxed);
+}
+
 /// Tells something that is told whenever it happens.
+#[cfg(feature = "engine")]
 pub fn call(text: impl FnOnce() -> String) {
     if IS_TOLD.load(Relaxed) {
         let text = text();
@@ -72,6 +95,7 @@ pub fn call(text: impl FnOnce() -> String) {
 }
 
 /// Tells a step, of which there are many.
+#[cfg(feature = "engine")]
 pub fn step(text: impl FnOnce() -> String) {
     if is_detailed() {
         call(|| format!("  {}", text()));
@@ -137,51 +161,49 @@ fn thread_name(id: &str) -> String {
     format!("thread {number}")
 }
 
-/// The atomics that were told of, numbered as they come, each with what was written last.
+/// The atomics that were told of, and what they are in.
 #[derive(Default)]
-struct Words(BTreeMap<usize, (usize, Option<u64>)>);
+struct Words {
+    /// By address: the number, given as they come, and what is in it by now.
+    known: BTreeMap<usize, (usize, Option<u64>)>,
+    /// Addresses of items, the size of one, and what it is called.
+    names: Vec<(Range<usize>, usize, &'static str)>,
+}
 
 impl Words {
     fn tell(&mut self, access: &Access) -> String {
-        let Access {
-            what,
-            order,
-            read,
-            written,
-            ..
-        } = *access;
-        let mut text = match access.word {
-            0 => format!("{what} ({order:?})"),
-            word => {
-                let next = self.0.len() + 1;
-                let (number, last) = self.0.entry(word).or_insert((next, None));
-                let text = match (read, written) {
-                    (Some(read), Some(written)) => {
-                        format!("{what} w{number}: {read:#x} becomes {written:#x} ({order:?})")
-                    }
-                    (Some(read), None) if what == "load" => match last.replace(read) {
-                        Some(newest) if newest != read => {
-                            // What a weaker order allows.
-                            *last = Some(newest);
-                            format!(
-                                "{what} w{number}: {read:#x}, though it is {newest:#x} ({order:?})"
-                            )
-                        }
-                        _ => format!("{what} w{number}: {read:#x} ({order:?})"),
-                    },
-                    (Some(read), None) => {
-                        *last = Some(read);
-                        format!("{what} w{number}: refused, it is {read:#x} ({order:?})")
-                    }
-                    (None, Some(written)) => format!("{what} w{number}: {written:#x} ({order:?})"),
-                    (None, None) => format!("{what} w{number} ({order:?})"),
-                };
-                *last = written.or(*last);
-                text
+        let Access { what, order, .. } = access;
+        let place = format!("{}:{}", access.at.file(), access.at.line());
+        if access.word == 0 {
+            return format!("{what} ({order:?})  {place}");
+        }
+        let next = self.known.len() + 1;
+        let (number, now) = self.known.entry(access.word).or_insert((next, None));
+        let number = *number;
+        let newest = now.or(access.read);
+        let done = match (access.read, access.written) {
+            (Some(read), Some(written)) => format!("{read:#x} becomes {written:#x}"),
+            (Some(read), None) if *what != "load" => format!("refused, it is {read:#x}"),
+            // What a weak order allows.
+            (Some(read), None) if newest != Some(read) => {
+                format!("{read:#x}, though it is {:#x}", newest.unwrap_or(read))
             }
+            (read, written) => format!("{:#x}", written.or(read).unwrap_or(0)),
         };
-        text += &format!("  {}:{}", access.at.file(), access.at.line());
-        text
+        *now = access.written.or(newest);
+        let inside = self.inside(access.word);
+        format!("{what} w{number}{inside}: {done} ({order:?})  {place}")
+    }
+
+    /// What the word at this address is in.
+    fn inside(&self, word: usize) -> String {
+        let all = self.names.iter();
+        let mut found = all.filter(|(range, ..)| range.contains(&word));
+        found
+            .next()
+            .map_or_else(String::new, |(range, size, what)| {
+                format!(" of {what} {}", (word - range.start) / size)
+            })
     }
 }
 
@@ -245,6 +267,19 @@ mod tests {
             assert_eq!(
                 told(&mut words, &old),
                 "load w1: 0x0, though it is 0x1 (Acquire)"
+            );
+        }
+    }
+
+    #[test]
+    fn words_are_called_by_what_they_are_in() {
+        let mut words = Words::default();
+        words.names.push((0x100..0x140, 0x20, "VM"));
+        for (word, name) in [(0x118, "w1 of VM 0"), (0x120, "w2 of VM 1"), (0x140, "w3")] {
+            let expected = format!("load {name}: 0x0 (Acquire)");
+            assert_eq!(
+                told(&mut words, &access(word, "load", Some(0), None)),
+                expected
             );
         }
     }

@@ -1,13 +1,14 @@
 //! What the engine's calls and its machine's events are called in a story.
 //!
 //! Invariants: values are hexadecimal; a page of the machine's is written `+0x3`, counted from the
-//! first one, and so is an address at its beginning, physical and intermediate alike.
+//! first one, physical and intermediate alike; so is an address where a call has one.
 
 use crate::world::RAM_BASE;
 use abi::{Call, Status};
 use engine::platform::{Barrier, EntryAt, Tlbi};
 use engine::sim::tables::{Descriptor, Place};
 use engine::sim::tlb::{Kind, Leftover, Translation};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Pages that count as the machine's.
 const PAGES: u64 = 1 << 16;
@@ -20,35 +21,40 @@ pub fn page(page: u64) -> String {
     }
 }
 
-/// What a register holds.
-fn register(value: u64) -> String {
-    let is_address = value & 0xfff == 0 && (RAM_BASE..RAM_BASE + PAGES).contains(&(value >> 12));
-    match is_address {
-        true => page(value >> 12),
-        false => format!("{value:#x}"),
+/// Which arguments of a call are addresses.
+fn addresses(call: Call) -> &'static [usize] {
+    match call {
+        Call::EngineDonate | Call::PageInfo | Call::PagePoison => &[0],
+        Call::VmMap | Call::VmLend => &[1, 2],
+        Call::VmMapList | Call::VmUnlend => &[1],
+        Call::VmCreate => &[2, 4],
+        Call::VcpuCreate => &[2],
+        _ => &[],
     }
 }
 
 /// Registers up to the last that is not zero.
-fn registers(values: &[u64]) -> String {
+fn registers(values: &[u64], addresses: &[usize]) -> String {
     let used = values.iter().rposition(|value| *value != 0);
     let values = &values[..used.map_or(0, |last| last + 1)];
-    values
-        .iter()
-        .map(|value| register(*value))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let names = values.iter().enumerate().map(|(index, value)| {
+        match addresses.contains(&index) && value & 0xfff == 0 {
+            true => page(value >> 12),
+            false => format!("{value:#x}"),
+        }
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// A call, as it is made.
 pub fn call(call: Call, arguments: &[u64]) -> String {
-    format!("{call:?}({})", registers(arguments))
+    format!("{call:?}({})", registers(arguments, addresses(call)))
 }
 
 /// What became of it.
 pub fn result(call: Call, status: Status, results: &[u64]) -> String {
     match status {
-        Status::Success => format!("{call:?} returns ({})", registers(results)),
+        Status::Success => format!("{call:?} returns ({})", registers(results, &[])),
         refused => format!("{call:?} is refused: {refused:?}"),
     }
 }
@@ -112,7 +118,7 @@ fn translation(this: &Translation) -> String {
         pages => format!(", {pages:#x} pages"),
     };
     format!(
-        "{} {} to {}{pages}",
+        "{}'s {} to {}{pages}",
         party(this.vmid),
         page(this.ipa_page),
         page(this.page)
@@ -153,25 +159,39 @@ pub fn barrier(
 }
 
 fn completed(before: &[(usize, Leftover)], after: &[(usize, Leftover)]) -> String {
-    let name = |(core, entry): &(usize, Leftover)| {
-        let kind = match entry.kind {
-            Kind::Stage2 => "stage-2",
-            Kind::Combined => "combined",
-        };
-        format!("core {core}'s {kind} {}", translation(&entry.translation))
+    let (before, after) = (by_entry(before), by_entry(after));
+    let missing = |from: &ByEntry, other: &ByEntry| {
+        let names = from.iter().filter_map(|(entry, cores)| {
+            let kept = other.get(entry);
+            let gone = cores
+                .iter()
+                .filter(|core| kept.is_none_or(|kept| !kept.contains(core)));
+            let gone: Vec<String> = gone.map(usize::to_string).collect();
+            (!gone.is_empty()).then(|| format!("{entry} (core {})", gone.join(", ")))
+        });
+        names.collect::<Vec<_>>().join("; ")
     };
-    let names = |entries: &[(usize, Leftover)]| entries.iter().map(name).collect::<Vec<_>>();
-    let (before, after) = (names(before), names(after));
-    let missing = |from: &[String], other: &[String]| {
-        let missing = from.iter().filter(|name| !other.contains(name));
-        missing.cloned().collect::<Vec<_>>().join("; ")
-    };
-    let (gone, left) = (missing(&before, &after), missing(&after, &before));
     let say = |what: &str, which: String| match which.is_empty() {
         true => String::new(),
         false => format!(", {what}: {which}"),
     };
-    say("gone", gone) + &say("left over", left)
+    say("gone", missing(&before, &after)) + &say("left over", missing(&after, &before))
+}
+
+/// Leftovers, each with the cores that have it.
+type ByEntry = BTreeMap<String, BTreeSet<usize>>;
+
+fn by_entry(leftovers: &[(usize, Leftover)]) -> ByEntry {
+    let mut entries = ByEntry::new();
+    for (core, entry) in leftovers {
+        let kind = match entry.kind {
+            Kind::Stage2 => "stage 2",
+            Kind::Combined => "combined",
+        };
+        let name = format!("{}, {kind}", translation(&entry.translation));
+        entries.entry(name).or_default().insert(*core);
+    }
+    entries
 }
 
 /// Where an access landed.
@@ -197,10 +217,11 @@ mod tests {
     fn pages_are_counted_from_the_first() {
         assert_eq!(page(RAM_BASE + 3), "+0x3");
         assert_eq!(page(RAM_BASE - 1), format!("{:#x}", RAM_BASE - 1));
-        let arguments = [0x10001, (RAM_BASE + 2) << 12, 0, 1, 0, 0];
+        let address = (RAM_BASE + 2) << 12;
+        let arguments = [address, address, address | 1, 1, 0, 0];
         assert_eq!(
             call(Call::VmMap, &arguments),
-            "VmMap(0x10001, +0x2, 0x0, 0x1)"
+            format!("VmMap({address:#x}, +0x2, {:#x}, 0x1)", address | 1)
         );
         assert_eq!(
             result(Call::VmMap, Status::Success, &[1, 0]),
@@ -257,12 +278,12 @@ mod tests {
         let after = entries(&tlb);
         assert_eq!(
             completed(&before, &after),
-            ", gone: core 0's stage-2 the host +0x0 to +0x0"
+            ", gone: the host's +0x0 to +0x0, stage 2 (core 0)"
         );
         assert_eq!(completed(&after, &after), "");
         assert_eq!(
             completed(&[], &after),
-            ", left over: core 0's combined the host +0x0 to +0x0"
+            ", left over: the host's +0x0 to +0x0, combined (core 0)"
         );
     }
 

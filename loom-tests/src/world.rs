@@ -6,7 +6,7 @@
 
 use crate::hardware::Hardware;
 use crate::platform::{LoomMachine, PA_BITS};
-use crate::{Arc, cpu};
+use crate::{Arc, cpu, story};
 use engine::engine::PageRun;
 use engine::gic::lr::MAX_LIST_REGISTERS;
 use engine::host::boot::map_ram;
@@ -87,12 +87,14 @@ pub struct World {
     size: Size,
 }
 
-fn store<T>(count: usize, mut make: impl FnMut(usize) -> T) -> Box<[T]> {
-    (0..count).map(&mut make).collect()
+fn store<T>(name: &'static str, count: usize, mut make: impl FnMut(usize) -> T) -> Box<[T]> {
+    let items: Box<[T]> = (0..count).map(&mut make).collect();
+    story::name(name, &items);
+    items
 }
 
-fn zeroes(count: usize) -> Box<[AtomicU64]> {
-    store(count, |_| AtomicU64::new(0))
+fn zeroes(name: &'static str, count: usize) -> Box<[AtomicU64]> {
+    store(name, count, |_| AtomicU64::new(0))
 }
 
 impl World {
@@ -121,7 +123,7 @@ impl World {
         );
 
         let words = PageTable::<Box<[AtomicU64]>>::words_for(page(0), all as usize);
-        let mut pages = PageTable::new(page(0), all as usize, zeroes(words));
+        let mut pages = PageTable::new(page(0), all as usize, zeroes("page word", words));
         // One by one each page has a word of its own from the start, and calls on neighbours don't
         // meet in one: that is asked in `tests/granules.rs`, and with `blocks`.
         let step = if size.blocks { size.pages } else { 1 };
@@ -137,7 +139,11 @@ impl World {
         set(size.pages, engine_pages, Owner::Engine);
         let set_of = |first: Pfn, pages: u64| {
             let (bits, summary) = PageSet::<Box<[AtomicU64]>>::words_for(pages as usize);
-            PageSet::new(first, zeroes(bits), zeroes(summary))
+            PageSet::new(
+                first,
+                zeroes("page set", bits),
+                zeroes("page summary", summary),
+            )
         };
         let pool = PagePool::new(set_of(root, engine_pages), set_of(page(0), all));
         for offset in size.pages + 1..all {
@@ -168,12 +174,12 @@ impl World {
             pages,
             pool,
             host,
-            vms: store(size.vms, |_| Default::default()),
-            vcpus: store(size.vcpus, |_| Default::default()),
-            host_cores: store(size.cores, host_core),
-            cores: PerCpu::new(store(size.cores, |_| Default::default())),
-            pins: Pins::new(store(size.cores, |_| Default::default())),
-            queues: RunQueues::new(store(queues, |_| Default::default())),
+            vms: store("VM", size.vms, |_| Default::default()),
+            vcpus: store("vCPU", size.vcpus, |_| Default::default()),
+            host_cores: store("host core", size.cores, host_core),
+            cores: PerCpu::new(store("core", size.cores, |_| Default::default())),
+            pins: Pins::new(store("pin", size.cores, |_| Default::default())),
+            queues: RunQueues::new(store("queue", queues, |_| Default::default())),
             counters: Box::new([]),
             rings: Box::new([]),
             machine: GuestMachine {

@@ -10,7 +10,7 @@ use crate::mutants::Workbench;
 use crate::paths::Paths;
 use crate::process;
 
-const LINE: &str = "cargo test --no-run --release -p bulkhead-loom-tests --lib --tests \
+const LINE: &str = "cargo test --no-run --release -p bulkhead-loom-tests \
                     --message-format=json-render-diagnostics";
 
 /// A test that can be run.
@@ -38,10 +38,15 @@ struct Target {
 /// The tests, and the place where a mutant was built: nobody builds another there meanwhile.
 pub type Built = (Vec<Test>, Option<Workbench>);
 
-/// Builds the tests, of the whole engine or without a protection.
-pub fn tests(paths: &Paths, mutant: Option<&str>) -> Result<Built> {
+/// Builds the tests among which those are that have `wanted` in their names, of the whole engine or
+/// without a protection.
+pub fn tests(paths: &Paths, wanted: &str, mutant: Option<&str>) -> Result<Built> {
     let mut command = process::command(LINE)?;
     command.current_dir(&paths.root);
+    match file(&paths.root, wanted) {
+        Some(file) => command.args(["--test", file]),
+        None => command.args(["--lib", "--tests"]),
+    };
     match mutant {
         Some(_) => {
             let mut workbench = Workbench::for_loom(paths)?;
@@ -80,6 +85,20 @@ fn list(build: &mut Command) -> Result<Vec<Test>> {
     Ok(tests)
 }
 
+/// The file that a name begins with.
+fn file<'a>(root: &Path, wanted: &'a str) -> Option<&'a str> {
+    let (file, _) = wanted.split_once("::")?;
+    let tests = root.join("loom-tests/tests");
+    let sources = [
+        tests.join(file).join("main.rs"),
+        tests.join(file).with_extension("rs"),
+    ];
+    sources
+        .iter()
+        .any(|source| source.is_file())
+        .then_some(file)
+}
+
 /// The programs among what cargo says, each with the file that it was built from.
 fn programs(said: &str) -> Vec<(String, PathBuf)> {
     let messages = said.lines().filter_map(|line| {
@@ -100,6 +119,21 @@ fn names(program: &Path) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_begins_with_a_file_selects_it() {
+        let root = &Paths::find().unwrap().root;
+        for (wanted, found) in [
+            ("engine::life::", Some("engine")),
+            ("tool::a", Some("tool")),
+            ("tool", None),
+            ("life::start_against_map", None),
+            ("::a", None),
+            ("", None),
+        ] {
+            assert_eq!(file(root, wanted), found, "{wanted}");
+        }
+    }
 
     #[test]
     fn programs_are_what_cargo_says_can_be_run() {

@@ -100,7 +100,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     if let Some(name) = &options.mutant {
         mutants::require(&paths.root, name)?;
     }
-    let (tests, _workbench) = build::tests(paths, options.mutant.as_deref())?;
+    let (tests, _workbench) = build::tests(paths, &options.test, options.mutant.as_deref())?;
     let tests = select(tests, &options.test);
     ensure!(!tests.is_empty(), "no such test; `--list` names them all");
     if options.list {
