@@ -7,6 +7,7 @@ mod hw;
 mod image;
 mod interface;
 mod loom;
+mod litmus;
 mod mutants;
 mod paths;
 mod process;
@@ -55,6 +56,8 @@ enum Task {
     Loom(loom::Options),
     /// Build protections away, one at a time, and see a test of each fail (`--all`: every test, hours)
     Mutants(mutants::Options),
+    /// Check the image's instruction sequences: order, litmus tests, solver queries (2 minutes)
+    Litmus(litmus::Options),
     /// Check the rules that keep the project's shape
     Audit,
     /// Write what follows from engine/abi/interface.toml
@@ -85,6 +88,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Teardown(options) => figures::teardown::run(&paths, &options),
         Task::Loom(options) => loom::run(&paths, &options),
         Task::Mutants(options) => mutants::run(&paths, &options),
+        Task::Litmus(options) => litmus::run(&paths, &options),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {
             interface::generate(&paths.root, check)?;

@@ -162,10 +162,12 @@ impl Platform for Metal {
         tables::clear(table);
     }
 
+    #[inline(always)]
     fn barrier(&self, _cpu: CpuId, barrier: Barrier) {
         tlb::barrier(barrier);
     }
 
+    #[inline(always)]
     fn tlbi(&self, _cpu: CpuId, op: Tlbi) {
         tlb::invalidate(op);
     }

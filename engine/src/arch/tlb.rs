@@ -29,6 +29,7 @@ macro_rules! operand {
 }
 
 /// Executes one barrier.
+#[inline(always)]
 pub fn barrier(barrier: Barrier) {
     match barrier {
         Barrier::DsbIshst => plain!("dsb ishst"),
@@ -38,7 +39,9 @@ pub fn barrier(barrier: Barrier) {
     }
 }
 
-/// Executes one invalidation.
+/// Executes one invalidation. Inlined, as a call would decide at run time which one: so it is one
+/// instruction where it is asked for, and the image shows there which.
+#[inline(always)]
 pub fn invalidate(op: Tlbi) {
     match op {
         Tlbi::Ipas2e1is { ipa_page } => operand!("tlbi ipas2e1is", ipa_page & PAGE_NUMBER),

@@ -23,7 +23,13 @@ pub enum Purpose {
     Tools,
     /// Files for arm64 guests, each package alone.
     Guest,
+    /// Programs that this machine's release does not have, of a later one, with all libraries that
+    /// they need, the C library included.
+    Later,
 }
+
+/// The release that [`Purpose::Later`] takes from.
+const LATER: &str = "forky";
 
 /// One private apt configuration below the cache.
 pub struct AptView {
@@ -37,12 +43,19 @@ impl AptView {
     /// Opens (and if it is new, downloads the package lists of) the view for `purpose`.
     pub fn open(cache: &Path, purpose: Purpose) -> Result<Self> {
         require_debian_tools()?;
-        let codename = release_codename()?;
+        let codename = match purpose {
+            Purpose::Later => LATER,
+            Purpose::Tools | Purpose::Guest => release_codename()?,
+        };
+        let native = || capture(Command::new("dpkg").arg("--print-architecture"));
         let (name, architecture, status) = match purpose {
             Purpose::Tools => {
-                let native = capture(Command::new("dpkg").arg("--print-architecture"))?;
                 let status = PathBuf::from("/var/lib/dpkg/status");
-                ("apt-tools", native.trim().to_owned(), status)
+                ("apt-tools", native()?.trim().to_owned(), status)
+            }
+            Purpose::Later => {
+                let status = cache.join("apt-later/status");
+                ("apt-later", native()?.trim().to_owned(), status)
             }
             Purpose::Guest => {
                 let status = cache.join("apt-guest/status");
@@ -54,11 +67,19 @@ impl AptView {
             let part = dir.join(part);
             fs::create_dir_all(&part).with_context(|| format!("create {}", part.display()))?;
         }
-        if purpose == Purpose::Guest {
+        if purpose != Purpose::Tools {
             fs::write(&status, "")?;
         }
         let sources = dir.join("sources.list");
-        fs::write(&sources, source_list(codename))?;
+        let default_release = match purpose {
+            Purpose::Later => codename.to_owned(),
+            Purpose::Tools | Purpose::Guest => format!("{codename}-backports"),
+        };
+        let list = match purpose {
+            Purpose::Later => source_line(MIRROR, codename),
+            Purpose::Tools | Purpose::Guest => source_list(codename),
+        };
+        fs::write(&sources, list)?;
 
         let set = |key: &str, value: String| format!("-o{key}={value}");
         let options = vec![
@@ -72,7 +93,7 @@ impl AptView {
             set("APT::Architecture", architecture.clone()),
             set("APT::Architectures", architecture),
             set("APT::Sandbox::User", "root".into()),
-            set("APT::Default-Release", format!("{codename}-backports")),
+            set("APT::Default-Release", default_release),
             set("APT::Install-Recommends", "false".into()),
             set("Acquire::Languages", "none".into()),
             set("Acquire::Retries", "3".into()),
@@ -122,7 +143,8 @@ impl AptView {
     }
 
     /// Downloads `packages` and unpacks them into `into`, together with the dependencies that the
-    /// system lacks if the view is for [`Purpose::Tools`]. `into` appears only once complete.
+    /// system lacks if the view is for [`Purpose::Tools`], with all of them for [`Purpose::Later`].
+    /// `into` appears only once complete.
     pub fn unpack(&self, packages: &[&str], into: &Path) -> Result<()> {
         let archives = self.dir.join("archives");
         empty_of_debs(&archives)?;
@@ -133,7 +155,7 @@ impl AptView {
                     .args(packages)
                     .current_dir(&archives),
             ),
-            Purpose::Tools => capture(
+            Purpose::Tools | Purpose::Later => capture(
                 self.apt("apt-get")
                     .args(["-q", "-y", "install", "--download-only"])
                     .args(packages),
@@ -224,8 +246,12 @@ fn source_list(codename: &str) -> String {
         (MIRROR, format!("{codename}-backports")),
         (SECURITY_MIRROR, format!("{codename}-security")),
     ]
-    .map(|(mirror, suite)| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"))
+    .map(|(mirror, suite)| source_line(mirror, &suite))
     .concat()
+}
+
+fn source_line(mirror: &str, suite: &str) -> String {
+    format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n")
 }
 
 /// Orders names that differ in version numbers: digit runs compare as numbers.

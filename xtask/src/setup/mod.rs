@@ -6,6 +6,7 @@
 
 pub mod debian;
 pub mod guest;
+pub mod litmus;
 pub mod qemu;
 pub mod toolchain;
 

@@ -1,0 +1,194 @@
+//! Does every way through the image keep to a sequence's pattern?
+//!
+//! A sequence belongs to a place of the source. Every function of the image that has instructions
+//! from there is walked from its entry over all branches, in step with the pattern; what is not from
+//! the place does not count, and a call from the place is walked into with all that is in it. Ways
+//! that end in a panic may end anywhere: the engine is dead then. So the walk sees more ways than
+//! can happen (a flag that is looked at twice makes four of two), never fewer.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, bail};
+
+use crate::litmus::instruction::Flow;
+use crate::litmus::manifest::Sequence;
+use crate::litmus::pattern::State;
+use crate::litmus::program::{Function, Instruction, Program};
+
+/// Instructions that count in every sequence, by the first part of their names.
+const ALWAYS: [&str; 7] = ["DSB", "ISB", "TLBI", "IC", "DC", "AT", "SYS"];
+/// Calls inside calls, as a guard.
+const DEEPEST: usize = 32;
+
+/// What is wrong, in one line.
+type Fault = String;
+
+/// Checks one sequence; `Ok` holds what is wrong, if something is.
+pub fn check(program: &Program, sequence: &Sequence) -> Result<Option<Fault>> {
+    let walk = Walk {
+        program,
+        sequence,
+        met: RefCell::default(),
+        known: RefCell::default(),
+    };
+    let mut is_anywhere = false;
+    for function in program.functions() {
+        let has_place = program
+            .code()
+            .range(function.start..function.end)
+            .any(|(_, instruction)| sequence.is_from(instruction));
+        if !has_place {
+            continue;
+        }
+        is_anywhere = true;
+        let start = sequence.pattern.start();
+        let ends = match walk.through(function, &start, false, 0)? {
+            Ok(ends) => ends,
+            Err(fault) => return Ok(Some(fault)),
+        };
+        for end in ends {
+            if !sequence.pattern.is_end(&end) {
+                let due = sequence.pattern.due(&end).join(" or ");
+                return Ok(Some(format!("{} ends where {due} is due", function.name)));
+            }
+        }
+    }
+    if !is_anywhere {
+        let places = sequence.place.join(" or ");
+        return Ok(Some(format!("nothing in the image is from {places}")));
+    }
+    let unmet = sequence.pattern.unmet(&walk.met.borrow());
+    Ok((!unmet.is_empty()).then(|| format!("nothing in the image does {}", unmet.join(", "))))
+}
+
+type Ends = std::result::Result<BTreeSet<State>, Fault>;
+
+struct Walk<'a> {
+    program: &'a Program,
+    sequence: &'a Sequence,
+    /// Positions of the pattern that were met.
+    met: RefCell<State>,
+    /// What came of a function that was entered so before.
+    known: RefCell<BTreeMap<(u64, State, bool), BTreeSet<State>>>,
+}
+
+impl Walk<'_> {
+    /// The states in which control comes back from `function`, entered in `state`. If `all`,
+    /// everything in it counts.
+    fn through(&self, function: &Function, state: &State, all: bool, depth: usize) -> Result<Ends> {
+        let key = (function.start, state.clone(), all);
+        if let Some(ends) = self.known.borrow().get(&key) {
+            return Ok(Ok(ends.clone()));
+        }
+        if depth > DEEPEST {
+            bail!("{}: calls too deep", function.name);
+        }
+        let mut ends = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut work = vec![(function.start, state.clone())];
+        while let Some((address, state)) = work.pop() {
+            if !seen.insert((address, state.clone())) {
+                continue;
+            }
+            let Some(instruction) = self.program.code().get(&address) else {
+                continue;
+            };
+            let counts = all || self.sequence.is_from(instruction);
+            let state = match self.step(address, instruction, counts, state) {
+                Ok(state) => state,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            let here = function.start..function.end;
+            let targets = match self.program.flow(address) {
+                Flow::Next | Flow::CallRegister => vec![address + 4],
+                Flow::Jump(to) => vec![to],
+                Flow::Branch(to) => vec![to, address + 4],
+                Flow::JumpRegister => match self.program.switch_at(address) {
+                    Some(targets) => targets.to_vec(),
+                    // To another function for good, as at the end of boot.
+                    None => {
+                        ends.insert(state);
+                        continue;
+                    }
+                },
+                Flow::Return => {
+                    ends.insert(state);
+                    continue;
+                }
+                Flow::Stop => continue,
+                Flow::Call(to) => {
+                    if !self.program.returns(to) {
+                        continue;
+                    }
+                    match self.call(to, &state, counts, depth)? {
+                        Ok(after) => work.extend(after.into_iter().map(|it| (address + 4, it))),
+                        Err(fault) => return Ok(Err(fault)),
+                    }
+                    continue;
+                }
+            };
+            for target in targets {
+                if here.contains(&target) {
+                    work.push((target, state.clone()));
+                } else if self.program.returns(target) {
+                    // A call in the last place.
+                    match self.call(target, &state, counts, depth)? {
+                        Ok(after) => ends.extend(after),
+                        Err(fault) => return Ok(Err(fault)),
+                    }
+                }
+            }
+        }
+        self.known.borrow_mut().insert(key, ends.clone());
+        Ok(Ok(ends))
+    }
+
+    /// The states after a call of what begins at `to`.
+    fn call(&self, to: u64, state: &State, counts: bool, depth: usize) -> Result<Ends> {
+        match self.program.function_at(to) {
+            Some(function) if counts && function.start == to => {
+                self.through(function, state, true, depth + 1)
+            }
+            _ => Ok(Ok(BTreeSet::from([state.clone()]))),
+        }
+    }
+
+    /// The state after one instruction.
+    fn step(
+        &self,
+        address: u64,
+        instruction: &Instruction,
+        counts: bool,
+        state: State,
+    ) -> std::result::Result<State, Fault> {
+        let Some(word) = self.word(instruction).filter(|_| counts) else {
+            return Ok(state);
+        };
+        let pattern = &self.sequence.pattern;
+        let next = pattern.step(&state, &word);
+        if next.is_empty() {
+            let function = self.program.function_at(address);
+            return Err(format!(
+                "{word} where {} is due, at {address:#x} in {}",
+                pattern.due(&state).join(" or "),
+                function.map_or("?", |function| &function.name)
+            ));
+        }
+        self.met.borrow_mut().extend(&next);
+        Ok(next)
+    }
+
+    /// What the instruction is called in the pattern, if it is one that counts.
+    fn word(&self, instruction: &Instruction) -> Option<String> {
+        let name = instruction.name.as_deref()?;
+        let sequence = self.sequence;
+        if let Some(mark) = sequence.mark_of(instruction, name) {
+            return Some(mark.to_owned());
+        }
+        let first = name.split('.').next()?;
+        let is_ignored = sequence.ignore.iter().any(|it| it == name || it == first);
+        let is_watched = ALWAYS.contains(&first) || sequence.pattern.has(name);
+        (is_watched && !is_ignored).then(|| name.to_owned())
+    }
+}
