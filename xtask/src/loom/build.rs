@@ -11,7 +11,9 @@ use crate::paths::Paths;
 use crate::process;
 
 const LINE: &str = "cargo test --no-run --release -p bulkhead-loom-tests \
-                    --message-format=json-render-diagnostics";
+                    -p bulkhead-example-own-engine --message-format=json-render-diagnostics";
+/// Where these packages have their tests.
+const FOLDERS: [&str; 2] = ["loom-tests/tests", "loom-tests/examples/own-engine/tests"];
 
 /// A test that can be run.
 pub struct Test {
@@ -88,15 +90,11 @@ fn list(build: &mut Command) -> Result<Vec<Test>> {
 /// The file that a name begins with.
 fn file<'a>(root: &Path, wanted: &'a str) -> Option<&'a str> {
     let (file, _) = wanted.split_once("::")?;
-    let tests = root.join("loom-tests/tests");
-    let sources = [
-        tests.join(file).join("main.rs"),
-        tests.join(file).with_extension("rs"),
-    ];
-    sources
+    let is_there = FOLDERS
         .iter()
-        .any(|source| source.is_file())
-        .then_some(file)
+        .map(|folder| root.join(folder).join(file))
+        .any(|stem| stem.join("main.rs").is_file() || stem.with_extension("rs").is_file());
+    is_there.then_some(file)
 }
 
 /// The programs among what cargo says, each with the file that it was built from.
@@ -126,6 +124,7 @@ mod tests {
         for (wanted, found) in [
             ("engine::life::", Some("engine")),
             ("tool::a", Some("tool")),
+            ("models::a", Some("models")),
             ("tool", None),
             ("life::start_against_map", None),
             ("::a", None),

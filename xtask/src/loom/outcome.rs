@@ -40,7 +40,7 @@ impl Outcome {
             (Some(101), Some(_)) => Self::Failed("no execution panicked".into()),
             (Some(101), None) => Self::Failed(panic_message(output)),
             (Some(status), _) => Self::Failed(format!("it ended with status {status}")),
-            (None, _) => Self::Failed(format!("killed: {}", panic_message(output))),
+            (None, _) => Self::Failed(format!("{} (killed)", panic_message(output))),
         }
     }
 
@@ -73,7 +73,9 @@ pub fn panic_message(output: &str) -> String {
         .skip_while(|line| !(line.starts_with("thread '") && line.contains(" panicked at ")))
         .skip(1)
         .map(str::trim)
-        .take_while(|line| !(line.is_empty() || line.starts_with("note: ")));
+        .take_while(|line| {
+            !(line.is_empty() || line.starts_with("note: ") || line.starts_with("stack "))
+        });
     let said = lines.collect::<Vec<_>>().join("; ");
     match said.is_empty() {
         true => "it said nothing".into(),
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn a_failure_says_what_its_first_panic_said() {
         let output = "test a::b ... FAILED\n\nthread 'a::b' (7) panicked at x.rs:1:2:\n\
-            assertion failed\n  left: 1\nnote: run with\n\nthread 'a::b' (7) panicked at y.rs:1:2:\nno";
+            assertion failed\n  left: 1\nstack backtrace:\n\nthread 'a::b' (7) panicked at y.rs:1:2:\nno";
         let reason = "assertion failed; left: 1".to_owned();
         assert_eq!(judge(101, output), Outcome::Failed(reason));
     }
