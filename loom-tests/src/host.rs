@@ -6,7 +6,7 @@
 use crate::guest::GuestStep;
 use crate::platform::PA_BITS;
 use crate::world::{RAM_BASE, Size, World};
-use crate::{Arc, core, cpu, oracle, story, token, wording};
+use crate::{Arc, Beside, core, cpu, oracle, story, token, wording};
 use abi::{
     ARGUMENT_REGISTERS, Call, ExitReason, InjectKind, MapAttrs, Outcome, RESULT_REGISTERS, Status,
     VcpuCreateArgs, VcpuDequeueArgs, VcpuEnqueueArgs, VcpuHandle, VcpuInjectArgs, VmCreateArgs,
@@ -85,7 +85,7 @@ impl Host {
     pub fn beside<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut Self) -> T + Send + 'static,
-    ) -> loom::thread::JoinHandle<T> {
+    ) -> Beside<T> {
         let world = self.world.clone();
         core(move || {
             act(&mut Self {

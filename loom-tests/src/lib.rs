@@ -47,7 +47,7 @@ pub mod world;
 use percpu::{CpuId, CpuToken};
 
 pub use loom::sync::Arc;
-pub use search::{core, explore, explore_engine, spawn};
+pub use search::{Beside, core, explore, explore_engine, spawn};
 
 /// A CPU's number.
 pub fn cpu(raw: u16) -> CpuId {

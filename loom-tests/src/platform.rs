@@ -12,11 +12,11 @@ use crate::{story, wording};
 use engine::memory::pool::TablePages;
 use engine::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use engine::vcpu::context::{Context, GuestExit};
-use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use ownership::Pfn;
 use percpu::CpuId;
 use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
-use sync::{AtomicBool, AtomicU64, Ordering};
+use sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering, Ordering::Relaxed};
 
 /// Physical (and intermediate) address bits: the narrowest stage 2 there is, three levels.
 pub const PA_BITS: u8 = 32;
@@ -91,7 +91,7 @@ impl LoomMachine {
 
     /// The hardware, for something that other cores notice.
     pub fn event(&self) -> MutexGuard<'_, Hardware> {
-        // Relaxed: orders nothing but loom's search, see `sync`'s `modelled.rs`.
+        // Relaxed: orders nothing but loom's search.
         self.bus.fetch_add(1, Relaxed);
         self.peek()
     }

@@ -12,6 +12,7 @@ use loom::thread::JoinHandle;
 use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use sync::alone;
 
 /// Steps that one execution may take: an engine's boot and the calls before the question count too.
 const STEPS: usize = 40_000;
@@ -35,20 +36,38 @@ pub fn explore_engine(cores: usize, story: impl Fn() + Sync + Send + 'static) {
     let story = Arc::new(story);
     explore(cores, move || {
         let story = story.clone();
+        // Not one more that acts: the model's first thread only waits for it.
         start(STACK, move || story()).join().unwrap();
     });
 }
 
+/// A thread that acts beside the one that started it.
+pub struct Beside<T>(JoinHandle<T>);
+
+impl<T> Beside<T> {
+    /// Waits until it is done.
+    pub fn join(self) -> std::thread::Result<T> {
+        let result = self.0.join();
+        alone::joined();
+        result
+    }
+}
+
 /// Starts a thread that acts beside those there are.
-pub fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    story::another();
-    loom::thread::spawn(run)
+pub fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Beside<T> {
+    another();
+    Beside(loom::thread::spawn(run))
 }
 
 /// Starts a core of an engine beside those there are: a thread with room for the engine's frames.
-pub fn core<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+pub fn core<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Beside<T> {
+    another();
+    Beside(start(STACK, run))
+}
+
+fn another() {
+    alone::another();
     story::another();
-    start(STACK, run)
 }
 
 fn start<T: Send + 'static>(
@@ -92,6 +111,7 @@ fn search(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) 
         if let Some(record) = &record {
             record.begin(number);
         }
+        alone::begin();
         model();
     });
     let executions = executions.load(Relaxed);

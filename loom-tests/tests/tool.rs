@@ -23,6 +23,43 @@ fn a_load_may_come_after_another_s_load_and_exchange() {
     });
 }
 
+/// A thread that was started past the count thinks itself alone, and so does the one that started it:
+/// loom finds their accesses out.
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn two_are_not_alone() {
+    explore(2, || {
+        let word = Arc::new(AtomicU64::new(0));
+        let other = word.clone();
+        let uncounted = loom::thread::spawn(move || other.store(1, Ordering::Relaxed));
+        word.store(2, Ordering::Relaxed);
+        uncounted.join().unwrap();
+    });
+}
+
+/// Whoever is alone again finds either of two stores that nothing ordered: each pair of final values
+/// is found, also the one that no order of the four stores leaves.
+#[test]
+fn stores_without_order_may_both_be_the_last() {
+    let found = std::sync::Arc::new(std::sync::Mutex::new(std::collections::BTreeSet::new()));
+    let seen = found.clone();
+    explore(2, move || {
+        let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let other = words.clone();
+        let second = spawn(move || {
+            other[1].store(1, Ordering::Relaxed);
+            other[0].store(2, Ordering::Relaxed);
+        });
+        words[0].store(1, Ordering::Relaxed);
+        words[1].store(2, Ordering::Relaxed);
+        second.join().unwrap();
+        let last = [0, 1].map(|index: usize| words[index].load(Ordering::Relaxed));
+        seen.lock().unwrap().insert(last);
+    });
+    let all = [[1, 1], [1, 2], [2, 1], [2, 2]];
+    assert_eq!(*found.lock().unwrap(), all.into());
+}
+
 fn store_buffering(fenced: bool) {
     explore(2, move || {
         let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);

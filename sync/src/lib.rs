@@ -15,11 +15,14 @@
 
 #![no_std]
 
+#[cfg(loom)]
+pub mod alone;
 mod cell;
 #[cfg(loom)]
 mod modelled;
 #[cfg(loom)]
 pub mod observe;
+mod readers;
 mod typed;
 
 pub use cell::UnsafeCell;
