@@ -55,19 +55,16 @@ impl<T> Beside<T> {
 
 /// Starts a thread that acts beside those there are.
 pub fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Beside<T> {
-    another();
+    story::another();
+    alone::another();
     Beside(loom::thread::spawn(run))
 }
 
 /// Starts a core of an engine beside those there are: a thread with room for the engine's frames.
 pub fn core<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Beside<T> {
-    another();
-    Beside(start(STACK, run))
-}
-
-fn another() {
-    alone::another();
     story::another();
+    alone::another();
+    Beside(start(STACK, run))
 }
 
 fn start<T: Send + 'static>(

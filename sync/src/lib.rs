@@ -22,6 +22,7 @@ mod cell;
 mod modelled;
 #[cfg(loom)]
 pub mod observe;
+#[cfg(loom)]
 mod readers;
 mod typed;
 

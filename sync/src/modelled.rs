@@ -14,8 +14,45 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool as Flag, Ordering::Relaxed};
 use loom::sync::atomic::Ordering;
 
+macro_rules! fetches {
+    ($name:ident, $value:ident, [$($fetch:ident)*]) => {
+        $(
+            /// Changes it as its name says, and returns what was there.
+            #[track_caller]
+            pub fn $fetch(&self, value: $value, order: Ordering) -> $value {
+                let after = |old| {
+                    let word = core::sync::atomic::$name::new(old);
+                    word.$fetch(value, Relaxed);
+                    word.into_inner()
+                };
+                let old = if let Some(old) = self.alone() {
+                    self.set_alone(after(old));
+                    old
+                } else {
+                    let old = self.inner().$fetch(value.into(), order);
+                    self.readers.has_written();
+                    plain!($value, old)
+                };
+                let new = Some(after(old) as u64);
+                observe::access(self, stringify!($fetch), Some(old as u64), new, order);
+                old
+            }
+        )*
+    };
+}
+
+/// What loom holds, as the value that it stands for.
+macro_rules! plain {
+    (bool, $value:expr) => {
+        $value != 0
+    };
+    ($type:ident, $value:expr) => {
+        $value
+    };
+}
+
 macro_rules! atomic {
-    ($name:ident, $value:ident, $modelled:ident, $fetches:tt) => {
+    ($name:ident, $value:ident as $modelled:ident, $fetches:tt) => {
         #[doc = concat!("`core`'s `", stringify!($name), "`, modelled.")]
         #[derive(Debug)]
         pub struct $name {
@@ -25,7 +62,7 @@ macro_rules! atomic {
             stored: Flag,
         }
 
-        // SAFETY: the cell is changed by a lone thread only, see `alone_mut`.
+        // SAFETY: the cell is changed by a lone thread only, see `set_alone`.
         unsafe impl Sync for $name {}
 
         impl $name {
@@ -40,71 +77,69 @@ macro_rules! atomic {
             }
 
             fn inner(&self) -> &loom::sync::atomic::$modelled {
-                // SAFETY: changed by nobody who isn't alone, see `alone_mut`.
+                // SAFETY: changed by nobody who isn't alone, see `set_alone`.
                 unsafe { &*self.inner.get() }
             }
 
-            /// The value, if the calling thread is alone and there is only one.
+            /// The value, if the calling thread is alone and there is one only.
+            #[track_caller]
             fn alone(&self) -> Option<$value> {
                 // Relaxed: loom's threads all run on one.
                 if !is_alone() || self.stored.load(Relaxed) {
                     return None;
                 }
-                // SAFETY: loom has this unsafe as no other thread may change it; none is there.
-                Some(to!($value, unsafe { self.inner().unsync_load() }))
+                // SAFETY: no other thread is there that could store meanwhile.
+                Some(plain!($value, unsafe { self.inner().unsync_load() }))
             }
 
-            /// Changes the value if `alone` found it.
-            fn alone_mut(&self, value: $value) {
-                // SAFETY: the thread is alone, nobody else has a reference that it will use.
+            /// Changes the value, where `alone` found one.
+            #[track_caller]
+            fn set_alone(&self, value: $value) {
+                // SAFETY: the calling thread is alone, so nobody else has a reference in use.
                 unsafe { &mut *self.inner.get() }.with_mut(|inner| *inner = value.into());
-            }
-
-            /// The access that was made conflicts with all readers'.
-            fn written(&self) {
-                if !is_alone() {
-                    self.readers.has_written();
-                }
             }
 
             /// Reads it.
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
-                if let Some(value) = self.alone() {
-                    return value;
-                }
-                let value = self.inner().load(order);
-                if !is_alone() {
+                let value = if let Some(value) = self.alone() {
+                    value
+                } else {
+                    let value = self.inner().load(order);
                     self.readers.has_read();
-                }
+                    plain!($value, value)
+                };
                 observe::access(self, "load", Some(value as u64), None, order);
-                to!($value, value)
+                value
             }
 
             /// Writes it.
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
                 if self.alone().is_some() {
-                    return self.alone_mut(value);
+                    self.set_alone(value);
+                } else {
+                    // Relaxed: loom's threads all run on one.
+                    self.stored.store(true, Relaxed);
+                    self.inner().store(value.into(), order);
+                    self.readers.has_written();
                 }
-                // Relaxed: loom's threads all run on one.
-                self.stored.store(true, Relaxed);
-                self.inner().store(value.into(), order);
-                self.written();
                 observe::access(self, "store", None, Some(value as u64), order);
             }
 
             /// Writes it and returns what was there.
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                if let Some(old) = self.alone() {
-                    self.alone_mut(value);
-                    return old;
-                }
-                let old = self.inner().swap(value.into(), order);
-                self.written();
+                let old = if let Some(old) = self.alone() {
+                    self.set_alone(value);
+                    old
+                } else {
+                    let old = self.inner().swap(value.into(), order);
+                    self.readers.has_written();
+                    plain!($value, old)
+                };
                 observe::access(self, "swap", Some(old as u64), Some(value as u64), order);
-                to!($value, old)
+                old
             }
 
             /// Replaces `old` by `new`, or says what was there instead.
@@ -116,28 +151,29 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                if let Some(now) = self.alone() {
-                    if now != old {
-                        return Err(now);
+                let result = match self.alone() {
+                    Some(was) if was == old => {
+                        self.set_alone(new);
+                        Ok(was)
                     }
-                    self.alone_mut(new);
-                    return Ok(now);
-                }
-                let result =
-                    self.inner()
-                        .compare_exchange(old.into(), new.into(), success, failure);
-                self.written();
+                    Some(was) => Err(was),
+                    None => {
+                        let (old, new) = (old.into(), new.into());
+                        let result = self.inner().compare_exchange(old, new, success, failure);
+                        self.readers.has_written();
+                        let result = result.map(|was| plain!($value, was));
+                        result.map_err(|was| plain!($value, was))
+                    }
+                };
                 let (was, written, order) = match result {
                     Ok(was) => (was, Some(new as u64), success),
                     Err(was) => (was, None, failure),
                 };
                 observe::access(self, "compare_exchange", Some(was as u64), written, order);
                 result
-                    .map(|old| to!($value, old))
-                    .map_err(|old| to!($value, old))
             }
 
-            fetches!($value, $modelled, $fetches);
+            fetches!($name, $value, $fetches);
         }
 
         impl Default for $name {
@@ -148,37 +184,10 @@ macro_rules! atomic {
     };
 }
 
-macro_rules! to {
-    (bool, $value:expr) => {
-        $value != 0
-    };
-    ($type:ident, $value:expr) => {
-        $value
-    };
-}
-
-macro_rules! fetches {
-    ($value:ident, $modelled:ident, [$($fetch:ident)*]) => {
-        $(
-            /// Changes it as its name says, and returns what was there.
-            #[track_caller]
-            pub fn $fetch(&self, value: $value, order: Ordering) -> $value {
-                let old = self.inner().$fetch(value.into(), order);
-                self.written();
-                // What it is by now, had from the same operation.
-                let plain = core::sync::atomic::$modelled::new(old);
-                plain.$fetch(value.into(), Relaxed);
-                let new = Some(plain.into_inner() as u64);
-                observe::access(self, stringify!($fetch), Some(old as u64), new, order);
-                to!($value, old)
-            }
-        )*
-    };
-}
-
-atomic!(AtomicBool, bool, AtomicU8, [fetch_and fetch_or fetch_xor]);
-atomic!(AtomicU8, u8, AtomicU8, [fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min]);
-atomic!(AtomicU16, u16, AtomicU16, [fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min]);
-atomic!(AtomicU32, u32, AtomicU32, [fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min]);
-atomic!(AtomicU64, u64, AtomicU64, [fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min]);
-atomic!(AtomicUsize, usize, AtomicUsize, [fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min]);
+// Loom's `AtomicBool` has no way to change it but by steps.
+atomic!(AtomicBool, bool as AtomicU8, [fetch_and fetch_or fetch_xor]);
+atomic!(AtomicU8, u8 as AtomicU8, [fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min]);
+atomic!(AtomicU16, u16 as AtomicU16, [fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min]);
+atomic!(AtomicU32, u32 as AtomicU32, [fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min]);
+atomic!(AtomicU64, u64 as AtomicU64, [fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min]);
+atomic!(AtomicUsize, usize as AtomicUsize, [fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min]);

@@ -14,6 +14,7 @@
 
 extern crate std;
 
+use crate::alone::is_alone;
 use loom::sync::Condvar;
 use loom::thread::{ThreadId, current};
 use std::sync::{Mutex, PoisonError};
@@ -25,8 +26,7 @@ pub(crate) struct Readers(Mutex<Vec<(ThreadId, Condvar)>>);
 impl Readers {
     /// The calling thread has just read.
     pub(crate) fn has_read(&self) {
-        let me = current().id();
-        self.touch(|readers| {
+        self.touch(|readers, me| {
             let known = readers.iter().position(|(reader, _)| *reader == me);
             let index = known.unwrap_or_else(|| {
                 readers.push((me, Condvar::new()));
@@ -38,18 +38,21 @@ impl Readers {
 
     /// The calling thread has just written, or tried to.
     pub(crate) fn has_written(&self) {
-        let me = current().id();
-        self.touch(|readers| {
+        self.touch(|readers, me| {
             for (_, mark) in readers.iter().filter(|(reader, _)| *reader != me) {
                 mark.notify_all();
             }
         });
     }
 
-    fn touch(&self, marks: impl FnOnce(&mut Vec<(ThreadId, Condvar)>)) {
+    fn touch(&self, marks: impl FnOnce(&mut Vec<(ThreadId, Condvar)>, ThreadId)) {
+        // Nobody is there to conflict with.
+        if is_alone() {
+            return;
+        }
         let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         loom::stop_exploring();
-        marks(&mut readers);
+        marks(&mut readers, current().id());
         loom::explore();
     }
 }
