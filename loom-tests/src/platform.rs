@@ -180,7 +180,9 @@ impl Platform for LoomMachine {
 
     fn entry(&self, _cpu: CpuId, at: EntryAt) -> u64 {
         // Acquire: pairs with the Release of `store_entry` and `swap_entry`.
-        self.cell(at).map_or(0, |cell| cell.load(Ordering::Acquire))
+        let value = self.cell(at).map_or(0, |cell| cell.load(Ordering::Acquire));
+        story::step(|| wording::look(self.peek().place(at.table.raw()), at, value));
+        value
     }
 
     fn swap_entry(&self, cpu: CpuId, at: EntryAt, old: u64, new: u64) -> Result<(), u64> {

@@ -59,23 +59,34 @@ pub fn result(call: Call, status: Status, results: &[u64]) -> String {
     }
 }
 
-/// A change of an entry, by the place of its table, if that stands anywhere.
+/// A look at an entry, by the place of its table, if that stands anywhere.
+pub fn look(place: Option<Place>, at: EntryAt, value: u64) -> String {
+    format!("looks at {}: {}", entry(place, at), said(place, value))
+}
+
+/// A change of an entry.
 pub fn change(place: Option<Place>, at: EntryAt, old: u64, new: u64) -> String {
-    let table = page(at.table.raw());
+    let (old, new) = (said(place, old), said(place, new));
+    format!("changes {}: {old} becomes {new}", entry(place, at))
+}
+
+fn entry(place: Option<Place>, at: EntryAt) -> String {
+    let (index, table) = (at.index, page(at.table.raw()));
     match place {
-        None => format!(
-            "entry {:#x} of {table}, a table to be: {old:#x} becomes {new:#x}",
-            at.index
-        ),
+        None => format!("entry {index:#x} of {table}, no table yet"),
         Some(place) => format!(
-            "entry {:#x} of {table}, {}'s table of level {} from {}: {} becomes {}",
-            at.index,
+            "entry {index:#x} of {table} ({}, level {}, from {})",
             party(place.vmid),
             place.level,
-            page(place.page_of(at.index)),
-            descriptor(old, place.level),
-            descriptor(new, place.level)
+            page(place.page_of(index))
         ),
+    }
+}
+
+fn said(place: Option<Place>, raw: u64) -> String {
+    match place {
+        None => format!("{raw:#x}"),
+        Some(place) => descriptor(raw, place.level),
     }
 }
 
@@ -245,12 +256,12 @@ mod tests {
         let leaf = (RAM_BASE + 2) << 12 | 1 << 10 | 0b01 << 6 | 0b11;
         assert_eq!(
             change(Some(place), at, leaf, 0x8),
-            "entry 0x1 of +0x5, VMID 1's table of level 3 from +0x1: leaf to +0x2 r-x becomes \
+            "changes entry 0x1 of +0x5 (VMID 1, level 3, from +0x1): leaf to +0x2 r-x becomes \
              mark 0x8"
         );
         assert_eq!(
-            change(None, at, 0, leaf),
-            format!("entry 0x1 of +0x5, a table to be: 0x0 becomes {leaf:#x}")
+            look(None, at, leaf),
+            format!("looks at entry 0x1 of +0x5, no table yet: {leaf:#x}")
         );
     }
 

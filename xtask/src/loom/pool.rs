@@ -84,7 +84,7 @@ fn show(row: Row) -> Row {
 }
 
 fn show_progress(jobs: &[Job], now: Duration) {
-    for job in jobs {
+    for job in jobs.iter().filter(|job| job.started.elapsed() >= SHORTEST) {
         let executions = job.folder.executions().unwrap_or(0);
         let since = job.started.elapsed().as_secs();
         println!(
