@@ -101,6 +101,13 @@ impl Folder {
         result.ok().filter(|_| is_same)
     }
 
+    /// How many seconds the last run that was completed took, whatever its key.
+    pub fn seconds(&self) -> Option<u64> {
+        let result = fs::read_to_string(self.0.join("result")).ok()?;
+        let seconds: f64 = result.split_once(' ')?.1.parse().ok()?;
+        Some(seconds as u64)
+    }
+
     /// Leaves the result of a run that need not be repeated.
     pub fn set_result(&self, result: &str) -> Result<()> {
         self.write("result", result)
@@ -159,9 +166,11 @@ mod tests {
         let folder = folder("result");
         folder.clear("a").unwrap();
         assert_eq!(folder.result("a"), None);
-        folder.set_result("17").unwrap();
-        assert_eq!(folder.result("a").as_deref(), Some("17"));
+        assert_eq!(folder.seconds(), None);
+        folder.set_result("17 2.5").unwrap();
+        assert_eq!(folder.result("a").as_deref(), Some("17 2.5"));
         assert_eq!(folder.result("b"), None);
+        assert_eq!(folder.seconds(), Some(2));
         fs::remove_dir_all(&folder.0).unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! Running the tests, some at a time, each as a process with a folder of its own.
 
+use std::cmp::Reverse;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -41,15 +42,15 @@ pub fn run(paths: &Paths, options: &Options, tests: &[Test]) -> Result<Vec<Row>>
     };
     let mut jobs: Vec<Job> = Vec::new();
     let mut rows: Vec<Option<Row>> = tests.iter().map(|_| None).collect();
-    let mut waiting = tests.iter().enumerate();
+    let mut waiting = order(paths, tests).into_iter();
     let started = Instant::now();
     let mut said = Duration::ZERO;
     loop {
         while jobs.len() < at_once {
-            let Some((index, test)) = waiting.next() else {
+            let Some(index) = waiting.next() else {
                 break;
             };
-            match Job::start(paths, options, index, test)? {
+            match Job::start(paths, options, index, &tests[index])? {
                 Start::Runs(job) => jobs.push(job),
                 Start::Done(row) => rows[index] = Some(show(row)),
             }
@@ -76,6 +77,15 @@ pub fn run(paths: &Paths, options: &Options, tests: &[Test]) -> Result<Vec<Row>>
         thread::sleep(POLL);
     }
     Ok(rows.into_iter().flatten().collect())
+}
+
+/// The tests' places in the order of starting: what is not known first, then what took longest, so
+/// that the last ones to end are short.
+fn order(paths: &Paths, tests: &[Test]) -> Vec<usize> {
+    let seconds = |index: usize| Folder::of(paths, &tests[index].name).seconds();
+    let mut order: Vec<usize> = (0..tests.len()).collect();
+    order.sort_by_cached_key(|index| Reverse(seconds(*index).unwrap_or(u64::MAX)));
+    order
 }
 
 fn show(row: Row) -> Row {
