@@ -28,7 +28,8 @@ impl Outcome {
     /// `is_model`: a search began.
     pub fn judge(name: &str, status: Option<i32>, output: &str, is_model: bool) -> Self {
         let has_line = |line: String| output.lines().any(|said| said == line);
-        let completed = output.lines().find_map(executions);
+        let all = output.lines().filter_map(executions);
+        let completed = all.reduce(|sum, number| sum + number);
         match (status, completed) {
             (Some(0), _) if has_line(format!("test {name} - should panic ... ok")) => Self::Twin,
             (Some(0), Some(number)) if has_line(format!("test {name} ... ok")) => {
@@ -37,8 +38,7 @@ impl Outcome {
             (Some(0), None) if has_line(format!("test {name} ... ok")) && !is_model => Self::Plain,
             (Some(0), None) if is_model => Self::Failed("it was not explored to the end".into()),
             (Some(0), _) => Self::Failed("it did not run".into()),
-            (Some(101), Some(_)) => Self::Failed("no execution panicked".into()),
-            (Some(101), None) => Self::Failed(panic_message(output)),
+            (Some(101), _) => Self::Failed(panic_message(output)),
             (Some(status), _) => Self::Failed(format!("it ended with status {status}")),
             (None, _) => Self::Failed(format!("{} (killed)", panic_message(output))),
         }
@@ -78,7 +78,7 @@ pub fn panic_message(output: &str) -> String {
         });
     let said = lines.collect::<Vec<_>>().join("; ");
     match said.is_empty() {
-        true => "it said nothing".into(),
+        true => "nothing panicked".into(),
         false => said.chars().take(MESSAGE).collect(),
     }
 }
@@ -101,6 +101,13 @@ mod tests {
     }
 
     #[test]
+    fn the_searches_of_a_test_count_together() {
+        let said =
+            "test a::b ... ok\ncompleted after 17 executions\ncompleted after 3 executions\n";
+        assert_eq!(judge(0, said), Outcome::Completed(20));
+    }
+
+    #[test]
     fn what_did_not_run_or_ended_otherwise_has_not_passed() {
         let said = "test a::b ... ok\ncompleted after 17 executions\n";
         assert!(!Outcome::judge("a::b", None, said, true).has_passed());
@@ -115,7 +122,7 @@ mod tests {
     fn a_twin_must_panic() {
         assert_eq!(judge(0, "test a::b - should panic ... ok\n"), Outcome::Twin);
         let calm = "test a::b - should panic ... FAILED\ncompleted after 17 executions\n";
-        let reason = "no execution panicked".to_owned();
+        let reason = "nothing panicked".to_owned();
         assert_eq!(judge(101, calm), Outcome::Failed(reason));
     }
 

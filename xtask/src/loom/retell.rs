@@ -19,7 +19,7 @@ use crate::paths::Paths;
 /// again.
 pub fn tell(paths: &Paths, options: &Options, test: &Test, folder: &Folder) -> Result<()> {
     let Some(execution) = folder.failed() else {
-        println!("    no execution panicked: there is no story");
+        println!("    no execution is known to have panicked: there is no story");
         return Ok(());
     };
     let first = panic_message(&fs::read_to_string(folder.log())?);
