@@ -149,15 +149,19 @@ fn register(op0: u32, op1: u32, crn: u32, crm: u32, op2: u32) -> String {
     let known = match (op0, op1, crn, crm, op2) {
         (3, 0, 1, 0, 0) => "SCTLR_EL1",
         (3, 0, 2, 0, 2) => "TCR_EL1",
+        (3, 0, 4, 6, 0) => "ICC_PMR_EL1",
         (3, 0, 12, 1, 0) => "ISR_EL1",
         (3, 0, 12, 11, 5) => "ICC_SGI1R_EL1",
+        (3, 3, 14, 0, 1) => "CNTPCT_EL0",
         (3, 4, 1, 0, 0) => "SCTLR_EL2",
         (3, 4, 1, 1, 0) => "HCR_EL2",
+        (3, 4, 1, 1, 2) => "CPTR_EL2",
         (3, 4, 2, 0, 0) => "TTBR0_EL2",
         (3, 4, 2, 0, 2) => "TCR_EL2",
         (3, 4, 2, 1, 0) => "VTTBR_EL2",
         (3, 4, 2, 1, 2) => "VTCR_EL2",
         (3, 4, 10, 2, 0) => "MAIR_EL2",
+        (3, 4, 12, 9, 5) => "ICC_SRE_EL2",
         _ => return format!("S{op0}_{op1}_C{crn}_C{crm}_{op2}"),
     };
     known.into()

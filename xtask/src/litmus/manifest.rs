@@ -48,6 +48,9 @@ struct RawSequence {
     /// Instructions that do not count here.
     #[serde(default)]
     ignore: Vec<String>,
+    /// Instructions that count here though the pattern does not have them.
+    #[serde(default)]
+    watch: Vec<String>,
 }
 
 /// A sequence of the engine's.
@@ -56,6 +59,7 @@ pub struct Sequence {
     pub place: Vec<Place>,
     pub pattern: Pattern,
     pub ignore: Vec<String>,
+    pub watch: Vec<String>,
     marks: Vec<(String, Mark)>,
 }
 
@@ -158,6 +162,7 @@ impl Manifest {
                 place: raw.place.clone(),
                 pattern,
                 ignore: raw.ignore.clone(),
+                watch: raw.watch.clone(),
                 marks,
             };
             Ok((name.clone(), sequence))
@@ -188,6 +193,18 @@ impl Manifest {
 }
 
 impl Sequence {
+    /// The sequence of one place.
+    #[cfg(test)]
+    pub fn of(place: &str, pattern: &str) -> Self {
+        Self {
+            place: vec![place.to_owned()],
+            pattern: Pattern::parse(pattern).unwrap(),
+            ignore: Vec::new(),
+            watch: Vec::new(),
+            marks: Vec::new(),
+        }
+    }
+
     /// Whether the instruction comes from the sequence's place.
     pub fn is_from(&self, instruction: &Instruction) -> bool {
         instruction
@@ -209,4 +226,33 @@ impl Sequence {
 fn is_within(instruction: &Instruction, place: &str) -> bool {
     let mut places = instruction.places.iter();
     places.any(|it| it == place || it.rsplit(' ').next() == Some(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::litmus::{herd, smt};
+
+    #[test]
+    fn checkout_s_tests_are_about_rows_of_its_sequences() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let manifest = Manifest::load(root).unwrap();
+        let sequences = manifest.sequences().unwrap();
+        for (name, test) in &manifest.herd {
+            let cases = herd::cases(root, name, test, &sequences).unwrap();
+            assert!(cases.iter().any(|case| case.expect == Verdict::Never));
+            assert!(
+                cases.iter().any(|case| case.expect == Verdict::Sometimes),
+                "{name}"
+            );
+        }
+        for (name, test) in &manifest.smt {
+            let cases = smt::cases(root, name, test, &sequences).unwrap();
+            assert!(cases[0].expect.is_empty());
+            assert!(
+                cases[1..].iter().all(|case| !case.expect.is_empty()),
+                "{name}"
+            );
+        }
+    }
 }

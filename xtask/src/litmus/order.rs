@@ -188,7 +188,79 @@ impl Walk<'_> {
         }
         let first = name.split('.').next()?;
         let is_ignored = sequence.ignore.iter().any(|it| it == name || it == first);
-        let is_watched = ALWAYS.contains(&first) || sequence.pattern.has(name);
+        let is_watched = ALWAYS.contains(&first)
+            || sequence.watch.iter().any(|it| it == name)
+            || sequence.pattern.has(name);
         (is_watched && !is_ignored).then(|| name.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DSB: u32 = 0xd503_3b9f;
+    const ISB: u32 = 0xd503_3fdf;
+    const TLBI: u32 = 0xd508_831f;
+    const RET: u32 = 0xd65f_03c0;
+    const TRAP: u32 = 0xd420_0020;
+    const NOP: u32 = 0xd503_201f;
+    /// Over one instruction, if x0 is zero.
+    const SKIP: u32 = 0xb400_0040;
+
+    /// What is wrong about these functions, of which `f` is the sequence's place.
+    fn fault(functions: &[(&str, u64, &[u32])]) -> Option<String> {
+        let program = Program::of(functions, |_| None);
+        let pattern = "DSB.ISH TLBI.VMALLE1IS* DSB.ISH ISB?";
+        check(&program, &Sequence::of("f", pattern)).unwrap()
+    }
+
+    #[test]
+    fn every_way_must_keep_to_the_pattern() {
+        let back = 0xb5ff_ffe0; // to the instruction before, if x0 is not zero
+        let good = [DSB, TLBI, back, DSB, SKIP, ISB, RET];
+        assert_eq!(fault(&[("f", 0, &good)]), None);
+        for (bad, said) in [
+            (
+                &[TLBI, DSB, ISB, RET][..],
+                "TLBI.VMALLE1IS where DSB.ISH is due",
+            ),
+            (
+                &[SKIP, DSB, TLBI, DSB, ISB, RET],
+                "TLBI.VMALLE1IS where DSB.ISH is due",
+            ),
+            (
+                &[DSB, TLBI, SKIP, DSB, RET],
+                "ends where DSB.ISH or TLBI.VMALLE1IS is due",
+            ),
+            (
+                &[DSB, DSB, ISB, RET],
+                "nothing in the image does TLBI.VMALLE1IS",
+            ),
+        ] {
+            let fault = fault(&[("f", 0, bad)]).unwrap();
+            assert!(fault.contains(said), "{fault}");
+        }
+        assert!(
+            fault(&[("g", 0, &good)])
+                .unwrap()
+                .contains("nothing in the image is from f")
+        );
+        // What is called belongs to it; what calls it does not.
+        let g: &[u32] = &[TLBI, RET];
+        let h: &[u32] = &[TLBI, 0x97ff_ffef, ISB, RET];
+        let f = [DSB, 0x9400_0007, DSB, SKIP, ISB, RET];
+        assert_eq!(fault(&[("f", 0, &f), ("g", 0x20, g), ("h", 0x40, h)]), None);
+    }
+
+    #[test]
+    fn a_panic_may_end_it_anywhere() {
+        let f = [DSB, SKIP, 0x9400_0006, TLBI, DSB, ISB, RET];
+        assert_eq!(fault(&[("f", 0, &f), ("panic", 0x20, &[NOP, TRAP])]), None);
+        assert!(fault(&[("f", 0, &f), ("no_panic", 0x20, &[NOP, RET])]).is_none());
+        let g = [DSB, SKIP, 0x1400_0006, TLBI, DSB, ISB, RET];
+        assert_eq!(fault(&[("f", 0, &g), ("panic", 0x20, &[NOP, TRAP])]), None);
+        let out = fault(&[("f", 0, &g), ("other", 0x20, &[NOP, RET])]).unwrap();
+        assert!(out.contains("f ends where"), "{out}");
     }
 }

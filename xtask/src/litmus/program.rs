@@ -87,16 +87,42 @@ impl Program {
             }
         }
         ensure!(!code.is_empty(), "{} holds no code", file.display());
+        Ok(Self::finish(code, functions, |address| {
+            word_at(&elf, address)
+        }))
+    }
+
+    /// A program of these functions: name, address, words. Each instruction comes from its function.
+    #[cfg(test)]
+    pub fn of(functions: &[(&str, u64, &[u32])], memory: impl Fn(u64) -> Option<[u8; 4]>) -> Self {
+        let (mut code, mut named) = (BTreeMap::new(), BTreeMap::new());
+        for &(name, start, words) in functions {
+            for (&word, address) in words.iter().zip((start..).step_by(4)) {
+                let places = vec![name.to_owned()];
+                let name = instruction::name(word);
+                code.insert(address, Instruction { word, name, places });
+            }
+            let end = start + 4 * words.len() as u64;
+            let name = name.to_owned();
+            named.insert(start, Function { name, start, end });
+        }
+        Self::finish(code, named, memory)
+    }
+
+    fn finish(
+        code: BTreeMap<u64, Instruction>,
+        functions: BTreeMap<u64, Function>,
+        memory: impl Fn(u64) -> Option<[u8; 4]>,
+    ) -> Self {
         let mut program = Self {
             code,
             functions,
             switches: BTreeMap::new(),
             returning: BTreeSet::new(),
         };
-        let memory = |address| word_at(&elf, address);
         program.switches = switch::find_all(&program, memory);
         program.find_returning();
-        Ok(program)
+        program
     }
 
     /// Every instruction by address.

@@ -134,3 +134,31 @@ fn entry_load(word: u32) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_distances_is_read_up_to_the_first_that_leads_out() {
+        let f = [
+            0x1000_080b, // adr x11, 0x1100
+            0x1000_0009, // adr x9, .
+            0xb8a8_796a, // ldrsw x10, [x11, x8, lsl #2]
+            0x8b0a_0129, // add x9, x9, x10
+            0xd61f_0120, // br x9
+            0xd65f_03c0, // ret
+            0xd65f_03c0, // ret
+        ];
+        let distances: [i32; 4] = [16, 20, 4096, 16];
+        let memory = |address: u64| {
+            let index = address.checked_sub(0x1100)? / 4;
+            distances.get(index as usize).map(|it| it.to_le_bytes())
+        };
+        let program = Program::of(&[("f", 0x1000, &f)], memory);
+        assert_eq!(program.switch_at(0x1010), Some(&[0x1014, 0x1018][..]));
+        // Without the base there is nothing to tell.
+        let g = [0xd503_201f, f[1], f[2], f[3], f[4]];
+        assert_eq!(Program::of(&[("g", 0, &g)], memory).switch_at(16), None);
+    }
+}

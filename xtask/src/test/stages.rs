@@ -44,6 +44,7 @@ pub fn all() -> Vec<Stage> {
             Rule::CargoTest,
         ),
         Stage::new("loom", "cargo xtask loom", Rule::OwnCount),
+        Stage::new("litmus", "cargo xtask litmus", Rule::OwnCount),
         Stage::new("hw-test", "cargo xtask hw-test", Rule::OwnCount),
         Stage::new("run", "cargo xtask run", Rule::Status),
         Stage::new(
