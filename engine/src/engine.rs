@@ -225,6 +225,7 @@ impl<P: Platform> Engine<P> {
         }
         let Some(sgi) = self.doorbell() else { return };
         // What the other core shall find must be visible before the interrupt is.
+        #[cfg(not(mutant = "kick-no-dsb"))]
         self.parts
             .platform
             .barrier(cpu.id(), crate::platform::Barrier::DsbIshst);

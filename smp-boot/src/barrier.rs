@@ -11,7 +11,13 @@ pub fn publish_entries() {
     #[cfg(target_os = "none")]
     // SAFETY: barriers change no state; not `nomem`, so no access moves across.
     unsafe {
-        asm!("dsb ishst", "isb", options(nostack, preserves_flags));
+        asm!(
+            #[cfg(not(mutant = "el2-no-dsb-before"))]
+            "dsb ishst",
+            #[cfg(not(mutant = "el2-no-isb-before"))]
+            "isb",
+            options(nostack, preserves_flags)
+        );
     }
 }
 
@@ -32,6 +38,12 @@ pub fn complete_flush() {
     #[cfg(target_os = "none")]
     // SAFETY: as in `publish_entries`.
     unsafe {
-        asm!("dsb ish", "isb", options(nostack, preserves_flags));
+        asm!(
+            #[cfg(not(mutant = "el2-no-dsb"))]
+            "dsb ish",
+            #[cfg(not(mutant = "el2-no-isb"))]
+            "isb",
+            options(nostack, preserves_flags)
+        );
     }
 }

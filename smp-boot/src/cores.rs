@@ -76,8 +76,14 @@ fn clean_to_coherency(record: &BootRecord) {
     let start = core::ptr::from_ref(record).addr();
     for line in (start..start + size_of::<BootRecord>()).step_by(16) {
         // SAFETY: cleaning by VA changes no content; the record is mapped.
-        unsafe { asm!("dc cvac, {}", in(reg) line, options(nostack, preserves_flags)) };
+        #[cfg(not(mutant = "record-no-clean"))]
+        unsafe {
+            asm!("dc cvac, {}", in(reg) line, options(nostack, preserves_flags))
+        };
     }
     // SAFETY: a barrier. SY: the core may not be coherent with us yet.
-    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+    #[cfg(not(mutant = "record-no-dsb"))]
+    unsafe {
+        asm!("dsb sy", options(nostack, preserves_flags))
+    };
 }

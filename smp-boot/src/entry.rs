@@ -69,21 +69,6 @@ pub fn secondary_entry() -> u64 {
     smp_boot_secondary_entry as *const () as usize as u64
 }
 
-/// Scenario 3: whatever ran before may have left EL1&0 entries of any VMID behind, and a later VM
-/// of that VMID must not find them.
-#[cfg(not(mutant = "boot-no-tlbi-alle1"))]
-macro_rules! drop_stale_vm_entries {
-    () => {
-        "tlbi alle1\n"
-    };
-}
-#[cfg(mutant = "boot-no-tlbi-alle1")]
-macro_rules! drop_stale_vm_entries {
-    () => {
-        ""
-    };
-}
-
 // Image header, and the boot core.
 global_asm!(
     r#"
@@ -163,7 +148,10 @@ smp_boot_clean_invalidate:
     add     x0, x0, x3
     cmp     x0, x1
     b.lo    1b
-    dsb     sy
+"#,
+    #[cfg(not(mutant = "boot-no-dsb"))]
+    "dsb     sy",
+    r#"
     ret
 
 // No console and no PSCI to say why.
@@ -178,8 +166,7 @@ smp_boot_halt:
 // A core that PSCI has just started (DEN0022 6.4: x0 = context, MMU off), and the step that all
 // cores take alike.
 global_asm!(
-    concat!(
-        r#"
+    r#"
     .pushsection .text.smp_boot_regime, "ax"
     .global smp_boot_secondary_entry
 smp_boot_secondary_entry:
@@ -207,24 +194,34 @@ smp_boot_enter_regime:
     ldr     x2, [x0, #{sctlr}]
     ldr     x3, [x0, #{stack_top}]
     ldr     x4, [x0, #{entry}]
-    dsb     sy                          // tables were written with the MMU off, on the primary
-    isb
-    tlbi    alle2
 "#,
-        drop_stale_vm_entries!(),
-        r#"
-    ic      iallu
-    dsb     nsh
-    isb
-    msr     sctlr_el2, x2
-    isb
+    // Tables were written with the MMU off, on the primary.
+    #[cfg(not(mutant = "regime-no-dsb-before"))]
+    "dsb     sy",
+    #[cfg(not(mutant = "regime-no-isb-before"))]
+    "isb",
+    #[cfg(not(mutant = "regime-no-tlbi-alle2"))]
+    "tlbi    alle2",
+    // Scenario 3: whatever ran before may have left EL1&0 entries of any VMID behind, and a later VM of
+    // that VMID must not find them.
+    #[cfg(not(mutant = "boot-no-tlbi-alle1"))]
+    "tlbi    alle1",
+    #[cfg(not(mutant = "regime-no-ic"))]
+    "ic      iallu",
+    #[cfg(not(mutant = "regime-no-dsb"))]
+    "dsb     nsh",
+    #[cfg(not(mutant = "regime-no-isb"))]
+    "isb",
+    "msr     sctlr_el2, x2",
+    #[cfg(not(mutant = "regime-no-last-isb"))]
+    "isb",
+    r#"
     mov     sp, x3
     mov     x29, #0
     mov     x30, #0
     br      x4
     .popsection
-"#
-    ),
+"#,
     mair = const offset_of!(BootRecord, regime) + offset_of!(Regime, mair),
     tcr = const offset_of!(BootRecord, regime) + offset_of!(Regime, tcr),
     sctlr = const offset_of!(BootRecord, regime) + offset_of!(Regime, sctlr),

@@ -88,8 +88,10 @@ impl WalkControl {
     pub fn forbid_walks() {
         TCR_EL1.set(TCR_EL1.get() | EPD);
         // Stage 1 must not be on, even for an instant, without EPD in force.
+        #[cfg(not(mutant = "walks-no-isb-between"))]
         isb();
         SCTLR_EL1.set(SCTLR_EL1.get() | SCTLR_M);
+        #[cfg(not(mutant = "walks-no-isb"))]
         isb();
     }
 }

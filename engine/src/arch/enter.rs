@@ -176,8 +176,12 @@ arch_enter:
     ldp     x0, x1, [x0]
     eret
     // Nothing is speculated past the ERET.
-    dsb     nsh
-    isb
+    "#,
+    #[cfg(not(mutant = "eret-no-dsb"))]
+    "dsb     nsh",
+    #[cfg(not(mutant = "eret-no-isb"))]
+    "isb",
+    r#"
     .size arch_enter, . - arch_enter
     .popsection
     "#,

@@ -155,8 +155,12 @@ arch_foreign_check:
     adr     x10, 2f
     msr     elr_el2, x10
     eret
-    dsb     nsh
-    isb
+    "#,
+    #[cfg(not(mutant = "landing-no-dsb"))]
+    "dsb     nsh",
+    #[cfg(not(mutant = "landing-no-isb"))]
+    "isb",
+    r#"
 1:  mov     x0, #4
     b       smp_boot_crash_entry
 2:  mov     x0, xzr
@@ -227,7 +231,10 @@ arch_foreign_clean:
     add     x0, x0, x1
     cmp     x0, x2
     b.lo    1b
-    dsb     sy
+    "#,
+    #[cfg(not(mutant = "clean-no-dsb"))]
+    "dsb     sy",
+    r#"
     mov     x0, xzr
     mov     x1, xzr
     ret

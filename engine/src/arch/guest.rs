@@ -62,6 +62,7 @@ impl Session {
             return (kind, false);
         }
         CPTR_EL2.set(controls::CPTR_HOST);
+        #[cfg(not(mutant = "fp-no-isb"))]
         isb();
         if !self.fp_saved {
             fp::save(&mut self.fp);
@@ -90,6 +91,7 @@ fn load(core: &CoreFeatures, context: &Context, vttbr: u64) {
     CNTV_CTL_EL0.set(context.timer.ctl);
     vgic::load(&context.gic.ich);
     // Everything that walks depend on, before walks are allowed again.
+    #[cfg(not(mutant = "load-no-isb"))]
     isb();
     WalkControl::of(&context.el1).apply();
 }

@@ -41,11 +41,13 @@ pub fn reset_el1(pauth: bool) {
         ..El1Regs::new()
     };
     WalkControl::of(&reset).apply();
+    #[cfg(not(mutant = "reset-no-isb-between"))]
     isb();
     el1::load(&reset, pauth);
     MDSCR_EL1.set(0);
     CNTP_CTL_EL0.set(0);
     CNTV_CTL_EL0.set(0);
+    #[cfg(not(mutant = "reset-no-isb"))]
     isb();
 }
 

@@ -54,6 +54,7 @@ pub fn check_core() -> Result<(), Refusal> {
         return Err(Refusal::NoGicRegisters);
     }
     ICC_SRE_EL2.set(ICC_SRE_HOST);
+    #[cfg(not(mutant = "check-no-isb"))]
     isb();
     if !ICC_SRE_EL2.is_set(ICC_SRE_EL2::SRE) {
         return Err(Refusal::NoGicRegisters);
@@ -65,6 +66,7 @@ pub fn check_core() -> Result<(), Refusal> {
 pub fn init_core(core: &CoreFeatures, host: HostRegime) {
     // First: until it is in force, the GIC's other registers may be UNDEFINED.
     ICC_SRE_EL2.set(ICC_SRE_HOST);
+    #[cfg(not(mutant = "init-no-sre-isb"))]
     isb();
     silence_monitors();
     open_new_features_to_nobody();
@@ -81,6 +83,7 @@ pub fn init_core(core: &CoreFeatures, host: HostRegime) {
     VTTBR_EL2.set(host.vttbr);
     VBAR_EL2.set(enter::vectors());
     set_host_controls(core);
+    #[cfg(not(mutant = "init-no-isb-before"))]
     isb();
     forget_translations();
 }
@@ -153,10 +156,14 @@ fn forget_translations() {
     // it complete before anything runs at EL1.
     unsafe {
         asm!(
+            #[cfg(not(mutant = "init-no-dsb-before"))]
             "dsb nshst",
             "tlbi alle1",
+            #[cfg(not(mutant = "init-no-ic"))]
             "ic iallu",
+            #[cfg(not(mutant = "init-no-dsb"))]
             "dsb nsh",
+            #[cfg(not(mutant = "init-no-isb"))]
             "isb",
             options(nostack, preserves_flags)
         );

@@ -19,6 +19,7 @@ const ENGINE_LINES: [u64; 3] = [25, 26, 27];
 
 /// The generic timer's count. ISB first, so that it is not read ahead of time (Arm ARM D12.2.1).
 pub fn counter() -> u64 {
+    #[cfg(not(mutant = "counter-no-isb"))]
     isb();
     CNTPCT_EL0.get()
 }
@@ -34,6 +35,7 @@ pub fn send_sgi(mpidr: u64, sgi: u8) {
         | affinity(8) << 16
         | 1 << (aff0 & 0xf);
     ICC_SGI1R_EL1.set(value);
+    #[cfg(not(mutant = "sgi-no-isb"))]
     isb();
 }
 
@@ -42,6 +44,7 @@ pub fn send_sgi(mpidr: u64, sgi: u8) {
 pub fn host_interrupt_pending(redistributor: &Redistributor, doorbell: Option<u8>) -> bool {
     let pmr = ICC_PMR_EL1.get();
     ICC_PMR_EL1.set(0xff);
+    #[cfg(not(mutant = "look-no-pmr-isb"))]
     isb();
     let pending = look(redistributor, doorbell);
     ICC_PMR_EL1.set(pmr);
@@ -64,6 +67,7 @@ fn look(redistributor: &Redistributor, doorbell: Option<u8>) -> bool {
             _ if ENGINE_LINES.contains(&intid) || intid >= SPECIAL => {}
             _ => return true,
         }
+        #[cfg(not(mutant = "look-no-isb"))]
         isb();
     }
     // Whatever it is, it stays: let the host look.

@@ -31,7 +31,10 @@ pub fn release(target: &MetalCpu, distributor: u64) {
     target.released.store(1, Ordering::Release);
     // The word must be visible before the SGI is sent. ISH suffices: both are cores.
     // SAFETY: a barrier changes no state; not `nomem`.
-    unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+    #[cfg(not(mutant = "release-no-dsb"))]
+    unsafe {
+        asm!("dsb ishst", options(nostack, preserves_flags))
+    };
     open_distributor(distributor);
     interrupts::send_sgi(target.mpidr, PARK_SGI);
 }
@@ -51,6 +54,7 @@ fn open_distributor(distributor: u64) {
             control.write_volatile(value | WANTED);
         }
     }
+    #[cfg(not(mutant = "distributor-no-dsb"))]
     dsb_sy();
 }
 
@@ -63,6 +67,7 @@ pub fn wait(cpu: &MetalCpu, core: &CoreFeatures) {
     gic.wake();
     ICC_PMR_EL1.set(PARK_PRIORITY_MASK);
     ICC_IGRPEN1_EL1.set(1);
+    #[cfg(not(mutant = "park-no-isb-before"))]
     isb();
     // From here on the SGI is not lost: before, the GIC may have dropped it for its group.
     let before = gic.take_over_private(PARK_SGI.into());
@@ -74,7 +79,14 @@ pub fn wait(cpu: &MetalCpu, core: &CoreFeatures) {
     {
         // SAFETY: waits for an interrupt to be pending; changes no state. The DSB completes the
         // accesses above.
-        unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
+        unsafe {
+            asm!(
+                #[cfg(not(mutant = "park-no-dsb"))]
+                "dsb sy",
+                "wfi",
+                options(nostack, preserves_flags)
+            );
+        }
         // An SGI that is still pending would turn this into a busy loop.
         gic.drop_pending(PARK_SGI.into());
     }
@@ -90,5 +102,6 @@ pub fn wait(cpu: &MetalCpu, core: &CoreFeatures) {
     ICC_PMR_EL1.set(0);
     ICC_IGRPEN1_EL1.set(0);
     init::set_host_controls(core);
+    #[cfg(not(mutant = "park-no-isb"))]
     isb();
 }

@@ -106,6 +106,7 @@ impl Session {
         ICC_PMR_EL1.set(self.icc_pmr);
         ICC_IGRPEN1_EL1.set(self.icc_igrpen1);
         // Everything that walks depend on, before walks are allowed again.
+        #[cfg(not(mutant = "close-no-isb-before-walks"))]
         isb();
         WalkControl::of(&self.el1).apply();
         if self.fp_saved {
@@ -115,6 +116,7 @@ impl Session {
             }
             self.fp_saved = false;
         }
+        #[cfg(not(mutant = "close-no-isb"))]
         isb();
     }
 }

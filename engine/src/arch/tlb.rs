@@ -128,9 +128,11 @@ pub fn borrow_regime(core: CoreFeatures, vttbr: u64) -> SavedRegime {
 /// Puts back what [`borrow_regime`] found.
 pub fn return_regime(saved: SavedRegime) {
     VTTBR_EL2.set(saved.vttbr);
+    #[cfg(not(mutant = "return-no-isb"))]
     isb();
     if let Some(walks) = saved.walks {
         walks.apply();
+        #[cfg(not(mutant = "return-no-walks-isb"))]
         isb();
     }
 }
@@ -138,14 +140,19 @@ pub fn return_regime(saved: SavedRegime) {
 /// Drops what this core has cached for the VM's vCPU that ran here last: its stage-1 entries carry
 /// the VM's VMID and, by ASID, may be taken for another vCPU's.
 pub fn forget_last_vcpu(core: CoreFeatures, vttbr: u64) {
+    #[cfg(not(mutant = "vcpu-no-dsb"))]
     dsb_ish();
     let saved = (current() != vttbr).then(|| borrow_regime(core, vttbr));
     // SAFETY: as for `plain`.
     unsafe {
         asm!(
+            #[cfg(not(mutant = "vcpu-no-tlbi"))]
             "tlbi vmalle1",
+            #[cfg(not(mutant = "vcpu-no-ic"))]
             "ic iallu",
+            #[cfg(not(mutant = "vcpu-no-dsb-after"))]
             "dsb nsh",
+            #[cfg(not(mutant = "vcpu-no-isb"))]
             "isb",
             options(nostack, preserves_flags)
         );

@@ -29,7 +29,15 @@ impl Open {
             .entry()
             .store(Window::entry_for(page.raw() << 12), Relaxed);
         // SAFETY: barriers change no state; not `nomem`, so no access moves before the entry.
-        unsafe { asm!("dsb nshst", "isb", options(nostack, preserves_flags)) };
+        unsafe {
+            asm!(
+                #[cfg(not(mutant = "window-no-dsb"))]
+                "dsb nshst",
+                #[cfg(not(mutant = "window-no-isb"))]
+                "isb",
+                options(nostack, preserves_flags)
+            );
+        }
         Self(window)
     }
 
@@ -66,9 +74,15 @@ impl Drop for Open {
         // through the window are over when the DSB is, and none is started after the ISB.
         unsafe {
             asm!(
+                #[cfg(not(mutant = "shut-no-dsb-before"))]
                 "dsb nshst",
+                #[cfg(not(mutant = "shut-no-tlbi"))]
                 "tlbi vale2, {page}",
+                #[cfg(mutant = "shut-no-tlbi")]
+                "/* {page} */",
+                #[cfg(not(mutant = "shut-no-dsb"))]
                 "dsb nsh",
+                #[cfg(not(mutant = "shut-no-isb"))]
                 "isb",
                 page = in(reg) page,
                 options(nostack, preserves_flags)

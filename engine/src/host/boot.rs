@@ -40,6 +40,7 @@ pub fn map_ram<P: Platform, T: TablePages>(
         platform.store_entry(cpu, at, bits.leaf(Pfn::from_raw(page), level));
         page += pages_of(level);
     }
+    #[cfg(not(mutant = "host-map-no-dsb"))]
     platform.barrier(cpu, Barrier::DsbIsh);
     Ok(())
 }

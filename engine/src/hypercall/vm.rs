@@ -49,6 +49,7 @@ impl<P: Platform> Engine<P> {
             let counter = self.parts.platform.counter(cpu.id());
             vm.fill(&Plan { root, ..plan }, counter);
             // Walkers of any core may use the root once a vCPU runs; its zeroes come first.
+            #[cfg(not(mutant = "create-no-dsb"))]
             self.parts
                 .platform
                 .barrier(cpu.id(), crate::platform::Barrier::DsbIshst);

@@ -160,9 +160,24 @@ fn clean(range: PaRange) {
     let mut at = range.start();
     while at < range.end() {
         // SAFETY: cache maintenance of mapped memory changes no content.
-        unsafe { core::arch::asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        #[cfg(not(mutant = "place-no-clean"))]
+        unsafe {
+            core::arch::asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags))
+        };
         at += LINE;
     }
     // SAFETY: barriers and instruction-cache invalidation change no content.
-    unsafe { core::arch::asm!("dsb sy", "ic ialluis", "dsb sy", "isb", options(nostack)) };
+    unsafe {
+        core::arch::asm!(
+            #[cfg(not(mutant = "place-no-dsb-before"))]
+            "dsb sy",
+            #[cfg(not(mutant = "place-no-ic"))]
+            "ic ialluis",
+            #[cfg(not(mutant = "place-no-dsb"))]
+            "dsb sy",
+            #[cfg(not(mutant = "place-no-isb"))]
+            "isb",
+            options(nostack)
+        );
+    }
 }

@@ -91,7 +91,9 @@ impl<P: Platform> Engine<P> {
     /// apart (CTR_EL0.DIC = 0): no core runs a former owner's code from its cache.
     pub(crate) fn forget_code(&self, cpu: &CpuToken) {
         if self.parts.platform.features().icache_by_hand {
+            #[cfg(not(mutant = "code-no-ic"))]
             self.parts.platform.invalidate_icache(cpu.id());
+            #[cfg(not(mutant = "code-no-dsb"))]
             self.parts.platform.barrier(cpu.id(), Barrier::DsbIsh);
         }
     }

@@ -145,11 +145,13 @@ fn within<P: Platform>(platform: &P, cpu: CpuId, regime: Regime, invalidate: imp
     if platform.features().repeat_tlbi {
         #[cfg(not(mutant = "tlb-no-repeat"))]
         platform.tlbi(cpu, Tlbi::Vmalle1is);
+        #[cfg(not(mutant = "tlb-no-dsb-repeat"))]
         platform.barrier(cpu, Barrier::DsbIsh);
     }
     if let Some(saved) = saved {
         platform.return_regime(cpu, saved);
     }
+    #[cfg(not(mutant = "tlb-no-isb"))]
     platform.barrier(cpu, Barrier::Isb);
 }
 

@@ -126,6 +126,7 @@ impl Stage2 {
         #[cfg(not(mutant = "grow-no-clear"))]
         platform.clear_table(cpu, table);
         // A walker must see the zeroes before it can see the entry.
+        #[cfg(not(mutant = "install-no-dsb-before"))]
         platform.barrier(cpu, crate::platform::Barrier::DsbIshst);
         if platform
             .swap_entry(cpu, at, 0, table_descriptor(table))
@@ -135,6 +136,7 @@ impl Stage2 {
             pool.put_table(table);
         } else {
             // Others build on the table, and complete only stores of their own.
+            #[cfg(not(mutant = "install-no-dsb"))]
             platform.barrier(cpu, crate::platform::Barrier::DsbIshst);
         }
         Ok(())
