@@ -44,7 +44,12 @@ pub fn barrier(barrier: Barrier) {
 #[inline(always)]
 pub fn invalidate(op: Tlbi) {
     match op {
+        #[cfg(not(any(mutant = "tlb-local", mutant = "tlb-of-el2")))]
         Tlbi::Ipas2e1is { ipa_page } => operand!("tlbi ipas2e1is", ipa_page & PAGE_NUMBER),
+        #[cfg(mutant = "tlb-local")]
+        Tlbi::Ipas2e1is { ipa_page } => operand!("tlbi ipas2e1", ipa_page & PAGE_NUMBER),
+        #[cfg(mutant = "tlb-of-el2")]
+        Tlbi::Ipas2e1is { .. } => plain!("tlbi alle2is"),
         Tlbi::Ripas2e1is { ipa_page, pages } => invalidate_run(ipa_page, pages),
         Tlbi::Vmalle1is => plain!("tlbi vmalle1is"),
         Tlbi::Vmalls12e1is => plain!("tlbi vmalls12e1is"),
