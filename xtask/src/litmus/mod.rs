@@ -63,6 +63,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     }
     let manifest = Manifest::load(&paths.root)?;
     let toolchain = Toolchain::set_up(&paths.cache())?;
+    println!("==> building the engine");
     build::build(paths, &toolchain, ENGINE, options.mutant.as_deref())?;
     let bench = Bench {
         paths,
@@ -78,6 +79,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let tools = bench.tools(&tests)?;
+    println!("==> {} tests of the image's instructions", tests.len());
     let mut report = Report::new(options.mutant.as_deref());
     for test in &tests {
         report.ask(test, || bench.test(test, &tools))?;

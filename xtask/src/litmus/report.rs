@@ -67,7 +67,7 @@ impl<'a> Report<'a> {
         let outcome = test().with_context(|| name.to_owned())?;
         let seconds = started.elapsed().as_secs_f64();
         let (result, count) = match &outcome {
-            Outcome::Passed => ("ok", Count::new(1, 0, 0)),
+            Outcome::Passed => ("passed", Count::new(1, 0, 0)),
             Outcome::Failed { .. } => ("failed", Count::new(0, 1, 0)),
         };
         match outcome {
@@ -87,7 +87,7 @@ impl<'a> Report<'a> {
         self.records.push(Record {
             name: name.to_owned(),
             result,
-            seconds,
+            seconds: (seconds * 1000.0).round() / 1000.0,
         });
         Ok(())
     }

@@ -3,7 +3,7 @@
 //!
 //! A test `a::b::name` stands in `a.rs`, `a/mod.rs` or `a/b.rs` below the folder of its kind; known for
 //! models (a model of a suite stands in the suite's file), tests on the simulated machine and hardware
-//! tests.
+//! tests. A litmus test stands in the manifest of these.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
         Kind::Sim => root.join("engine/tests/simulated"),
         Kind::Loom => root.join("loom-tests/tests").join(place),
         Kind::Hw => root.join("hw-tests/src/tests"),
-        Kind::Unit | Kind::Litmus | Kind::Run => return None,
+        Kind::Litmus => return missing_in_manifest(root, catcher),
+        Kind::Unit | Kind::Run => return None,
     };
     let (modules, name) = test.rsplit_once("::").unwrap_or(("", test));
     let mark = format!("fn {name}(");
@@ -32,6 +33,19 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
         has(path.with_extension("rs")) || has(path.join("mod.rs"))
     };
     (!found).then(|| format!("{catcher} is no test"))
+}
+
+/// What is wrong with a litmus test `KIND::NAME`, if the manifest of these has none such.
+fn missing_in_manifest(root: &Path, catcher: &Catcher) -> Option<String> {
+    let (_, test) = catcher.parts();
+    let text = fs::read_to_string(root.join("loom-tests/litmus/litmus.toml")).ok()?;
+    let mark = match test.split_once("::") {
+        Some(("approved", form)) => format!("\"{form}\" = ["),
+        Some((kind, name)) => format!("[{kind}.{name}]"),
+        None => return Some(format!("{catcher} is no test")),
+    };
+    let is_there = text.lines().any(|line| line.starts_with(&mark));
+    (!is_there).then(|| format!("{catcher} is no test"))
 }
 
 #[cfg(test)]
@@ -55,5 +69,16 @@ mod tests {
         assert!(missing(Kind::Sim, "random::no_such_test"));
         assert!(!missing(Kind::Hw, "tlb::donated_pages_leave_every_core"));
         assert!(missing(Kind::Hw, "tlb::donated_pages"));
+        for test in [
+            "sequence::flush",
+            "approved::DSB.ISH",
+            "herd::flush-whole-vm",
+            "smt::flush",
+        ] {
+            assert!(!missing(Kind::Litmus, test), "{test}");
+        }
+        for test in ["flush", "sequence::flus", "approved::DSB", "sequence::"] {
+            assert!(missing(Kind::Litmus, test), "{test}");
+        }
     }
 }
