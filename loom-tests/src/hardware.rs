@@ -150,6 +150,11 @@ impl Hardware {
         self.issued[core] += 1;
     }
 
+    /// Do walks of this VMID start there?
+    pub fn is_root(&self, vmid: u16, root: u64) -> bool {
+        self.roots.get(&vmid) == Some(&root)
+    }
+
     /// A core's VTTBR changes, with walks.
     pub fn enter(&mut self, core: usize, vmid: u16, root: u64) {
         self.roots.insert(vmid, root);

@@ -326,10 +326,13 @@ impl Host {
         let esr = 0x24 << 26 | 1 << 25 | u64::from(store.is_some()) << 6 | 0b00_0111;
         let (address, id) = (World::page(index), self.token.id());
         for _ in 0..TRIES {
-            let seen = self
-                .machine()
-                .event()
-                .access(id.index(), address >> 12, store);
+            // A load leaves everything as it is.
+            let mut hardware = match store {
+                Some(_) => self.machine().event(),
+                None => self.machine().look(id),
+            };
+            let seen = hardware.access(id.index(), address >> 12, store);
+            drop(hardware);
             story::step(|| wording::access(address >> 12, store, &seen));
             if !seen.is_empty() {
                 return Access::Done(seen);

@@ -16,6 +16,7 @@
 //! | `story`, `wording` | what happened in one execution, step by step |
 //! | `pages` | pages and their content, for models of ownership alone |
 //! | `hardware` | tables as walkers see them, TLBs, contents: plain data |
+//! | `bus` | in which order cores have to do with it |
 //! | `platform` | the engine's platform over it |
 //! | `guest` | what guests do |
 //! | `world` | an engine on that |
@@ -24,6 +25,7 @@
 
 #![cfg(loom)]
 
+pub mod bus;
 #[cfg(feature = "engine")]
 pub mod guest;
 #[cfg(feature = "engine")]

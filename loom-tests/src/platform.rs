@@ -6,6 +6,7 @@
 //! tries them in every order. A barrier orders what the hardware sees and nothing else: the engine's
 //! own words have to be ordered by their own atomics.
 
+use crate::bus::Bus;
 use crate::guest::Guests;
 use crate::hardware::Hardware;
 use crate::{story, wording};
@@ -16,7 +17,7 @@ use engine::vcpu::context::{Context, GuestExit};
 use ownership::Pfn;
 use percpu::CpuId;
 use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
-use sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering, Ordering::Relaxed};
+use sync::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
 
 /// Physical (and intermediate) address bits: the narrowest stage 2 there is, three levels.
 pub const PA_BITS: u8 = 32;
@@ -42,7 +43,7 @@ pub struct LoomMachine {
     first_table: u64,
     entries_per_table: usize,
     entries: Box<[AtomicU64]>,
-    bus: AtomicUsize,
+    bus: Bus,
     hardware: Mutex<Hardware>,
     cores: Box<[Core]>,
     guests: Mutex<Guests>,
@@ -76,7 +77,7 @@ impl LoomMachine {
             entries: (0..tables * entries_per_table)
                 .map(|_| AtomicU64::new(0))
                 .collect(),
-            bus: AtomicUsize::new(0),
+            bus: Bus::new(cores),
             hardware: Mutex::new(hardware),
             cores: (0..cores).map(core).collect(),
             guests: Mutex::default(),
@@ -91,8 +92,14 @@ impl LoomMachine {
 
     /// The hardware, for something that other cores notice.
     pub fn event(&self) -> MutexGuard<'_, Hardware> {
-        // Relaxed: orders nothing but loom's search.
-        self.bus.fetch_add(1, Relaxed);
+        self.bus.change();
+        self.peek()
+    }
+
+    /// The hardware, for something that other cores' doings matter to, and which is none of their
+    /// business: it changes what only this core's own events go by, or nothing.
+    pub fn look(&self, cpu: CpuId) -> MutexGuard<'_, Hardware> {
+        self.bus.look(cpu);
         self.peek()
     }
 
@@ -223,7 +230,8 @@ impl Platform for LoomMachine {
     }
 
     fn tlbi(&self, cpu: CpuId, op: Tlbi) {
-        let mut hardware = self.event();
+        // What it will drop is decided now; that it was issued, its core alone knows until its DSB.
+        let mut hardware = self.look(cpu);
         story::step(|| wording::tlbi(op, split(self.vttbr(cpu)).0));
         hardware.issue(cpu.index(), op);
     }
@@ -237,7 +245,14 @@ impl Platform for LoomMachine {
 
     fn borrow_regime(&self, cpu: CpuId, vttbr: u64) -> SavedRegime {
         let (vmid, root) = split(vttbr);
-        let borrowed = self.event().borrow(cpu.index(), vmid, root);
+        // Only its own invalidations go by it; but a root that walks start from is known to all.
+        let mut hardware = self.look(cpu);
+        if !hardware.is_root(vmid, root) {
+            drop(hardware);
+            hardware = self.event();
+        }
+        let borrowed = hardware.borrow(cpu.index(), vmid, root);
+        drop(hardware);
         story::step(|| format!("maintains {} from now on", wording::party(vmid)));
         // Relaxed: the core's own.
         let saved = self.cores[cpu.index()].vttbr.swap(vttbr, Relaxed);
@@ -248,7 +263,8 @@ impl Platform for LoomMachine {
     }
 
     fn return_regime(&self, cpu: CpuId, saved: SavedRegime) {
-        self.event().end_borrow(cpu.index(), saved.borrowed);
+        // Nobody else's business, and nothing of theirs matters to it.
+        self.peek().end_borrow(cpu.index(), saved.borrowed);
         // Relaxed: the core's own.
         self.cores[cpu.index()].vttbr.store(saved.vttbr, Relaxed);
     }
@@ -265,9 +281,9 @@ impl Platform for LoomMachine {
 
     fn clean_page(&self, _cpu: CpuId, _page: Pfn) {}
 
-    fn read_page(&self, _cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken> {
+    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken> {
         into.fill(0);
-        into[0] = self.event().content(page.raw());
+        into[0] = self.look(cpu).content(page.raw());
         Ok(())
     }
 

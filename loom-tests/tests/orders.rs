@@ -1,5 +1,5 @@
-//! The search is complete: small programs, made at random, are run in every order that there is, and
-//! the search must have found each.
+//! The search is complete: small programs of accesses and events of the hardware, made at random, are
+//! run in every order that there is, and the search must have found each.
 //!
 //! An order is told by its conflicts: of two steps of different threads at one word, of which one may
 //! write, which came first. Orders that agree in all of these are one and the same.
@@ -9,7 +9,8 @@
 
 #![cfg(loom)]
 
-use loom_tests::{Arc, explore, spawn};
+use loom_tests::bus::Bus;
+use loom_tests::{Arc, cpu, explore, spawn};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use sync::{AtomicU64, Ordering::Relaxed};
@@ -37,8 +38,13 @@ impl Step {
         self.word() == other.word() && !loads
     }
 
-    fn take(self, words: &[AtomicU64]) {
-        let word = &words[self.word()];
+    fn take(self, machine: &Machine, thread: usize) {
+        let Some(word) = machine.words.get(self.word()) else {
+            return match self {
+                Step::Load(_) => machine.bus.look(cpu(thread as u16)),
+                _ => machine.bus.change(),
+            };
+        };
         // Relaxed, all: which step came first is written down, not read.
         match self {
             Step::Load(_) => drop(word.load(Relaxed)),
@@ -47,6 +53,12 @@ impl Step {
             Step::Add(_) => drop(word.fetch_add(1, Relaxed)),
         }
     }
+}
+
+/// Two words, and behind them what stands for the hardware.
+struct Machine {
+    words: [AtomicU64; 2],
+    bus: Bus,
 }
 
 type Program = Vec<Vec<Step>>;
@@ -104,14 +116,18 @@ fn tried_orders(program: &Program) -> BTreeSet<Order> {
     let tried = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
     let (program, found) = (program.clone(), tried.clone());
     explore(program.len(), move || {
-        let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let machine = Arc::new(Machine {
+            words: [AtomicU64::new(0), AtomicU64::new(0)],
+            bus: Bus::new(program.len()),
+        });
         let log = std::sync::Arc::new(Mutex::new(Vec::new()));
         let threads: Vec<_> = (0..program.len())
             .map(|thread| {
-                let (words, log, steps) = (words.clone(), log.clone(), program[thread].clone());
+                let (machine, log) = (machine.clone(), log.clone());
+                let steps = program[thread].clone();
                 spawn(move || {
                     for (index, step) in steps.iter().enumerate() {
-                        step.take(&*words);
+                        step.take(&machine, thread);
                         log.lock().unwrap().push((thread, index));
                     }
                 })
@@ -135,7 +151,7 @@ fn programs(count: usize, threads: usize, steps: usize) -> impl Iterator<Item = 
     };
     (0..count).map(move |_| {
         let mut step = |_| {
-            let word = below(2) as usize;
+            let word = below(3) as usize;
             match below(5) {
                 0 => Step::Store(word),
                 1 => Step::Exchange(word),

@@ -33,6 +33,6 @@ pub fn joined() {
 }
 
 /// Is the calling thread alone? Never in a model that does not count.
-pub(crate) fn is_alone() -> bool {
+pub fn is_alone() -> bool {
     OTHERS.get() == 0
 }
