@@ -5,6 +5,7 @@
 
 use abi::psci;
 use engine::vcpu::context::{Context, GuestExit};
+use std::collections::BTreeMap;
 
 /// ICH_VMCR_EL2 of a guest that takes all interrupts: both groups on, the mask open.
 const VMCR: u64 = 0xf8 << 24 | 2 << 21 | 3 << 18 | 0b11;
@@ -20,19 +21,22 @@ const TO_ALL_OTHERS: u64 = 1 << 40 | 5 << 24;
 pub enum GuestStep {
     /// `HVC #0` with x0 and x1.
     Hvc(u64, u64),
-    /// PSCI CPU_ON of the vCPU with this affinity, at the program's first step.
-    CpuOn(u64),
+    /// PSCI CPU_ON of the vCPU with this affinity, which begins at that step.
+    CpuOn(u64, usize),
     /// An SGI to all other vCPUs.
     Sgi,
     /// WFI: goes on at once if there is an interrupt.
     Wfi,
+    /// Takes its interrupts and waits for the host's: the end of one vCPU's part of the program.
+    Stop,
 }
 
-/// The program of all guests, and how many interrupts they took.
+/// The program of all guests, what they were answered, and how many interrupts they took.
 #[derive(Default)]
 pub struct Guests {
     entry: u64,
     steps: Vec<GuestStep>,
+    answers: BTreeMap<usize, i64>,
     taken: usize,
 }
 
@@ -43,6 +47,11 @@ impl Guests {
         self.steps = steps.to_vec();
     }
 
+    /// x0 after the call that is this step, once its vCPU has gone on behind it.
+    pub fn answer(&self, step: usize) -> Option<i64> {
+        self.answers.get(&step).copied()
+    }
+
     /// Interrupts that were taken.
     pub fn taken(&self) -> usize {
         self.taken
@@ -51,10 +60,13 @@ impl Guests {
     /// Runs a guest up to its next exit; behind its last step it waits for the host's interrupt.
     pub fn run(&mut self, context: &mut Context) -> GuestExit {
         context.gic.ich.vmcr = VMCR;
+        let call = self.index_of(context).wrapping_sub(1);
+        if let Some(GuestStep::Hvc(..) | GuestStep::CpuOn(..)) = self.steps.get(call) {
+            self.answers.insert(call, context.frame.x[0] as i64);
+        }
         loop {
-            let index = context.frame.pc.wrapping_sub(self.entry) / 4;
-            let esr = match self.steps.get(index as usize).copied() {
-                None => {
+            let esr = match self.steps.get(self.index_of(context)).copied() {
+                None | Some(GuestStep::Stop) => {
                     self.take_interrupts(context);
                     return GuestExit::Interrupt;
                 }
@@ -68,8 +80,9 @@ impl Guests {
                     context.frame.pc += 4;
                     ESR_HVC
                 }
-                Some(GuestStep::CpuOn(affinity)) => {
-                    let call = [psci::CPU_ON_64, affinity, self.entry, 0];
+                Some(GuestStep::CpuOn(affinity, step)) => {
+                    let entry = self.entry + 4 * step as u64;
+                    let call = [psci::CPU_ON_64, affinity, entry, 0];
                     context.frame.x[..4].copy_from_slice(&call);
                     context.frame.pc += 4;
                     ESR_HVC
@@ -85,6 +98,10 @@ impl Guests {
                 hpfar: 0,
             };
         }
+    }
+
+    fn index_of(&self, context: &Context) -> usize {
+        (context.frame.pc.wrapping_sub(self.entry) / 4) as usize
     }
 
     fn take_interrupts(&mut self, context: &mut Context) -> bool {

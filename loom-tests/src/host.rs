@@ -6,12 +6,12 @@
 use crate::guest::GuestStep;
 use crate::platform::PA_BITS;
 use crate::world::{RAM_BASE, Size, World};
-use crate::{Arc, Beside, core, cpu, oracle, story, token, wording};
+use crate::{Arc, Beside, core, oracle, story, token, wording};
 use abi::{
-    ARGUMENT_REGISTERS, Call, ExitReason, InjectKind, MapAttrs, Outcome, RESULT_REGISTERS, Status,
-    VcpuCreateArgs, VcpuDequeueArgs, VcpuEnqueueArgs, VcpuHandle, VcpuInjectArgs, VmCreateArgs,
+    ARGUMENT_REGISTERS, Call, MapAttrs, RESULT_REGISTERS, Status, VcpuHandle, VmCreateArgs,
     VmHandle, VmLendArgs, VmMapArgs, VmReclaimArgs, VmShape, VmUnlendArgs,
 };
+use engine::host::Next;
 use engine::platform::Platform;
 use engine::vcpu::context::{Frame, HostFrame};
 use percpu::CpuToken;
@@ -19,12 +19,8 @@ use std::ops::Deref;
 
 /// How often an access of the host is tried before it counts as still faulting.
 const TRIES: usize = 2;
-/// The interrupt that the models inject.
-const SPI: u64 = 40;
 /// Where a VM's redistributors are: behind all memory.
 const GICR: u64 = 1 << 24;
-/// The SGI that the engine rings with.
-const DOORBELL: u64 = 5;
 
 /// How an access of the host ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,7 +36,7 @@ pub enum Access {
 /// One core of the host.
 pub struct Host {
     world: Arc<World>,
-    token: CpuToken,
+    pub(crate) token: CpuToken,
 }
 
 impl Deref for Host {
@@ -73,7 +69,16 @@ impl Host {
         steps: &[GuestStep],
         build: impl FnOnce(&mut Self, VmHandle),
     ) -> (Self, VmHandle, VcpuHandle) {
-        let (mut host, vm) = Self::with_vm(Size::with_vcpu(pages));
+        Self::with_guest_on(Size::with_vcpu(pages), steps, build)
+    }
+
+    /// The same on a machine of this size.
+    pub fn with_guest_on(
+        size: Size,
+        steps: &[GuestStep],
+        build: impl FnOnce(&mut Self, VmHandle),
+    ) -> (Self, VmHandle, VcpuHandle) {
+        let (mut host, vm) = Self::with_vm(size);
         host.machine().guests().set_program(World::ipa(0), steps);
         let vcpu = host.create_vcpu(vm).expect("a slot");
         build(&mut host, vm);
@@ -86,11 +91,20 @@ impl Host {
         &self,
         act: impl FnOnce(&mut Self) -> T + Send + 'static,
     ) -> Beside<T> {
+        self.on(1, act)
+    }
+
+    /// Has another core act meanwhile.
+    pub fn on<T: Send + 'static>(
+        &self,
+        number: u16,
+        act: impl FnOnce(&mut Self) -> T + Send + 'static,
+    ) -> Beside<T> {
         let world = self.world.clone();
         core(move || {
             act(&mut Self {
                 world,
-                token: token(1),
+                token: token(number),
             })
         })
     }
@@ -170,23 +184,6 @@ impl Host {
         Ok(results[0])
     }
 
-    /// VCPU_CREATE of the VM's first vCPU.
-    pub fn create_vcpu(&mut self, vm: VmHandle) -> Result<VcpuHandle, Status> {
-        self.create_vcpu_at(vm, 0)
-    }
-
-    /// VCPU_CREATE of the vCPU with this affinity.
-    pub fn create_vcpu_at(&mut self, vm: VmHandle, mpidr: u64) -> Result<VcpuHandle, Status> {
-        let arguments = VcpuCreateArgs {
-            vm,
-            mpidr,
-            entry: World::ipa(0),
-            arg: 0,
-        };
-        let results = self.call(Call::VcpuCreate, arguments.to_registers())?;
-        Ok(VcpuHandle::from_raw(results[0]))
-    }
-
     /// VM_START.
     pub fn start(&mut self, vm: VmHandle) -> Result<(), Status> {
         self.call(Call::VmStart, [vm.raw(), 0, 0, 0, 0, 0])
@@ -258,63 +255,6 @@ impl Host {
             .map(drop)
     }
 
-    /// VCPU_ENQUEUE on a core.
-    pub fn enqueue(&mut self, vcpu: VcpuHandle, cpu: u64) -> Result<(), Status> {
-        let arguments = VcpuEnqueueArgs { vcpu, cpu };
-        self.call(Call::VcpuEnqueue, arguments.to_registers())
-            .map(drop)
-    }
-
-    /// VCPU_DEQUEUE.
-    pub fn dequeue(&mut self, vcpu: VcpuHandle) -> Result<(), Status> {
-        let arguments = VcpuDequeueArgs { vcpu };
-        self.call(Call::VcpuDequeue, arguments.to_registers())
-            .map(drop)
-    }
-
-    /// VCPU_RESPOND with zeroes.
-    pub fn respond(&mut self, vcpu: VcpuHandle) -> Result<(), Status> {
-        let outcome = Outcome::Complete.raw();
-        self.call(Call::VcpuRespond, [vcpu.raw(), 0, 0, 0, 0, outcome])
-            .map(drop)
-    }
-
-    /// VCPU_INJECT of an edge.
-    pub fn inject(&mut self, vcpu: VcpuHandle) -> Result<(), Status> {
-        let arguments = VcpuInjectArgs {
-            vcpu,
-            intid: SPI,
-            kind: InjectKind::Edge.raw(),
-            priority: 0,
-        };
-        self.call(Call::VcpuInject, arguments.to_registers())
-            .map(drop)
-    }
-
-    /// ENGINE_DOORBELL.
-    pub fn set_doorbell(&mut self) {
-        self.call(Call::EngineDoorbell, [DOORBELL, 0, 0, 0, 0, 0])
-            .expect("an SGI");
-    }
-
-    /// Is a core rung?
-    pub fn is_rung(&self, core: u16) -> bool {
-        self.machine().is_rung(cpu(core))
-    }
-
-    /// CPU_RUN for `budget` ticks, 0: no bound. Why it returned.
-    pub fn run(&mut self, budget: u64) -> ExitReason {
-        let results = self
-            .call(Call::CpuRun, [budget, 0, 0, 0, 0, 0])
-            .expect("CPU_RUN always answers");
-        ExitReason::from_raw(results[0]).expect("a reason")
-    }
-
-    /// How often guests ran on this core.
-    pub fn runs(&self) -> u64 {
-        self.machine().runs(self.token.id())
-    }
-
     /// A store to the `index`-th page. Did it land at once, or after its faults?
     pub fn store(&mut self, index: u64, value: u64) -> bool {
         matches!(self.access(index, Some(value)), Access::Done(_))
@@ -322,9 +262,18 @@ impl Host {
 
     /// A load, or with a value a store, of the `index`-th page.
     pub fn access(&mut self, index: u64, store: Option<u64>) -> Access {
+        self.access_at(World::page(index), store)
+    }
+
+    /// A store to a device, which is where no memory is.
+    pub fn access_device(&mut self) -> Access {
+        self.access_at(0, Some(1))
+    }
+
+    fn access_at(&mut self, address: u64, store: Option<u64>) -> Access {
         // A data abort from EL1 by a level-3 translation fault, without a described access.
         let esr = 0x24 << 26 | 1 << 25 | u64::from(store.is_some()) << 6 | 0b00_0111;
-        let (address, id) = (World::page(index), self.token.id());
+        let id = self.token.id();
         for _ in 0..TRIES {
             // A load leaves everything as it is.
             let mut hardware = match store {
@@ -338,18 +287,18 @@ impl Host {
                 return Access::Done(seen);
             }
             let mut frame = HostFrame(Frame::new(0, 0));
-            self.world.engine().host_trap(
-                &mut self.token,
-                &mut frame,
-                esr,
-                address,
-                address >> 12 << 4,
-            );
+            self.trap(&mut frame, esr, address, address >> 12 << 4);
             if self.machine().take_denial(id) {
                 return Access::Denied;
             }
         }
         Access::Tried
+    }
+
+    /// A synchronous exit of this core.
+    pub(crate) fn trap(&mut self, frame: &mut HostFrame, esr: u64, far: u64, hpfar: u64) -> Next {
+        let engine = self.world.engine();
+        engine.host_trap(&mut self.token, frame, esr, far, hpfar)
     }
 
     /// A store of the guest to a page of its RAM, on this core that runs it for that long.

@@ -20,7 +20,7 @@
 //! | `platform` | the engine's platform over it |
 //! | `guest` | what guests do |
 //! | `world` | an engine on that |
-//! | `host` | a core of its host: calls by register values, accesses |
+//! | `host`, `vcpus` | a core of its host: calls by register values, accesses |
 //! | `oracle` | the invariants, after each execution |
 
 #![cfg(loom)]
@@ -41,6 +41,8 @@ mod record;
 mod search;
 mod story;
 pub mod suites;
+#[cfg(feature = "engine")]
+mod vcpus;
 #[cfg(feature = "engine")]
 mod wording;
 #[cfg(feature = "engine")]

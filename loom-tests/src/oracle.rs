@@ -29,7 +29,11 @@ pub fn check(host: &mut Host) {
             word.expect("memory")
         })
         .collect();
-    let state = |page: u64| words[(page - RAM_BASE) as usize];
+    // Where no memory is, are the host's devices.
+    let state = |page: u64| match page.checked_sub(RAM_BASE) {
+        Some(offset) => words[offset as usize],
+        None => State::Owned(Owner::Host),
+    };
     let mut tables = BTreeSet::new();
     for tree in &trees {
         assert!(

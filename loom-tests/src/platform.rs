@@ -10,6 +10,7 @@ use crate::bus::Bus;
 use crate::guest::Guests;
 use crate::hardware::Hardware;
 use crate::{story, wording};
+use engine::host::park::ParkWord;
 use engine::memory::pool::TablePages;
 use engine::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use engine::vcpu::context::{Context, GuestExit};
@@ -36,6 +37,19 @@ struct Core {
     pc: atomic::AtomicU64,
     /// The engine's SGI.
     rung: AtomicBool,
+    /// Where the core is parked.
+    park: ParkWord,
+    /// The SGI that ends that.
+    unpark: UnparkSgi,
+}
+
+/// An SGI on which a parked core sleeps; pending, it ends the next sleep at once.
+struct UnparkSgi(loom::sync::Notify);
+
+impl Default for UnparkSgi {
+    fn default() -> Self {
+        Self(loom::sync::Notify::new())
+    }
 }
 
 /// The machine.
@@ -125,8 +139,18 @@ impl LoomMachine {
         self.cores[cpu.index()].rung.load(Ordering::Acquire)
     }
 
+    /// Parks a core until it is released; a search that finds it asleep for ever fails.
+    pub fn park(&self, cpu: CpuId) {
+        let core = &self.cores[cpu.index()];
+        core.park.wait(|| core.unpark.0.wait());
+    }
+
     /// VTTBR of a core changes, with walks.
     pub fn enter(&self, cpu: CpuId, vttbr: u64) {
+        // Relaxed: the core's own. Again the same is nothing that another core notices.
+        if self.cores[cpu.index()].vttbr.load(Relaxed) == vttbr {
+            return;
+        }
         let (vmid, root) = split(vttbr);
         self.event().enter(cpu.index(), vmid, root);
         story::step(|| format!("is under {} from now on", wording::party(vmid)));
@@ -348,7 +372,10 @@ impl Platform for LoomMachine {
         x[0] = abi::smccc::NOT_SUPPORTED as u64;
     }
 
-    fn release_core(&self, _cpu: CpuId, _target: CpuId) {}
+    fn release_core(&self, _cpu: CpuId, target: CpuId) {
+        let core = &self.cores[target.index()];
+        core.park.release(|| core.unpark.0.notify());
+    }
 
     fn device_read(&self, _cpu: CpuId, _pa: u64, _size: u8) -> u64 {
         0

@@ -34,6 +34,8 @@ const TOP_LEVEL: u8 = 1;
 pub struct Size {
     /// Cores.
     pub cores: usize,
+    /// The last so many of them are parked.
+    pub parked: usize,
     /// VM slots.
     pub vms: usize,
     /// vCPU slots; with none there are no run queues either.
@@ -51,6 +53,7 @@ impl Size {
     pub const fn of(pages: u64) -> Self {
         Self {
             cores: 2,
+            parked: 0,
             vms: 1,
             vcpus: 0,
             pages,
@@ -165,7 +168,11 @@ impl World {
         });
         let host_core = |index: usize| {
             let core = HostCore::new(index as u64);
-            core.set_on();
+            if index < size.cores - size.parked {
+                core.set_on();
+            } else {
+                core.arrive();
+            }
             core
         };
         let queues = if size.vcpus == 0 { 0 } else { size.cores };

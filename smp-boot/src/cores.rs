@@ -2,15 +2,14 @@
 //!
 //! A core that does not arrive is reported and left out; it is never waited for without bound.
 
-use core::arch::asm;
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
-
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTPCT_EL0, MPIDR_EL1, Readable};
+use core::arch::asm;
 
+use crate::arrival;
 use crate::entry;
 use crate::firmware;
 use crate::machine::Mpidr;
-use crate::record::{ABANDONED, ARRIVED, BootRecord, SILENT};
+use crate::record::BootRecord;
 
 /// Seconds without one more arrival after which the rest is given up. Emulated machines with many
 /// more cores than the machine under them need the most.
@@ -29,18 +28,7 @@ pub fn start_all(records: &'static [BootRecord]) -> usize {
         }
     }
     wait(records, started);
-    // Relaxed: whoever changes the word first decides, and nothing is published by giving up.
-    let give_up = |record: &BootRecord| {
-        record
-            .state
-            .compare_exchange(SILENT, ABANDONED, Relaxed, Relaxed)
-            == Err(ARRIVED)
-    };
-    let arrived = records.iter().filter(|record| give_up(record)).count();
-    // Acquire: with the loads above, pairs with the Release in `CpuBoot::arrive`, also for a core
-    // that arrived between `wait` and here.
-    core::sync::atomic::fence(Acquire);
-    arrived
+    arrival::count(records.iter().map(|record| &record.arrival))
 }
 
 /// The affinity of the core that runs this.
@@ -54,11 +42,7 @@ fn wait(records: &[BootRecord], started: usize) {
     let mut arrived = 0;
     let mut since = CNTPCT_EL0.get();
     while arrived < started {
-        // Relaxed: only counted here; `start_all` acquires.
-        let now = records
-            .iter()
-            .filter(|it| it.state.load(Relaxed) == ARRIVED)
-            .count();
+        let now = records.iter().filter(|it| it.arrival.has_come()).count();
         if now > arrived {
             arrived = now;
             since = CNTPCT_EL0.get();

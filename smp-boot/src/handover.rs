@@ -5,7 +5,6 @@
 //! [`CpuBoot`]. Dispatch is static: an image has one engine.
 
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use percpu::CpuId;
 
@@ -14,7 +13,7 @@ use crate::error::BootError;
 use crate::heap::BootHeap;
 use crate::machine::{MachineInfo, Mpidr};
 use crate::range::PaRange;
-use crate::record::{ARRIVED, BootRecord, MISTAKEN, SILENT};
+use crate::record::BootRecord;
 use crate::stage1::{Attr, Stage1, Window};
 
 /// The program that boot is for.
@@ -124,11 +123,7 @@ pub struct Started {
 impl Started {
     /// The cores that did not arrive, and never will.
     pub fn missing(&self) -> impl Iterator<Item = (CpuId, Mpidr)> {
-        // Relaxed: settled before this value was made.
-        let missing = self
-            .records
-            .iter()
-            .filter(|it| it.state.load(Relaxed) != ARRIVED);
+        let missing = self.records.iter().filter(|it| !it.arrival.has_come());
         missing.map(|record| (record.cpu, record.mpidr))
     }
 }
@@ -157,13 +152,7 @@ impl CpuBoot {
 
     /// Tells the primary that this core is ready. Does not return if it was given up meanwhile.
     pub fn arrive(self) {
-        // Release: pairs with the Acquire in `cores::start_all`; publishes all that this core has
-        // set up. Relaxed on failure: nothing is read after it.
-        let arrival = self
-            .record
-            .state
-            .compare_exchange(SILENT, ARRIVED, Release, Relaxed);
-        if arrival.is_err() {
+        if !self.record.arrival.arrive() {
             crate::firmware::halt();
         }
     }
@@ -178,8 +167,7 @@ pub(crate) unsafe extern "C" fn enter_secondary<E: Engine>(record: *const BootRe
     // SAFETY: PSCI passes on the pointer that `cores::start_all` gave it, to a static record.
     let record = unsafe { &*record };
     if cores::this_mpidr() != record.mpidr {
-        // Relaxed: nothing is published with it.
-        record.state.store(MISTAKEN, Relaxed);
+        record.arrival.disown();
         crate::firmware::halt();
     }
     // SAFETY: `start_secondaries` stored the address of an `E::Shared` that lives for ever, before

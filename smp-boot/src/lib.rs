@@ -2,6 +2,7 @@
 //!
 //! - [`mod@fdt`], [`mod@edit`], [`machine`], [`carve`], [`layout`], [`range`], [`stage1`]: pure, run
 //!   and tested anywhere.
+//! - [`arrival`]: who has come; modelled as well.
 //! - `entry`, `regime`, `primary`, `cores`, [`record`]: the way itself, bare metal only.
 //! - `console`, `crash`, `firmware`: how it ends, well or badly.
 //! - `handover`: what the engine gives and gets.
@@ -15,6 +16,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod arrival;
 mod barrier;
 pub mod carve;
 pub mod edit;

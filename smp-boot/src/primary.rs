@@ -8,11 +8,11 @@
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::mem::MaybeUninit;
-use core::sync::atomic::AtomicU32;
 
 use heapless::Vec;
 use percpu::CpuId;
 
+use crate::arrival::Arrival;
 use crate::console::{self, Console};
 use crate::entry::ImageLayout;
 use crate::error::BootError;
@@ -22,7 +22,7 @@ use crate::layout::{self, Layout};
 use crate::machine::{MAX_RESERVED, MachineInfo};
 use crate::pool::{self, EarlyTables};
 use crate::range::{PAGE, PaRange};
-use crate::record::{BootRecord, Regime, SILENT};
+use crate::record::{BootRecord, Regime};
 use crate::stage1::{Attr, Stage1};
 use crate::{carve, cores, fdt, firmware, regime, stack};
 
@@ -96,7 +96,7 @@ fn map_early<E: Engine>(dtb: u64, el: u64, e2h: u64) -> Result<BootRecord, BootE
         mpidr: cores::this_mpidr(),
         cpu: CpuId::new(0).ok_or(BootError::OutOfBootMemory)?,
         window: root.window(),
-        state: AtomicU32::new(SILENT),
+        arrival: Arrival::default(),
     })
 }
 
@@ -216,7 +216,7 @@ fn make_records<E: Engine>(
             mpidr,
             cpu: number.ok_or(BootError::OutOfBootMemory)?,
             window: root.window(),
-            state: AtomicU32::new(SILENT),
+            arrival: Arrival::default(),
         };
         // SAFETY: `index - 1 < others`, for which `memory` has room; a page is aligned for it.
         unsafe { first.add(index - 1).write(record) };

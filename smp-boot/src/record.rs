@@ -3,12 +3,11 @@
 //!
 //! The first part is read by the entry code with the MMU off, so a record is cleaned to the point
 //! of coherency before its core is started, and not written by the primary afterwards. Only
-//! `state` changes later, once, by whoever is first: the core, or the primary that gives it up.
-
-use core::sync::atomic::AtomicU32;
+//! `arrival` changes later, once, by whoever is first: the core, or the primary that gives it up.
 
 use percpu::CpuId;
 
+use crate::arrival::Arrival;
 use crate::machine::Mpidr;
 use crate::stage1::Window;
 
@@ -46,15 +45,6 @@ pub struct BootRecord {
     pub cpu: CpuId,
     /// Its window.
     pub window: Window,
-    /// How far it has come: one of the constants below.
-    pub state: AtomicU32,
+    /// Whether it has come.
+    pub arrival: Arrival,
 }
-
-/// Nothing was heard of the core.
-pub const SILENT: u32 = 0;
-/// The core is in Rust, but says it is another one than was started.
-pub const MISTAKEN: u32 = 1;
-/// The core has called `CpuBoot::arrive`.
-pub const ARRIVED: u32 = 2;
-/// The primary has stopped waiting; a core that finds this goes no further.
-pub const ABANDONED: u32 = 3;

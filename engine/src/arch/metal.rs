@@ -7,13 +7,14 @@ use super::redistributor::Redistributor;
 use super::session::Session;
 use super::tlb::SavedRegime;
 use super::{firmware, host, init, interrupts, park, tables, tlb, window};
+use crate::host::park::ParkWord;
 use crate::memory::pool::TablePages;
 use crate::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use crate::vcpu::context::{Context, GuestExit, HostFrame};
 use ownership::Pfn;
 use percpu::CpuId;
 use smp_boot::stage1::{Stage1, Window};
-use sync::{AtomicU64, UnsafeCell};
+use sync::UnsafeCell;
 
 /// One core as the platform knows it.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub struct MetalCpu {
     /// Its window.
     pub(super) window: Window,
     /// Whether it may leave the park: see `park`.
-    pub(super) released: AtomicU64,
+    pub(super) park: ParkWord,
     /// What the core alone touches.
     private: UnsafeCell<Private>,
 }
@@ -47,12 +48,12 @@ unsafe impl Sync for MetalCpu {}
 impl MetalCpu {
     /// The core with these affinity fields, whose redistributor's RD_base frame is mapped at VA =
     /// PA = `redistributor`, and which alone writes `window`.
-    pub const fn new(mpidr: u64, redistributor: u64, window: Window) -> Self {
+    pub fn new(mpidr: u64, redistributor: u64, window: Window) -> Self {
         Self {
             mpidr,
             redistributor: Redistributor::new(redistributor),
             window,
-            released: AtomicU64::new(0),
+            park: ParkWord::default(),
             private: UnsafeCell::new(Private {
                 features: None,
                 session: Session::new(),

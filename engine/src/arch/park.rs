@@ -1,8 +1,8 @@
 //! Cores that the host has not started, or has given back: parked at EL2 until released.
 //!
-//! Invariants: the word `released` is the truth; the SGI only ends a WFI. The releaser stores the
-//! word, then DSB, then sends; the parked core enables the SGI, then looks at the word, then WFI:
-//! whichever comes first, one of the two is seen, and a pending SGI keeps WFI from waiting.
+//! Invariants: the word is the truth; the SGI only ends a WFI. `ParkWord` has the order: the releaser
+//! stores the word, then DSB, then sends; the parked core enables the SGI, then looks at the word, then
+//! WFI, which a pending SGI keeps from waiting.
 //! A parked core is woken by nothing but that SGI (or what the host gives the same top priority):
 //! ICC_PMR_EL1 lets only priorities below [`PARK_PRIORITY_MASK`] through.
 
@@ -11,7 +11,6 @@ use super::metal::MetalCpu;
 use super::regs::*;
 use super::{controls, host, init, interrupts};
 use core::arch::asm;
-use sync::Ordering;
 
 /// The SGI that wakes a parked core: its number is the host's again as soon as the core runs.
 const PARK_SGI: u8 = 15;
@@ -27,16 +26,16 @@ const GICD_CTLR_AFFINITY_ROUTING: u32 = 1 << 4;
 
 /// Lets a parked core go. The caller has stored what it shall find.
 pub fn release(target: &MetalCpu, distributor: u64) {
-    // Release: pairs with the Acquire in `wait`; publishes where the core is to start.
-    target.released.store(1, Ordering::Release);
-    // The word must be visible before the SGI is sent. ISH suffices: both are cores.
-    // SAFETY: a barrier changes no state; not `nomem`.
-    #[cfg(not(mutant = "release-no-dsb"))]
-    unsafe {
-        asm!("dsb ishst", options(nostack, preserves_flags))
-    };
-    open_distributor(distributor);
-    interrupts::send_sgi(target.mpidr, PARK_SGI);
+    target.park.release(|| {
+        // The word must be visible before the SGI is sent. ISH suffices: both are cores.
+        // SAFETY: a barrier changes no state; not `nomem`.
+        #[cfg(not(mutant = "release-no-dsb"))]
+        unsafe {
+            asm!("dsb ishst", options(nostack, preserves_flags))
+        };
+        open_distributor(distributor);
+        interrupts::send_sgi(target.mpidr, PARK_SGI);
+    });
 }
 
 /// A host may start cores before it has set up its GIC: without the distributor no SGI arrives.
@@ -71,12 +70,7 @@ pub fn wait(cpu: &MetalCpu, core: &CoreFeatures) {
     isb();
     // From here on the SGI is not lost: before, the GIC may have dropped it for its group.
     let before = gic.take_over_private(PARK_SGI.into());
-    // Acquire: pairs with the Release in `release`. Relaxed on failure: look again.
-    while cpu
-        .released
-        .compare_exchange(1, 0, Ordering::Acquire, Ordering::Relaxed)
-        .is_err()
-    {
+    cpu.park.wait(|| {
         // SAFETY: waits for an interrupt to be pending; changes no state. The DSB completes the
         // accesses above.
         unsafe {
@@ -89,7 +83,7 @@ pub fn wait(cpu: &MetalCpu, core: &CoreFeatures) {
         }
         // An SGI that is still pending would turn this into a busy loop.
         gic.drop_pending(PARK_SGI.into());
-    }
+    });
     // The word may have been seen before its SGI came, which the host shall not find.
     for _ in 0..SGI_PATIENCE {
         if gic.is_pending(PARK_SGI.into()) {

@@ -67,9 +67,15 @@ impl HostCore {
     pub(crate) fn release(&self, entry: u64, context: u64) -> Result<(), PowerState> {
         // Acquire: pairs with the Release of `turn_off` and `arrive`: the core is done with the old
         // entry.
+        #[cfg(not(mutant = "core-on-no-compare"))]
         let won = self
             .state
             .compare_exchange(OFF, RELEASING, Ordering::Acquire, Ordering::Relaxed);
+        #[cfg(mutant = "core-on-no-compare")]
+        let won = match self.state.load(Ordering::Acquire) {
+            OFF => Ok(OFF),
+            other => Err(other),
+        };
         match won {
             Ok(_) => {
                 // Relaxed, both: published by the store below.

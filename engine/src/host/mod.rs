@@ -7,10 +7,12 @@
 //! | `psci` | its PSCI calls: cores parked at EL2 |
 //! | `boot` | its stage-2 at the start |
 //! | `core` | the state of one of its cores |
+//! | `park` | the word that lets a parked core go |
 
 pub mod boot;
 pub mod core;
 pub mod fault;
+pub mod park;
 mod psci;
 mod trap;
 

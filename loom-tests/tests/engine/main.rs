@@ -6,6 +6,7 @@
 #![cfg(loom)]
 
 mod blocks;
+mod cores;
 mod donating;
 mod joining;
 mod lending;

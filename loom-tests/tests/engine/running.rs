@@ -94,7 +94,7 @@ fn finds_its_interrupt(host: &mut Host, exit: ExitReason) {
 fn sgi_against_a_refused_respond() {
     explore_engine(2, || {
         let (mut host, a) = Host::with_vm(Size::with_vcpus(1, 2));
-        let steps = [GuestStep::CpuOn(1), GuestStep::Sgi];
+        let steps = [GuestStep::CpuOn(1, 0), GuestStep::Sgi];
         host.machine().guests().set_program(World::ipa(0), &steps);
         let sender = host.create_vcpu(a).expect("a slot");
         let other = host.create_vcpu_at(a, 1).expect("a slot");

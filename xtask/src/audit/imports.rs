@@ -12,7 +12,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("sync", &[]),
     ("ownership", &["sync"]),
     ("percpu", &["sync"]),
-    ("smp-boot", &["percpu"]),
+    ("smp-boot", &["percpu", "sync"]),
     ("engine/abi", &[]),
     (
         "engine",

@@ -1,0 +1,55 @@
+//! Cores that are started under loom: does whoever counts one see all that it has set up, and is one
+//! that came too late left out?
+
+#![cfg(loom)]
+
+use engine::host::core::HostCore;
+use engine::trap::psci::PowerState;
+use loom_tests::{Arc, explore, spawn};
+use smp_boot::arrival::{Arrival, count};
+
+/// A core and what it tells about itself before it says that it is there.
+struct Core {
+    arrival: Arrival,
+    host: HostCore,
+}
+
+impl Core {
+    fn new(affinity: u64) -> Self {
+        Self {
+            arrival: Arrival::default(),
+            host: HostCore::new(affinity),
+        }
+    }
+
+    /// What a started core does; does it go on?
+    fn come(&self) -> bool {
+        self.host.arrive();
+        self.arrival.arrive()
+    }
+}
+
+/// Two cores come while the first stops waiting: it counts those that go on and no other, and finds
+/// what they have set up.
+#[test]
+fn arrival_against_giving_up() {
+    explore(3, || {
+        let cores = Arc::new([Core::new(1), Core::new(2)]);
+        let coming = [0, 1].map(|index| {
+            let cores = cores.clone();
+            spawn(move || cores[index].come())
+        });
+        let counted = count(cores.iter().map(|core| &core.arrival));
+        let settled = [0, 1].map(|index| {
+            let has_come = cores[index].arrival.has_come();
+            if has_come {
+                assert_eq!(cores[index].host.power(), PowerState::Off, "counted unseen");
+            }
+            has_come
+        });
+        assert_eq!(settled.iter().filter(|come| **come).count(), counted);
+        for (core, has_come) in coming.into_iter().zip(settled) {
+            assert_eq!(core.join().unwrap(), has_come, "counted wrongly");
+        }
+    });
+}
