@@ -44,6 +44,7 @@ impl<P: Platform> Engine<P> {
         };
         check()?;
         let pinned = self.pin_vm(cpu, slot.vm())?;
+        #[cfg(not(mutant = "vcpu-no-recheck"))]
         check()?;
         Ok(FoundVcpu {
             number,
@@ -168,7 +169,10 @@ impl<P: Platform> Engine<P> {
         let _ = self.parts.queues.push(target, number);
         #[cfg(mutant = "hand-over-no-push")]
         let _ = number;
+        #[cfg(not(mutant = "hand-over-no-kick"))]
         self.kick(cpu, target);
+        #[cfg(mutant = "hand-over-no-kick")]
+        let _ = cpu;
     }
 
     /// Ends a hold with the vCPU where it was.

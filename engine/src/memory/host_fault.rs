@@ -170,6 +170,8 @@ impl<P: Platform> Engine<P> {
                 }
                 // A table stands here: a smaller block, then.
                 Err(MapError::Occupied) if level < LAST_LEVEL => continue,
+                #[cfg(mutant = "device-deny-busy")]
+                Err(MapError::Busy) => HostFault::Deny,
                 #[cfg(mutant = "device-no-retry")]
                 Err(MapError::NoMemory) => HostFault::Deny,
                 Err(MapError::Occupied | MapError::Busy | MapError::NoMemory) => {

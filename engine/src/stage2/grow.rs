@@ -27,7 +27,11 @@ impl Stage2 {
             let found = self.walk(platform, cpu, ipa, level)?;
             match found.entry {
                 Entry::Empty if found.level == level => {
-                    return match platform.swap_entry(cpu, found.at, 0, RESERVED) {
+                    #[cfg(not(mutant = "take-no-compare"))]
+                    let taken = platform.swap_entry(cpu, found.at, 0, RESERVED);
+                    #[cfg(mutant = "take-no-compare")]
+                    let taken = Ok::<(), u64>(platform.store_entry(cpu, found.at, RESERVED));
+                    return match taken {
                         Ok(()) => Ok(found.at),
                         Err(_) => Err(MapError::Busy),
                     };

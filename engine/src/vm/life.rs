@@ -96,10 +96,11 @@ impl Life {
     /// (`Free` if even the generation is). AcqRel: pairs with itself and with [`Life::now`].
     pub(crate) fn advance(&self, generation: u64, from: Phase, to: Phase) -> Result<(), Phase> {
         let (old, new) = (pack(generation, from), pack(generation, to));
-        match self
-            .0
-            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
-        {
+        #[cfg(not(mutant = "life-relaxed"))]
+        const ORDER: Ordering = Ordering::AcqRel;
+        #[cfg(mutant = "life-relaxed")]
+        const ORDER: Ordering = Ordering::Acquire;
+        match self.0.compare_exchange(old, new, ORDER, Ordering::Acquire) {
             Ok(_) => Ok(()),
             Err(seen) if seen >> 8 == generation => Err(Phase::from_raw(seen)),
             Err(_) => Err(Phase::Free),

@@ -48,9 +48,14 @@ impl<P: Platform> Engine<P> {
 
     /// Pins the VM of `handle` for the length of a call.
     pub(crate) fn pin_vm(&self, cpu: &CpuToken, handle: VmHandle) -> Result<PinnedVm<'_>, Status> {
-        let (_, slot, _) = self.find_vm(handle)?;
+        #[cfg_attr(
+            not(mutant = "pin-no-recheck"),
+            expect(unused_variables, reason = "only the slot counts")
+        )]
+        let (vm, slot, phase) = self.find_vm(handle)?;
         let pin = self.parts.pins.pin(cpu, key(slot)).ok_or(Status::Busy)?;
         // Again, now that the pin is visible: this answer stands for the call.
+        #[cfg(not(mutant = "pin-no-recheck"))]
         let (vm, slot, phase) = self.find_vm(handle)?;
         Ok(PinnedVm {
             vm,

@@ -221,10 +221,11 @@ impl Vm {
     /// Takes the right to add a vCPU; `None` while another core has it.
     pub(crate) fn lock_vcpus(&self) -> Option<VcpuListLock<'_>> {
         // Acquire: pairs with the Release in the lock's drop. One attempt: nobody waits.
+        #[cfg(not(mutant = "vcpus-no-lock"))]
         self.vcpu_lock
             .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-            .ok()
-            .map(|_| VcpuListLock { vm: self })
+            .ok()?;
+        Some(VcpuListLock { vm: self })
     }
 }
 

@@ -8,10 +8,15 @@
 mod blocks;
 mod cores;
 mod donating;
+mod ending;
+mod entries;
 mod joining;
 mod lending;
 mod life;
+mod power;
+mod queueing;
 mod reclaiming;
+mod reuse;
 mod running;
 mod sharing;
 
