@@ -7,7 +7,7 @@
 use sync::{AtomicU64, Ordering};
 
 /// Events kept per core.
-pub const EVENTS: usize = 64;
+pub const EVENTS: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// What happened; the small number that leads an event's word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,12 +65,14 @@ pub struct Record {
 
 impl Ring {
     /// Adds an event of this core's.
-    pub(crate) fn add(&self, event: Event, argument: u64, time: u64) {
+    pub fn add(&self, event: Event, argument: u64, time: u64) {
         // Relaxed: only this core writes.
         let sequence = self.next.load(Ordering::Relaxed);
         let entry = &self.entries[sequence as usize % EVENTS];
         // Relaxed: made invalid first; the fence orders it before the fields.
+        #[cfg(not(mutant = "trace-keep-valid"))]
         entry.sequence.store(0, Ordering::Relaxed);
+        #[cfg(not(mutant = "trace-no-fence"))]
         sync::fence(Ordering::Release);
         let word = (event as u64) << 56 | argument & 0x00ff_ffff_ffff_ffff;
         // Relaxed: published by `sequence` below.

@@ -111,7 +111,10 @@ impl Private {
     pub fn set_pending(&self, bits: u32) {
         // Release: pairs with the Acquire in `pending` and `take_pending`; publishes what the
         // sender wrote before, as an interrupt's delivery does on hardware.
+        #[cfg(not(mutant = "sgi-relaxed"))]
         self.pending.fetch_or(bits, Ordering::Release);
+        #[cfg(mutant = "sgi-relaxed")]
+        self.pending.fetch_or(bits, Ordering::Relaxed);
     }
 
     /// Withdraws interrupts that `set_pending` made pending; a high line stays.
@@ -200,7 +203,13 @@ impl Private {
     /// is pending by its line alone.
     pub(super) fn take_pending(&self, id: PrivateId) -> bool {
         // Acquire: pairs with the Release in `set_pending`.
-        self.pending.fetch_and(!id.bit(), Ordering::Acquire) & id.bit() != 0
+        #[cfg(not(mutant = "take-sgi-in-two"))]
+        let before = self.pending.fetch_and(!id.bit(), Ordering::Acquire);
+        #[cfg(mutant = "take-sgi-in-two")]
+        let before = self.pending.load(Ordering::Acquire);
+        #[cfg(mutant = "take-sgi-in-two")]
+        self.pending.store(before & !id.bit(), Ordering::Release);
+        before & id.bit() != 0
     }
 }
 

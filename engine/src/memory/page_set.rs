@@ -156,7 +156,10 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
             return false;
         };
         // Release: pairs with the Acquire of `take`; the page's last use happened before.
+        #[cfg(not(mutant = "set-put-relaxed"))]
         let before = slot.fetch_or(bit, Ordering::Release);
+        #[cfg(mutant = "set-put-relaxed")]
+        let before = slot.fetch_or(bit, Ordering::Relaxed);
         self.mark(word);
         before & bit == 0
     }
@@ -212,7 +215,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
             let bit = seen & seen.wrapping_neg();
             // Acquire: pairs with the Release of `put`.
             let before = self.bits[word].fetch_and(!bit, Ordering::Acquire);
-            if before & bit != 0 {
+            if before & bit != 0 || cfg!(mutant = "set-take-unchecked") {
                 let index = word * 64 + bit.trailing_zeros() as usize;
                 return Some(Pfn::from_raw(self.base.raw() + index as u64));
             }

@@ -54,7 +54,12 @@ impl Reserve {
     pub fn take(&self, leaves: usize) -> Option<Pfn> {
         self.slots.iter().skip(leaves).rev().find_map(|slot| {
             // Acquire: pairs with the Release of `put`.
+            #[cfg(not(mutant = "reserve-take-in-two"))]
             let page = slot.swap(0, Ordering::Acquire);
+            #[cfg(mutant = "reserve-take-in-two")]
+            let page = slot.load(Ordering::Acquire);
+            #[cfg(mutant = "reserve-take-in-two")]
+            slot.store(0, Ordering::Release);
             (page != 0).then(|| Pfn::from_raw(page))
         })
     }
