@@ -4,6 +4,7 @@
 
 mod forbidden;
 mod imports;
+mod inventory;
 mod lines;
 mod mutants;
 mod packages;
@@ -39,7 +40,7 @@ type Findings = Vec<String>;
 
 type Check = fn(&Path, &Workspace) -> Result<Findings>;
 
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 8] = [
     (
         "each crate imports only what the layering allows",
         imports::check,
@@ -59,6 +60,10 @@ const CHECKS: [(&str, Check); 7] = [
     (
         "each mutant is listed with what catches it, or why nothing does",
         mutants::check,
+    ),
+    (
+        "each object that cores share names a test, or why it needs none",
+        inventory::check,
     ),
     ("lines of code of the trusted part", lines::report),
     ("where the chosen packages are used", packages::report),

@@ -29,6 +29,7 @@ use laboratory::Laboratory;
 use report::{Report, Row};
 
 pub use manifest::Manifest;
+pub use places::check_test;
 pub use sources::require;
 pub use workbench::Workbench;
 

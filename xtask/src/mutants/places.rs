@@ -8,7 +8,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+
 use super::catcher::{Catcher, Kind};
+
+/// What is wrong with the name of a test, `loom FILE TEST` for one, if it is known to be wrong.
+pub fn check_test(root: &Path, name: &str) -> Option<String> {
+    let (kind, test) = name.split_once(' ').unwrap_or((name, ""));
+    let Ok(kind) = Kind::from_str(kind, false) else {
+        return Some(format!("{name} begins with no kind of test"));
+    };
+    let catcher = Catcher::new(kind, test);
+    match catcher.check() {
+        Ok(()) => missing(root, &catcher),
+        Err(error) => Some(format!("{error:#}")),
+    }
+}
 
 /// What is wrong with the place of this catcher, if it is known to be wrong.
 pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
