@@ -192,8 +192,13 @@ impl Host {
 
     /// VM_DESTROY.
     pub fn destroy(&mut self, vm: VmHandle) -> Result<(), Status> {
-        self.call(Call::VmDestroy, [vm.raw(), 0, 0, 0, 0, 0])
-            .map(drop)
+        self.condemn(vm).map(drop)
+    }
+
+    /// VM_DESTROY: how many cores were inside still.
+    pub fn condemn(&mut self, vm: VmHandle) -> Result<u64, Status> {
+        let results = self.call(Call::VmDestroy, [vm.raw(), 0, 0, 0, 0, 0])?;
+        Ok(results[0])
     }
 
     /// VM_RECLAIM of at most `max` pages: how many came home, and whether the VM is gone.

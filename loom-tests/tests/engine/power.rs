@@ -2,10 +2,10 @@
 //! never once its VM has ended.
 
 use abi::{ExitReason, VcpuHandle, VmHandle, psci};
-use loom_tests::explore_engine;
 use loom_tests::guest::GuestStep;
 use loom_tests::host::Host;
 use loom_tests::world::{Size, World};
+use loom_tests::{cpu, explore_engine};
 use percpu::Residence;
 
 /// Where the program of [`guest`] has the calls of the two vCPUs that run.
@@ -125,7 +125,8 @@ fn cpu_on_against_destroy() {
         host.enqueue(vcpus[0], 1).expect("it is on");
 
         let turning_on = host.beside(|other| other.run(0));
-        host.destroy(vm).expect("it is there");
+        let inside = host.condemn(vm).expect("it is there");
+        let runs = host.machine().runs(cpu(1));
         let exit = turning_on.join().unwrap();
 
         assert!(
@@ -135,6 +136,10 @@ fn cpu_on_against_destroy() {
             ),
             "{exit:?}"
         );
+        if inside == 0 {
+            let later = host.machine().runs(cpu(1)) - runs;
+            assert_eq!(later, 0, "a vCPU of a dying VM was entered");
+        }
         host.reclaim_rest(vm);
         for vcpu in vcpus {
             assert_eq!(host.residence(vcpu), Residence::Free);
