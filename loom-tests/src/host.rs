@@ -56,6 +56,11 @@ impl Host {
         }
     }
 
+    /// The machine and its engine, beside the cores that act on it.
+    pub fn world(&self) -> Arc<World> {
+        self.world.clone()
+    }
+
     /// Boots a world with one VM; core 0.
     pub fn with_vm(size: Size) -> (Self, VmHandle) {
         let mut host = Self::boot(size);

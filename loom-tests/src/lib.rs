@@ -14,6 +14,7 @@
 //! | `suites` | the models of `ownership` and `percpu`, also for other engines |
 //! | `record` | what a search leaves in a folder: how far it is, where it failed |
 //! | `story`, `wording` | what happened in one execution, step by step |
+//! | `handing` | a word and what it hands over, for models of one word |
 //! | `pages` | pages and their content, for models of ownership alone |
 //! | `hardware` | tables as walkers see them, TLBs, contents: plain data |
 //! | `bus` | in which order cores have to do with it |
@@ -28,6 +29,7 @@
 pub mod bus;
 #[cfg(feature = "engine")]
 pub mod guest;
+pub mod handing;
 #[cfg(feature = "engine")]
 pub mod hardware;
 #[cfg(feature = "engine")]

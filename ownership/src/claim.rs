@@ -355,12 +355,12 @@ fn settle_word(word: &AtomicU64, claimed: Word, to: Word) -> Settled {
         Ok(_) => Settled::AsAsked,
         Err(seen) => {
             debug_assert!(seen == claimed.marked().raw(), "a claim was lost");
-            // Release: as above, though nobody claims a poisoned page. A compare-exchange: what is not
-            // ours is not touched, whatever happened to our claim.
+            // Relaxed: nobody claims a poisoned page, or reads what was done to it. A compare-exchange:
+            // what is not ours is not touched, whatever happened to our claim.
             let _ = word.compare_exchange(
                 claimed.marked().raw(),
                 Word::pack(State::Poisoned).raw(),
-                Ordering::Release,
+                Ordering::Relaxed,
                 Ordering::Relaxed,
             );
             Settled::Poisoned

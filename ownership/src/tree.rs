@@ -20,7 +20,7 @@
 use crate::addr::{FAN_OUT_SHIFT, Granule, GranuleSize, Pfn};
 use crate::touched::Touched;
 use crate::word::{State, Word};
-use sync::{AtomicU64, Ordering, fence};
+use sync::{AtomicU64, Ordering, fence, unless};
 
 const FAN_OUT: usize = 1 << FAN_OUT_SHIFT;
 const SPLIT: Word = Word::pack(State::Split);
@@ -194,7 +194,8 @@ impl<'t> Tree<'t> {
             let word = self.word(granule)?;
             // Acquire: pairs with the Release of `unfold` that published `Split`: the parts' words
             // are there. On the last word it lets what is looked up next be no older than the state.
-            let seen = Word::from_raw(word.load(Ordering::Acquire));
+            let look = unless(cfg!(mutant = "descend-relaxed"), Ordering::Acquire);
+            let seen = Word::from_raw(word.load(look));
             if size == GranuleSize::Page || !ask_below(seen) {
                 return Some(Place {
                     word,
@@ -301,6 +302,7 @@ impl<'t> Tree<'t> {
             part.store(claimed.raw(), Ordering::Relaxed);
         }
         // Release: pairs with the Acquire of `descend`.
-        whole.store(SPLIT.raw(), Ordering::Release);
+        let undone = unless(cfg!(mutant = "unretire-relaxed"), Ordering::Release);
+        whole.store(SPLIT.raw(), undone);
     }
 }

@@ -16,7 +16,7 @@
 use crate::Padded;
 use crate::cpu::{CpuId, CpuToken};
 use core::ops::Deref;
-use sync::{AtomicBool, AtomicU64, Ordering, fence};
+use sync::{AtomicBool, AtomicU64, Ordering, fence, unless};
 
 /// Words of a mailbox's bitmap.
 pub const MAILBOX_WORDS: usize = 64;
@@ -85,7 +85,8 @@ impl<const WORDS: usize, S: Deref<Target = [Mailbox<WORDS>]>> RunQueues<S, WORDS
         #[cfg(not(mutant = "push-summary-first"))]
         set_bit();
         // Release: pairs with the Acquire of `drain`; publishes the bit above.
-        mailbox.head.summary.fetch_or(1 << index, Ordering::Release);
+        let told = unless(cfg!(mutant = "push-told-relaxed"), Ordering::Release);
+        mailbox.head.summary.fetch_or(1 << index, told);
         #[cfg(mutant = "push-summary-first")]
         set_bit();
         // SeqCst: pairs with the fence in `go_idle`.
@@ -102,7 +103,8 @@ impl<const WORDS: usize, S: Deref<Target = [Mailbox<WORDS>]>> RunQueues<S, WORDS
             return;
         };
         // Acquire: pairs with the Release of `push` on the summary.
-        let mut summary = mailbox.head.summary.swap(0, Ordering::Acquire);
+        let look = unless(cfg!(mutant = "drain-told-relaxed"), Ordering::Acquire);
+        let mut summary = mailbox.head.summary.swap(0, look);
         while summary != 0 {
             let index = summary.trailing_zeros() as usize;
             summary &= summary - 1;
@@ -110,7 +112,7 @@ impl<const WORDS: usize, S: Deref<Target = [Mailbox<WORDS>]>> RunQueues<S, WORDS
                 continue;
             };
             // Acquire: pairs with the Release of `push` on the word.
-            let mut bits = word.swap(0, Ordering::Acquire);
+            let mut bits = word.swap(0, unless(cfg!(mutant = "drain-relaxed"), Ordering::Acquire));
             while bits != 0 {
                 let bit = bits.trailing_zeros() as usize;
                 bits &= bits - 1;

@@ -35,7 +35,7 @@
 use crate::cpu::CpuId;
 use bytemuck::{Pod, Zeroable};
 use core::marker::PhantomData;
-use sync::{Ordering, Typed};
+use sync::{Ordering, Typed, unless};
 
 /// Where a vCPU is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,12 +102,7 @@ impl Packed {
 
     /// Where the vCPU of this generation is; `Free` if the slot has another one.
     fn residence_of(self, generation: u64) -> Residence {
-        #[cfg(mutant = "generation-ignored")]
-        let generation = {
-            _ = generation;
-            self.generation()
-        };
-        if self.generation() == generation {
+        if cfg!(mutant = "generation-ignored") || self.generation() == generation {
             self.residence()
         } else {
             Residence::Free
@@ -149,14 +144,16 @@ impl Residency {
     pub fn now(&self) -> (u64, Residence) {
         // Acquire: pairs with the Release of `RunTicket::settle`, so that what a caller looks up next
         // is no older than the state.
-        let seen = self.word.load(Ordering::Acquire);
+        let look = unless(cfg!(mutant = "residency-now-relaxed"), Ordering::Acquire);
+        let seen = self.word.load(look);
         (seen.generation(), seen.residence())
     }
 
     /// Where the vCPU of this generation is; `Free` if there is none (any more). A snapshot.
     pub fn now_of(&self, generation: u64) -> Residence {
         // Acquire: as in `now`.
-        self.word.load(Ordering::Acquire).residence_of(generation)
+        let look = unless(cfg!(mutant = "residency-of-relaxed"), Ordering::Acquire);
+        self.word.load(look).residence_of(generation)
     }
 
     /// Takes a free slot for a new vCPU, held by `cpu` while it is set up. Its generation is the

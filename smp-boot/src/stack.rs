@@ -35,3 +35,21 @@ pub fn mapped_parts(block: u64) -> [PaRange; 2] {
         PaRange::between(block + start, block + end).unwrap_or_default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stack_ends_at_a_page_that_is_not_mapped() {
+        let parts = mapped_parts(BLOCK_BYTES);
+        let is_mapped = |at: u64| {
+            let mut parts = parts.iter();
+            parts.any(|part| (part.start()..part.end()).contains(&(BLOCK_BYTES + at)))
+        };
+        for bottom in [EMERGENCY_BOTTOM, STACK_BOTTOM] {
+            assert!(is_mapped(bottom) && !is_mapped(bottom - 1) && !is_mapped(bottom - PAGE));
+        }
+        assert!(is_mapped(EMERGENCY_TOP - 1) && is_mapped(BLOCK_BYTES - 1));
+    }
+}

@@ -41,6 +41,17 @@ pub use modelled::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Atomic
 #[cfg(loom)]
 pub use observe::fence;
 
+/// The ordering of an access, or Relaxed where a mutant builds it away:
+/// `word.load(unless(cfg!(mutant = "x"), Ordering::Acquire))`.
+#[inline(always)]
+pub const fn unless(is_removed: bool, ordering: Ordering) -> Ordering {
+    if is_removed {
+        Ordering::Relaxed
+    } else {
+        ordering
+    }
+}
+
 /// Tells the core that this is a wait (on metal), or lets other threads go on (under loom, which
 /// otherwise explores the wait for ever).
 pub fn spin_hint() {

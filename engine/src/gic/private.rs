@@ -13,7 +13,7 @@
 use super::intid::PrivateId;
 use super::lr::{Group, PRIORITY_MASK, Trigger};
 use super::sgi::Scope;
-use sync::{AtomicU8, AtomicU32, Ordering};
+use sync::{AtomicU8, AtomicU32, Ordering, unless};
 
 /// SGIs.
 const SGIS: u32 = 0x0000_FFFF;
@@ -104,17 +104,16 @@ impl Private {
     pub fn pending(&self) -> u32 {
         // Acquire: pairs with the Release in `set_pending`; the guest that takes an SGI sees what
         // its sender wrote before.
-        self.pending.load(Ordering::Acquire) | self.lines.load(Ordering::Relaxed)
+        let look = unless(cfg!(mutant = "sgi-look-relaxed"), Ordering::Acquire);
+        self.pending.load(look) | self.lines.load(Ordering::Relaxed)
     }
 
     /// Makes interrupts pending.
     pub fn set_pending(&self, bits: u32) {
         // Release: pairs with the Acquire in `pending` and `take_pending`; publishes what the
         // sender wrote before, as an interrupt's delivery does on hardware.
-        #[cfg(not(mutant = "sgi-relaxed"))]
-        self.pending.fetch_or(bits, Ordering::Release);
-        #[cfg(mutant = "sgi-relaxed")]
-        self.pending.fetch_or(bits, Ordering::Relaxed);
+        let sent = unless(cfg!(mutant = "sgi-send-relaxed"), Ordering::Release);
+        self.pending.fetch_or(bits, sent);
     }
 
     /// Withdraws interrupts that `set_pending` made pending; a high line stays.
@@ -203,10 +202,11 @@ impl Private {
     /// is pending by its line alone.
     pub(super) fn take_pending(&self, id: PrivateId) -> bool {
         // Acquire: pairs with the Release in `set_pending`.
+        let look = unless(cfg!(mutant = "sgi-take-relaxed"), Ordering::Acquire);
         #[cfg(not(mutant = "take-sgi-in-two"))]
-        let before = self.pending.fetch_and(!id.bit(), Ordering::Acquire);
+        let before = self.pending.fetch_and(!id.bit(), look);
         #[cfg(mutant = "take-sgi-in-two")]
-        let before = self.pending.load(Ordering::Acquire);
+        let before = self.pending.load(look);
         #[cfg(mutant = "take-sgi-in-two")]
         self.pending.store(before & !id.bit(), Ordering::Release);
         before & id.bit() != 0

@@ -12,7 +12,7 @@
 
 use super::intid::Spi;
 use super::lr::PRIORITY_MASK;
-use sync::{AtomicU8, AtomicU64, Ordering};
+use sync::{AtomicU8, AtomicU64, Ordering, unless};
 
 /// 64-bit words of a bitmap over all SPIs.
 pub const SPI_WORDS: usize = 16;
@@ -72,7 +72,8 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
         self.change(spi, priority, |word| {
             // Release: pairs with the Acquire in `collect`; publishes the priority, and what the
             // injector wrote before for the guest to find.
-            word.edges.fetch_or(spi.bit(), Ordering::Release);
+            let sent = unless(cfg!(mutant = "spi-edge-relaxed"), Ordering::Release);
+            word.edges.fetch_or(spi.bit(), sent);
         });
     }
 
@@ -80,15 +81,18 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
     pub fn assert(&self, spi: Spi, priority: u8) {
         self.change(spi, priority, |word| {
             // Release: as in `edge`.
-            word.lines.fetch_or(spi.bit(), Ordering::Release);
+            let sent = unless(cfg!(mutant = "spi-line-relaxed"), Ordering::Release);
+            word.lines.fetch_or(spi.bit(), sent);
         });
     }
 
     /// The SPI's line goes low.
     pub fn deassert(&self, spi: Spi, priority: u8) {
         self.change(spi, priority, |word| {
-            // Release: as in `edge`.
-            word.lines.fetch_and(!spi.bit(), Ordering::Release);
+            // Relaxed: a line that went low gives the guest nothing to find, and the mark publishes the
+            // priority. Of another line that this word holds the Release goes on through this
+            // read-modify-write.
+            word.lines.fetch_and(!spi.bit(), Ordering::Relaxed);
         });
     }
 
@@ -129,16 +133,21 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
             return;
         }
         // Acquire: pairs with the Release on `dirty` in `change`; see the file's head.
-        let dirty = self.dirty.swap(0, Ordering::Acquire);
+        let look = unless(cfg!(mutant = "collect-mark-relaxed"), Ordering::Acquire);
+        let dirty = self.dirty.swap(0, look);
         for (place, (word, own)) in self.words.iter().zip(&mut state.words).enumerate() {
             if dirty >> place & 1 != 0 {
-                // Acquire, both: pair with the Release in `edge`, `assert` and `deassert`.
+                // Acquire, both: pair with the Release in `edge` and `assert`.
                 #[cfg(not(mutant = "spi-keep-edges"))]
-                let edges = word.edges.swap(0, Ordering::Acquire);
+                let edges = word.edges.swap(
+                    0,
+                    unless(cfg!(mutant = "collect-edge-relaxed"), Ordering::Acquire),
+                );
                 #[cfg(mutant = "spi-keep-edges")]
                 let edges = word.edges.load(Ordering::Acquire);
                 own.edges |= edges;
-                own.lines = word.lines.load(Ordering::Acquire);
+                let look = unless(cfg!(mutant = "collect-line-relaxed"), Ordering::Acquire);
+                own.lines = word.lines.load(look);
             }
         }
     }

@@ -6,7 +6,7 @@
 //! else writes.
 
 use crate::trap::psci::PowerState;
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicU64, Ordering, unless};
 
 const ABSENT: u64 = 0;
 const OFF: u64 = 1;
@@ -60,19 +60,21 @@ impl HostCore {
     /// On the core itself: it has come up, and is about to park.
     pub fn arrive(&self) {
         // Release: pairs with the Acquire in `release`; what the core set up came before.
-        self.state.store(OFF, Ordering::Release);
+        let ready = unless(cfg!(mutant = "core-arrive-relaxed"), Ordering::Release);
+        self.state.store(OFF, ready);
     }
 
     /// CPU_ON: wins the core if it is off and says where it starts.
-    pub(crate) fn release(&self, entry: u64, context: u64) -> Result<(), PowerState> {
+    pub fn release(&self, entry: u64, context: u64) -> Result<(), PowerState> {
         // Acquire: pairs with the Release of `turn_off` and `arrive`: the core is done with the old
         // entry.
+        let look = unless(cfg!(mutant = "core-release-relaxed"), Ordering::Acquire);
         #[cfg(not(mutant = "core-on-no-compare"))]
         let won = self
             .state
-            .compare_exchange(OFF, RELEASING, Ordering::Acquire, Ordering::Relaxed);
+            .compare_exchange(OFF, RELEASING, look, Ordering::Relaxed);
         #[cfg(mutant = "core-on-no-compare")]
-        let won = match self.state.load(Ordering::Acquire) {
+        let won = match self.state.load(look) {
             OFF => Ok(OFF),
             other => Err(other),
         };
@@ -82,7 +84,8 @@ impl HostCore {
                 self.entry.store(entry, Ordering::Relaxed);
                 self.context.store(context, Ordering::Relaxed);
                 // Release: pairs with the Acquire in `take_release`.
-                self.state.store(RELEASED, Ordering::Release);
+                let told = unless(cfg!(mutant = "core-entry-relaxed"), Ordering::Release);
+                self.state.store(RELEASED, told);
                 Ok(())
             }
             Err(ON) => Err(PowerState::On),
@@ -94,8 +97,9 @@ impl HostCore {
     /// On the parked core itself: where to start and with which x0, if it was released.
     pub fn take_release(&self) -> Option<(u64, u64)> {
         // Acquire: pairs with the Release in `release`.
+        let look = unless(cfg!(mutant = "core-start-relaxed"), Ordering::Acquire);
         self.state
-            .compare_exchange(RELEASED, ON, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(RELEASED, ON, look, Ordering::Relaxed)
             .ok()?;
         // Relaxed, both: ordered by the Acquire above.
         Some((
@@ -105,9 +109,10 @@ impl HostCore {
     }
 
     /// CPU_OFF, on the core itself.
-    pub(crate) fn turn_off(&self) {
+    pub fn turn_off(&self) {
         // Release: pairs with the Acquire in `release`.
-        self.state.store(OFF, Ordering::Release);
+        let done = unless(cfg!(mutant = "core-off-relaxed"), Ordering::Release);
+        self.state.store(OFF, done);
     }
 }
 

@@ -17,7 +17,7 @@
 
 use core::ops::Deref;
 use ownership::Pfn;
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicU64, Ordering, unless};
 
 /// Pages under one summary bit.
 const PAGES_PER_SUMMARY_BIT: usize = 64 * 64;
@@ -115,9 +115,10 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         match &self.states {
             None => true,
             // Acquire: pairs with the Release of `prepare`.
-            Some(states) => states
-                .get(word / WORDS_PER_STATE)
-                .is_some_and(|state| state.load(Ordering::Acquire) == READY),
+            Some(states) => states.get(word / WORDS_PER_STATE).is_some_and(|state| {
+                let look = unless(cfg!(mutant = "set-look-relaxed"), Ordering::Acquire);
+                state.load(look) == READY
+            }),
         }
     }
 
@@ -156,10 +157,8 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
             return false;
         };
         // Release: pairs with the Acquire of `take`; the page's last use happened before.
-        #[cfg(not(mutant = "set-put-relaxed"))]
-        let before = slot.fetch_or(bit, Ordering::Release);
-        #[cfg(mutant = "set-put-relaxed")]
-        let before = slot.fetch_or(bit, Ordering::Relaxed);
+        let given = unless(cfg!(mutant = "set-put-relaxed"), Ordering::Release);
+        let before = slot.fetch_or(bit, given);
         self.mark(word);
         before & bit == 0
     }
@@ -195,6 +194,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         let (at, bit) = (group / 64, 1u64 << (group % 64));
         // Relaxed: a hint. The look after it catches a page whose `mark` came before the clearing.
         self.summary[at].fetch_and(!bit, Ordering::Relaxed);
+        #[cfg(not(mutant = "set-empty-no-fence"))]
         sync::fence(Ordering::SeqCst);
         // Relaxed: emptiness only; ordered against `put` by the fence above and the one in `mark`. That
         // the words are ready is asked again for the same reason.
@@ -214,7 +214,8 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         while seen != 0 {
             let bit = seen & seen.wrapping_neg();
             // Acquire: pairs with the Release of `put`.
-            let before = self.bits[word].fetch_and(!bit, Ordering::Acquire);
+            let look = unless(cfg!(mutant = "set-take-relaxed"), Ordering::Acquire);
+            let before = self.bits[word].fetch_and(!bit, look);
             if before & bit != 0 || cfg!(mutant = "set-take-unchecked") {
                 let index = word * 64 + bit.trailing_zeros() as usize;
                 return Some(Pfn::from_raw(self.base.raw() + index as u64));
@@ -230,7 +231,8 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
             return false;
         };
         // Acquire: pairs with the Release of `put`.
-        slot.fetch_and(!bit, Ordering::Acquire) & bit != 0
+        let look = unless(cfg!(mutant = "set-take-exact-relaxed"), Ordering::Acquire);
+        slot.fetch_and(!bit, look) & bit != 0
     }
 
     /// Pages free now, counted up to `most`: only a moment's truth while others take and give.
@@ -256,6 +258,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         let group = word / 64;
         // The setting of the page's bit comes before the look at the summary; pairs with the fence
         // in `take_group`: one of the two sees the other.
+        #[cfg(not(mutant = "set-mark-no-fence"))]
         sync::fence(Ordering::SeqCst);
         let (at, bit) = (group / 64, 1u64 << (group % 64));
         // Relaxed: a hint.

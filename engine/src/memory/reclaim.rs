@@ -232,11 +232,11 @@ impl<P: Platform> Engine<P> {
             return Step::Crowded;
         }
         // Tables are found from the whole entries around a range: begin at the very bottom.
-        let (stage, next, left_over) = match seen.stage {
+        let (stage, next) = match seen.stage {
             Stage::Check => self.after_pages(work, seen),
             // Kept for the check.
-            Stage::Pages => (Stage::Check, seen.next, false),
-            stage => (stage.next(), 0, false),
+            Stage::Pages => (Stage::Check, seen.next),
+            stage => (stage.next(), 0),
         };
         if stage == Stage::Rest && !self.free_vcpus(work) {
             return Step::Stop;
@@ -249,11 +249,8 @@ impl<P: Platform> Engine<P> {
                 ..seen
             },
         ) {
-            // Taken, and not acted upon.
-            #[cfg(not(mutant = "reclaim-lose-leftover"))]
-            if left_over {
-                work.vm.note_leftover();
-            }
+            // What the check took, it acts upon: it lets nobody in who could change the cursor.
+            debug_assert!(seen.stage != Stage::Check, "somebody came into the check");
             return Step::Crowded;
         }
         if stage != Stage::Rest {
@@ -263,17 +260,17 @@ impl<P: Platform> Engine<P> {
         Step::Finished
     }
 
-    /// Where to go from the check: on, or back to what was left; and whether the flag was taken for it.
-    fn after_pages(&self, work: &AtWork<'_>, seen: Progress) -> (Stage, u64, bool) {
+    /// Where to go from the check: on, or back to what was left.
+    fn after_pages(&self, work: &AtWork<'_>, seen: Progress) -> (Stage, u64) {
         // First: a second look at everything would find these too, and put them back twice.
         #[cfg(not(mutant = "reclaim-forget-rests"))]
         if !work.vm.rests.is_empty() {
-            return (Stage::Pages, seen.next, false);
+            return (Stage::Pages, seen.next);
         }
         if work.vm.take_leftover() {
-            return (Stage::Pages, work.vm.plan().ram[0].first, true);
+            return (Stage::Pages, work.vm.plan().ram[0].first);
         }
-        (Stage::Check.next(), 0, false)
+        (Stage::Check.next(), 0)
     }
 
     /// Frees the VM's vCPU slots; `false` if one is held by a core that looks through its queue, or

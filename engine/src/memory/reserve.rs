@@ -5,7 +5,7 @@
 //! takes from it: what is missing then is missing for good, and not with another core for a moment.
 
 use ownership::Pfn;
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicU64, Ordering, unless};
 
 /// Pages of a full reserve: enough for a donation and for a few devices that the host meets while
 /// the pool is empty.
@@ -27,7 +27,12 @@ impl Reserve {
         #[cfg(not(mutant = "donate-no-hold"))]
         return self
             .held
-            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(
+                0,
+                1,
+                unless(cfg!(mutant = "reserve-hold-relaxed"), Ordering::Acquire),
+                Ordering::Relaxed,
+            )
             .is_ok();
         #[cfg(mutant = "donate-no-hold")]
         true
@@ -36,7 +41,8 @@ impl Reserve {
     /// Ends that.
     pub fn let_go(&self) {
         // Release: pairs with the Acquire of `hold`.
-        self.held.store(0, Ordering::Release);
+        let free = unless(cfg!(mutant = "reserve-let-go-relaxed"), Ordering::Release);
+        self.held.store(0, free);
     }
 
     /// Adds a page; `false` if there is no room.
@@ -45,7 +51,8 @@ impl Reserve {
             && self.slots.iter().any(|slot| {
                 // Release: pairs with the Acquire of `take` and `swap`; the page's last use happened
                 // before. Relaxed on failure: the next slot is tried.
-                slot.compare_exchange(0, page.raw(), Ordering::Release, Ordering::Relaxed)
+                let given = unless(cfg!(mutant = "reserve-put-relaxed"), Ordering::Release);
+                slot.compare_exchange(0, page.raw(), given, Ordering::Relaxed)
                     .is_ok()
             })
     }
@@ -54,10 +61,11 @@ impl Reserve {
     pub fn take(&self, leaves: usize) -> Option<Pfn> {
         self.slots.iter().skip(leaves).rev().find_map(|slot| {
             // Acquire: pairs with the Release of `put`.
+            let look = unless(cfg!(mutant = "reserve-take-relaxed"), Ordering::Acquire);
             #[cfg(not(mutant = "reserve-take-in-two"))]
-            let page = slot.swap(0, Ordering::Acquire);
+            let page = slot.swap(0, look);
             #[cfg(mutant = "reserve-take-in-two")]
-            let page = slot.load(Ordering::Acquire);
+            let page = slot.load(look);
             #[cfg(mutant = "reserve-take-in-two")]
             slot.store(0, Ordering::Release);
             (page != 0).then(|| Pfn::from_raw(page))
@@ -77,7 +85,8 @@ impl Reserve {
             }
             // AcqRel: pairs with the Release of `put` and the Acquire of `take`, for the two pages.
             // Relaxed on failure: the page went elsewhere.
-            slot.compare_exchange(seen, page.raw(), Ordering::AcqRel, Ordering::Relaxed)
+            let both = unless(cfg!(mutant = "reserve-swap-relaxed"), Ordering::AcqRel);
+            slot.compare_exchange(seen, page.raw(), both, Ordering::Relaxed)
                 .ok()
                 .map(|_| Pfn::from_raw(seen))
         })

@@ -9,7 +9,7 @@
 //! an old VM keeps the word from moving on, because it is counted in; a stale core's
 //! compare-exchange fails on generation or stage.
 
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicU64, Ordering, unless};
 
 /// The stages of coming home.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd)]
@@ -109,34 +109,37 @@ impl Cursor {
     /// What is to do now. Acquire: pairs with the Release of [`Cursor::leave`] and
     /// [`Cursor::replace`]: the work of stages before is seen.
     pub fn now(&self) -> Progress {
-        Progress::unpack(self.0.load(Ordering::Acquire))
+        let look = unless(cfg!(mutant = "cursor-now-relaxed"), Ordering::Acquire);
+        Progress::unpack(self.0.load(look))
     }
 
     /// Starts anew for a generation. Only by the core that flushed the VM, before the phase
     /// `Reclaiming` is published.
-    pub(crate) fn begin(&self, generation: u64, first: u64) {
+    pub fn begin(&self, generation: u64, first: u64) {
         let start = Progress {
             tag: tag_of(generation),
             stage: Stage::Pages,
             workers: 0,
             next: first,
         };
-        // Release: pairs with the Acquire of `now`.
-        self.0.store(start.pack(), Ordering::Release);
+        // Relaxed: published by the phase. Who looks before it finds another VM's tag, or no stage.
+        self.0.store(start.pack(), Ordering::Relaxed);
     }
 
     /// Replaces `seen` by `new` if nothing changed meanwhile. AcqRel: pairs with itself, `now` and
     /// `leave`.
-    pub(crate) fn replace(&self, seen: Progress, new: Progress) -> bool {
+    pub fn replace(&self, seen: Progress, new: Progress) -> bool {
+        let both = unless(cfg!(mutant = "cursor-replace-relaxed"), Ordering::AcqRel);
         self.0
-            .compare_exchange(seen.pack(), new.pack(), Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(seen.pack(), new.pack(), both, Ordering::Relaxed)
             .is_ok()
     }
 
     /// Counts this core out of the stage. Release: pairs with the Acquire of `now` and `replace` in
     /// whoever moves the stage on.
-    pub(crate) fn leave(&self) {
-        self.0.fetch_sub(1 << WORKERS_SHIFT, Ordering::Release);
+    pub fn leave(&self) {
+        let done = unless(cfg!(mutant = "cursor-leave-relaxed"), Ordering::Release);
+        self.0.fetch_sub(1 << WORKERS_SHIFT, done);
     }
 }
 

@@ -9,7 +9,7 @@
 //! the same compare-exchange or comparison that checks the phase; the generation grows at each
 //! `Free -> Creating` and is never 0 in a live slot.
 
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicU64, Ordering, unless};
 
 /// Where a VM is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +68,8 @@ impl Life {
     /// Generation and phase now. Acquire: pairs with the Release of [`Life::advance`]; what the
     /// slot's fields held when the phase was entered is seen.
     pub fn now(&self) -> (u64, Phase) {
-        let word = self.0.load(Ordering::Acquire);
+        let look = unless(cfg!(mutant = "life-now-relaxed"), Ordering::Acquire);
+        let word = self.0.load(look);
         (word >> 8, Phase::from_raw(word))
     }
 
@@ -86,21 +87,22 @@ impl Life {
         self.0.store(new, Ordering::Release);
         // Acquire: pairs with the Release of the `advance` that freed the slot.
         #[cfg(not(mutant = "begin-no-compare"))]
-        self.0
-            .compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed)
-            .ok()?;
+        {
+            let won = unless(cfg!(mutant = "begin-relaxed"), Ordering::Acquire);
+            self.0
+                .compare_exchange(word, new, won, Ordering::Relaxed)
+                .ok()?;
+        }
         Some(generation)
     }
 
     /// Moves `generation` from one phase to another; the phase seen instead, if it is another
-    /// (`Free` if even the generation is). AcqRel: pairs with itself and with [`Life::now`].
-    pub(crate) fn advance(&self, generation: u64, from: Phase, to: Phase) -> Result<(), Phase> {
+    /// (`Free` if even the generation is). AcqRel: pairs with itself and with [`Life::now`]; Relaxed on
+    /// failure: whoever has the generation has read the word by `now`.
+    pub fn advance(&self, generation: u64, from: Phase, to: Phase) -> Result<(), Phase> {
         let (old, new) = (pack(generation, from), pack(generation, to));
-        #[cfg(not(mutant = "life-relaxed"))]
-        const ORDER: Ordering = Ordering::AcqRel;
-        #[cfg(mutant = "life-relaxed")]
-        const ORDER: Ordering = Ordering::Acquire;
-        match self.0.compare_exchange(old, new, ORDER, Ordering::Acquire) {
+        let both = unless(cfg!(mutant = "life-advance-relaxed"), Ordering::AcqRel);
+        match self.0.compare_exchange(old, new, both, Ordering::Relaxed) {
             Ok(_) => Ok(()),
             Err(seen) if seen >> 8 == generation => Err(Phase::from_raw(seen)),
             Err(_) => Err(Phase::Free),
@@ -109,7 +111,7 @@ impl Life {
 
     /// Any live phase to `Dying`. The phases before it are left at most three times while this
     /// tries, so four attempts are enough. `Err` with the phase if the VM is past living.
-    pub(crate) fn condemn(&self, generation: u64) -> Result<(), Phase> {
+    pub fn condemn(&self, generation: u64) -> Result<(), Phase> {
         let mut from = Phase::Running;
         for _ in 0..4 {
             match self.advance(generation, from, Phase::Dying) {

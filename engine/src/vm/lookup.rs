@@ -40,7 +40,8 @@ impl<P: Platform> Engine<P> {
             .get(usize::from(handle.slot()))
             .ok_or(Status::BadHandle)?;
         let (generation, phase) = vm.life.now();
-        if generation != handle.generation() || matches!(phase, Phase::Free | Phase::Creating) {
+        let is_stale = generation != handle.generation() && cfg!(not(mutant = "vm-any-generation"));
+        if is_stale || matches!(phase, Phase::Free | Phase::Creating) {
             return Err(Status::BadHandle);
         }
         Ok((vm, slot, phase))

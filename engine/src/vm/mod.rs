@@ -9,7 +9,7 @@
 pub mod cursor;
 pub mod life;
 mod lookup;
-pub(crate) mod rests;
+pub mod rests;
 
 pub use lookup::PinnedVm;
 
@@ -20,7 +20,7 @@ use cursor::Cursor;
 use life::Life;
 use ownership::{Ipa, Pfn, VmSlot};
 use rests::Rests;
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicU64, Ordering, unless};
 
 /// A run of IPA space that is RAM, page-aligned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -115,12 +115,12 @@ impl Vm {
     }
 
     /// Takes the slot if it is free; the caller fills it in with [`Vm::fill`].
-    pub(crate) fn begin(&self) -> Option<u64> {
+    pub fn begin(&self) -> Option<u64> {
         self.life.begin()
     }
 
     /// Sets what is fixed for the VM's life. Only by the core that began the slot.
-    pub(crate) fn fill(&self, plan: &Plan, counter: u64) {
+    pub fn fill(&self, plan: &Plan, counter: u64) {
         Self::store(&self.counter, counter);
         Self::store(&self.root, plan.root.raw());
         for (cells, range) in self.ram.iter().zip(plan.ram) {
@@ -177,7 +177,8 @@ impl Vm {
     /// Slots of the vCPUs, in order.
     pub fn vcpus(&self) -> impl Iterator<Item = u16> + '_ {
         // Acquire: pairs with the Release in `add_vcpu`; the slots before the count are set.
-        let count = self.vcpu_count.load(Ordering::Acquire) as usize;
+        let look = unless(cfg!(mutant = "vcpus-look-relaxed"), Ordering::Acquire);
+        let count = self.vcpu_count.load(look) as usize;
         self.vcpus
             .0
             .iter()
@@ -185,27 +186,29 @@ impl Vm {
             .map(|cell| Self::load(cell) as u16)
     }
 
-    /// Remembers that a page was busy when VM_RECLAIM came by. Release: pairs with the Acquire in
-    /// [`Vm::take_leftover`], through the cursor that the caller leaves after this.
+    /// Remembers that a page was busy when VM_RECLAIM came by.
     pub(crate) fn note_leftover(&self) {
-        self.leftover.store(1, Ordering::Release);
+        // Relaxed: the flag is all there is to know, and the cursor that the caller leaves after this
+        // (Release) brings it to whoever is the stage's last (Acquire).
+        self.leftover.store(1, Ordering::Relaxed);
     }
 
     /// Was one? Asked by the last core of a stage.
     pub(crate) fn take_leftover(&self) -> bool {
-        // AcqRel: pairs with the Release in `note_leftover`.
-        self.leftover.swap(0, Ordering::AcqRel) != 0
+        // Relaxed: see `note_leftover`.
+        self.leftover.swap(0, Ordering::Relaxed) != 0
     }
 
     /// Remembers that the `index`-th vCPU is parked and has work, which the host is to be told.
-    pub(crate) fn note_ready(&self, index: usize) {
+    pub fn note_ready(&self, index: usize) {
         // Release: pairs with the Acquire in `take_ready`; whoever takes the bit sees the vCPU no
         // earlier than parked.
-        self.ready.fetch_or(1 << (index % 64), Ordering::Release);
+        let parked = unless(cfg!(mutant = "ready-note-relaxed"), Ordering::Release);
+        self.ready.fetch_or(1 << (index % 64), parked);
     }
 
     /// One of those that were remembered, each once.
-    pub(crate) fn take_ready(&self) -> Option<usize> {
+    pub fn take_ready(&self) -> Option<usize> {
         // Relaxed: only a hint; the exchange below decides and acquires. A bit that it misses is
         // found at the next entry.
         let seen = self.ready.load(Ordering::Relaxed);
@@ -214,42 +217,47 @@ impl Vm {
         }
         let bit = seen & seen.wrapping_neg();
         // Acquire: pairs with the Release in `note_ready`.
-        let taken = self.ready.fetch_and(!bit, Ordering::Acquire) & bit != 0;
+        let look = unless(cfg!(mutant = "ready-take-relaxed"), Ordering::Acquire);
+        let taken = self.ready.fetch_and(!bit, look) & bit != 0;
         taken.then_some(bit.trailing_zeros() as usize)
     }
 
     /// Takes the right to add a vCPU; `None` while another core has it.
-    pub(crate) fn lock_vcpus(&self) -> Option<VcpuListLock<'_>> {
+    pub fn lock_vcpus(&self) -> Option<VcpuListLock<'_>> {
         // Acquire: pairs with the Release in the lock's drop. One attempt: nobody waits.
+        let won = unless(cfg!(mutant = "vcpus-lock-relaxed"), Ordering::Acquire);
         #[cfg(not(mutant = "vcpus-no-lock"))]
         self.vcpu_lock
-            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(0, 1, won, Ordering::Relaxed)
             .ok()?;
+        #[cfg(mutant = "vcpus-no-lock")]
+        let _ = won;
         Some(VcpuListLock { vm: self })
     }
 }
 
 /// The right to add a vCPU to a VM.
 #[must_use]
-pub(crate) struct VcpuListLock<'vm> {
+pub struct VcpuListLock<'vm> {
     vm: &'vm Vm,
 }
 
 impl VcpuListLock<'_> {
     /// Is there room for another?
-    pub(crate) fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         let count = Vm::load(&self.vm.vcpu_count);
         count < Vm::load(&self.vm.vcpu_limit)
     }
 
     /// Adds the vCPU in `slot`; `false` if there is no room.
-    pub(crate) fn add(&self, slot: u16) -> bool {
+    pub fn add(&self, slot: u16) -> bool {
         let count = Vm::load(&self.vm.vcpu_count);
         match self.vm.vcpus.0.get(count as usize) {
             Some(cell) if self.has_room() => {
                 Vm::store(cell, u64::from(slot));
                 // Release: pairs with the Acquire in `Vm::vcpus`; publishes the slot.
-                self.vm.vcpu_count.store(count + 1, Ordering::Release);
+                let added = unless(cfg!(mutant = "vcpus-add-relaxed"), Ordering::Release);
+                self.vm.vcpu_count.store(count + 1, added);
                 true
             }
             _ => false,
@@ -260,7 +268,8 @@ impl VcpuListLock<'_> {
 impl Drop for VcpuListLock<'_> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `lock_vcpus`.
-        self.vm.vcpu_lock.store(0, Ordering::Release);
+        let free = unless(cfg!(mutant = "vcpus-unlock-relaxed"), Ordering::Release);
+        self.vm.vcpu_lock.store(0, free);
     }
 }
 

@@ -7,7 +7,7 @@
 //! has; only cores counted into the cursor's stage of pages put and take, so that in the stage after it
 //! the list stands still.
 
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicU64, Ordering, unless};
 
 /// Places kept; more than these are found by looking through the whole VM again. Under loom few, as
 /// each is one more word to look at.
@@ -19,17 +19,18 @@ pub struct Rests([AtomicU64; RESTS]);
 
 impl Rests {
     /// Adds a place; `false` if there is no room.
-    pub(crate) fn put(&self, ipa_page: u64) -> bool {
+    pub fn put(&self, ipa_page: u64) -> bool {
         let value = ipa_page.wrapping_add(1);
         // Release: pairs with the Acquire in `take`; what was done up to this place is done.
         self.0.iter().any(|cell| {
-            cell.compare_exchange(0, value, Ordering::Release, Ordering::Relaxed)
+            let done = unless(cfg!(mutant = "rest-put-relaxed"), Ordering::Release);
+            cell.compare_exchange(0, value, done, Ordering::Relaxed)
                 .is_ok()
         })
     }
 
     /// Takes one, if one is seen and nobody is faster.
-    pub(crate) fn take(&self) -> Option<u64> {
+    pub fn take(&self) -> Option<u64> {
         self.0.iter().find_map(|cell| {
             // Relaxed: the exchange below decides.
             let seen = cell.load(Ordering::Relaxed);
@@ -37,14 +38,15 @@ impl Rests {
                 return None;
             }
             // Acquire: pairs with the Release in `put`. Relaxed on failure: nothing is read by it.
-            cell.compare_exchange(seen, 0, Ordering::Acquire, Ordering::Relaxed)
+            let look = unless(cfg!(mutant = "rest-take-relaxed"), Ordering::Acquire);
+            cell.compare_exchange(seen, 0, look, Ordering::Relaxed)
                 .ok()
                 .map(|taken| taken.wrapping_sub(1))
         })
     }
 
     /// Is there none? The answer holds for a core that knows that nobody puts any; for others it is a hint.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         // Relaxed: nothing is read by a hint; where it holds, whoever put has left the cursor (Release),
         // which the caller has read (Acquire).
         self.0.iter().all(|cell| cell.load(Ordering::Relaxed) == 0)

@@ -18,6 +18,7 @@ suite! {
         split_against_split,
         merge_and_split_against_a_slow_claim,
         a_reader_of_a_retired_table,
+        a_reader_beside_a_merge_that_is_undone,
         a_claim_by_a_stale_word_fails,
         reclaim_whole_against_reclaim_of_a_page,
         merge_against_a_report_of_poison,
@@ -165,6 +166,26 @@ pub fn a_reader_of_a_retired_table() {
         }
         mover.join().unwrap();
         assert_eq!(machine.state(1), HOST);
+    });
+}
+
+/// The same while a merge meets a report of poison and is undone.
+pub fn a_reader_beside_a_merge_that_is_undone() {
+    explore(3, || {
+        let machine = Machine::new(BLOCK);
+        let [merging, reporting] = [machine.clone(), machine.clone()];
+        let merger = spawn(move || {
+            put_in_parts(&merging, 0);
+            let (mut claim, _) = merging.table.claim_run(BASE, BLOCK, Op::VmMap, 1, HOST);
+            claim.fold();
+        });
+        let reporter = spawn(move || {
+            let last = page(BLOCK as u64 - 1);
+            let _ = reporting.table.mark_poison_pending(last);
+        });
+        assert!(machine.state(0) != OF_B, "a word that nobody wrote");
+        merger.join().unwrap();
+        reporter.join().unwrap();
     });
 }
 

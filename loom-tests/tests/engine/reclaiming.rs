@@ -6,7 +6,7 @@ use engine::stage2::descriptor::pages_of;
 use loom_tests::explore_engine;
 use loom_tests::host::Host;
 use loom_tests::world::{RAM_BASE, Size};
-use ownership::{GranuleSize, Owner, Pfn, State, VmSlot};
+use ownership::{Granule, GranuleSize, Op, Owner, Pfn, State, VmSlot};
 
 /// Pages of a block: two here.
 const BLOCK: u64 = pages_of(2);
@@ -122,6 +122,36 @@ fn the_first_slice_against_a_claimer_of_a_part() {
         );
         assert_eq!(pages(done) + host.reclaim_rest(a), BLOCK);
         assert_eq!((host.state(0), host.state(1)), (HOST, HOST));
+        host.check();
+    });
+}
+
+/// Two cores go on with it while a third has it for a moment: whoever takes the note where it was left
+/// puts it back, and whoever ends the stage meanwhile does not end the VM.
+#[test]
+fn what_is_put_back_is_not_forgotten() {
+    explore_engine(2, || {
+        let (mut host, a) = half_zeroed();
+        let world = host.world();
+        let block = Granule::new(GranuleSize::Block2M, Pfn::from_raw(RAM_BASE)).expect("aligned");
+        let claimed = world
+            .engine()
+            .pages()
+            .claim(block, Op::Reclaim, 2, |_| true);
+        let third = claimed.expect("nobody has it");
+
+        let second = host.beside(move |other| other.reclaim(a, 1));
+        let first = host.reclaim(a, 1);
+        let second = second.join().unwrap();
+
+        for part in [first, second] {
+            assert!(
+                matches!(part, Ok((0, false)) | Err(Status::Busy)),
+                "{part:?}"
+            );
+        }
+        drop(third);
+        assert_eq!(host.reclaim_rest(a), BLOCK - 1);
         host.check();
     });
 }

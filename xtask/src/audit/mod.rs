@@ -2,6 +2,7 @@
 //!
 //! A check returns what breaks its rule; what it finds out beside that it prints.
 
+mod coverage;
 mod forbidden;
 mod imports;
 mod inventory;
@@ -9,6 +10,7 @@ mod lines;
 mod mutants;
 mod packages;
 mod private_paths;
+mod regions;
 mod source;
 mod unsafe_files;
 mod workspace;
@@ -64,6 +66,10 @@ const CHECKS: [(&str, Check); 8] = [
     (
         "each object that cores share names a test, or why it needs none",
         inventory::check,
+    ),
+    (
+        "each protective step of the protocol has a mutant, or a reason for none",
+        coverage::check,
     ),
     ("lines of code of the trusted part", lines::report),
     ("where the chosen packages are used", packages::report),

@@ -30,7 +30,7 @@ use report::{Report, Row};
 
 pub use manifest::Manifest;
 pub use places::check_test;
-pub use sources::require;
+pub use sources::{SOURCES, require};
 pub use workbench::Workbench;
 
 /// Which mutants to try on what.

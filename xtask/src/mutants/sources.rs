@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::walk::rust_files;
 
 /// Folders whose crates are part of the engine.
-const SOURCES: [&str; 5] = ["engine", "ownership", "percpu", "smp-boot", "sync"];
+pub const SOURCES: [&str; 5] = ["engine", "ownership", "percpu", "smp-boot", "sync"];
 const MARK: &str = "mutant = \"";
 
 /// The names, each with the folders whose sources have it.
@@ -39,8 +39,7 @@ pub fn require(root: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The names that `text` has, each as often as it stands there.
-pub fn names_in(text: &str) -> impl Iterator<Item = &str> {
+fn names_in(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .flat_map(|line| line.split(MARK).skip(1))
