@@ -91,6 +91,8 @@ impl Workbench {
             .env("RUSTC_WORKSPACE_WRAPPER", self.wrapper())
             .env("RUSTFLAGS", self.flags)
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            // A model's thread has too small a stack to be shown in full when it panics.
+            .env("RUST_BACKTRACE", "0")
             // What the tests do is the same; building takes a fifth of the time.
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
