@@ -42,7 +42,7 @@ type Findings = Vec<String>;
 
 type Check = fn(&Path, &Workspace) -> Result<Findings>;
 
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 9] = [
     (
         "each crate imports only what the layering allows",
         imports::check,
