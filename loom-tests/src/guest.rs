@@ -29,6 +29,19 @@ pub enum GuestStep {
     Wfi,
     /// Takes its interrupts and waits for the host's: the end of one vCPU's part of the program.
     Stop,
+    /// A load from the page with this number of its RAM.
+    Load(u64),
+    /// A store of a value there.
+    Store(u64, u64),
+}
+
+/// Where a guest's program stops.
+#[derive(Clone, Copy, Debug)]
+pub enum Stop {
+    /// It leaves.
+    Exit(GuestExit),
+    /// It loads from, or with a value stores to, a page of its RAM.
+    Access(u64, Option<u64>),
 }
 
 /// The program of all guests, what they were answered, and how many interrupts they took.
@@ -38,6 +51,7 @@ pub struct Guests {
     steps: Vec<GuestStep>,
     answers: BTreeMap<usize, i64>,
     taken: usize,
+    loaded: Vec<u64>,
 }
 
 impl Guests {
@@ -57,8 +71,19 @@ impl Guests {
         self.taken
     }
 
-    /// Runs a guest up to its next exit; behind its last step it waits for the host's interrupt.
-    pub fn run(&mut self, context: &mut Context) -> GuestExit {
+    /// All values that loads may have found, in order.
+    pub fn loaded(&self) -> &[u64] {
+        &self.loaded
+    }
+
+    /// The access at which a guest stopped is done; a load may have found these values.
+    pub fn end_access(&mut self, context: &mut Context, loaded: &[u64]) {
+        self.loaded.extend(loaded);
+        context.frame.pc += 4;
+    }
+
+    /// Runs a guest up to its next access or exit; behind its last step it waits for the host's interrupt.
+    pub fn run(&mut self, context: &mut Context) -> Stop {
         context.gic.ich.vmcr = VMCR;
         let call = self.index_of(context).wrapping_sub(1);
         if let Some(GuestStep::Hvc(..) | GuestStep::CpuOn(..)) = self.steps.get(call) {
@@ -68,13 +93,15 @@ impl Guests {
             let esr = match self.steps.get(self.index_of(context)).copied() {
                 None | Some(GuestStep::Stop) => {
                     self.take_interrupts(context);
-                    return GuestExit::Interrupt;
+                    return Stop::Exit(GuestExit::Interrupt);
                 }
                 Some(GuestStep::Wfi) if self.take_interrupts(context) => {
                     context.frame.pc += 4;
                     continue;
                 }
                 Some(GuestStep::Wfi) => ESR_WFI,
+                Some(GuestStep::Load(page)) => return Stop::Access(page, None),
+                Some(GuestStep::Store(page, value)) => return Stop::Access(page, Some(value)),
                 Some(GuestStep::Hvc(function, argument)) => {
                     context.frame.x[..4].copy_from_slice(&[function, argument, 0, 0]);
                     context.frame.pc += 4;
@@ -92,11 +119,11 @@ impl Guests {
                     ESR_SGI
                 }
             };
-            return GuestExit::Sync {
+            return Stop::Exit(GuestExit::Sync {
                 esr,
                 far: 0,
                 hpfar: 0,
-            };
+            });
         }
     }
 

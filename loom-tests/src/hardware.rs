@@ -1,169 +1,210 @@
 //! The machine's memory system as plain data: what walkers read, what TLBs keep, what pages hold.
 //!
-//! Weaker than any real one. Walkers may find what an entry said until a DSB of the core that
-//! changed it; TLBs keep what went away as [`Tlb`] says, the same model as the simulated machine's.
-//! An access may go by any of these: a load is told every page it could have come from, a store
-//! lands in all of them.
+//! Weaker than any real one; each weakness has a name and can be left out ([`Weakness`]):
 //!
-//! Invariants, which panic where they break: a live entry goes from valid to valid by way of invalid
-//! only; a page that gets a leaf, or is zeroed, is in nobody else's reach by then.
+//! - [`Walkers`] say what may be found in tables that are being changed;
+//! - TLBs keep what went away as [`Tlb`] says, the same model as the simulated machine's: as stage-2
+//!   and as combined entries. Stage 1 is the identity: a stage-1 entry by itself, or a stage-1 table
+//!   read by its walker, is one more access through stage 2. Only whose stage-1 entries a core has is
+//!   kept, since a vCPU must not go by another's;
+//! - an invalidation drops what it covers when its issuer's DSB completes. One that takes effect
+//!   sooner on some core takes possibilities away, and faults are no harm: so this is no stronger
+//!   than one that takes effect on each core at a time of its own;
+//! - an access that was translated and is not done is one that is made later by the same translation.
+//!   Until the DSB that translation is still there, so such accesses are among those that are tried;
+//! - an access goes by any of these: a load is told every value that it could have found, a store
+//!   lands in every page that it could have gone to, and a fault is taken where there may be one.
+//!   So a choice of the hardware's needs no branch of the search;
+//! - with the erratum a store is always in flight through each entry that is dropped, and lands as
+//!   late as it can: after the zeroes, if the page is zeroed before the second broadcast.
+//!
+//! Invariants, which panic where they break: those of [`Walkers`]; a page that gets a leaf, or is
+//! zeroed, is in nobody else's reach by then; nobody can load what is another's secret; no store lands
+//! in what is another's by its tables; a vCPU is on one core.
 
+pub mod contents;
+pub mod places;
+mod rules;
+pub mod walkers;
+
+use crate::weakness::{Weakness, Without};
+use contents::{Contents, LATE};
 use engine::platform::{Barrier, EntryAt, Tlbi};
-use engine::sim::tables::{Below, Descriptor, Entries, Place, span};
+use engine::sim::tables::{Below, Place};
 use engine::sim::tlb::{Leftover, Tlb, Translation};
 use engine::stage2::Geometry;
-use engine::stage2::descriptor::{ENTRIES, LAST_LEVEL, ROOT_PAGE_ENTRIES};
 use engine::vm::HOST_VMID;
+use places::Places;
 use std::collections::{BTreeMap, BTreeSet};
+use walkers::Walkers;
 
 /// A VMID that no VM has.
 const NOBODY: u16 = u16::MAX;
 
-/// A change of an entry that its core has not completed.
-struct Unseen {
-    core: usize,
-    at: (u64, u16),
-    old: u64,
-    /// What the old value led to.
-    reached: Vec<Translation>,
+/// How an access may end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// Values that it may have found, or that it left where it may have stored.
+    pub values: Vec<u64>,
+    /// It may fault, for nothing if there are values.
+    pub fault: bool,
 }
 
 /// See the header.
 pub struct Hardware {
-    geometry: Geometry,
+    walkers: Walkers,
     tlb: Tlb,
-    /// Roots of the VMIDs there are.
-    roots: BTreeMap<u16, u64>,
-    /// Pages that the host and a VM may both reach.
-    both: BTreeSet<u64>,
-    /// Nonzero entries, by table page and index.
-    entries: BTreeMap<(u64, u16), u64>,
-    unseen: Vec<Unseen>,
     /// Invalidations issued and not completed, by core.
     issued: Vec<usize>,
-    /// The one word that stands for a page's content.
-    contents: BTreeMap<u64, u64>,
+    contents: Contents,
+    places: Places,
 }
 
 impl Hardware {
-    /// Cores that run the host, whose root is `root`.
-    pub fn new(geometry: Geometry, root: u64, cores: usize, repeat_tlbi: bool) -> Self {
+    /// Cores that run the host, whose root is `root`, without these weaknesses. `repeat_tlbi`: they
+    /// have the erratum; `resize_in_place`: they need no break-before-make for a change of size.
+    pub fn new(
+        without: Without,
+        geometry: Geometry,
+        root: u64,
+        cores: usize,
+        repeat_tlbi: bool,
+        resize_in_place: bool,
+    ) -> Self {
         Self {
-            geometry,
-            tlb: Tlb::new(cores, repeat_tlbi),
-            roots: BTreeMap::from([(HOST_VMID, root)]),
-            both: BTreeSet::new(),
-            entries: BTreeMap::new(),
-            unseen: Vec::new(),
+            walkers: Walkers::new(geometry, root, resize_in_place, without),
+            tlb: Tlb::of_model(cores, without.tlb(repeat_tlbi)),
             issued: vec![0; cores],
-            contents: BTreeMap::new(),
+            contents: Contents::new(without.has(Weakness::Contents)),
+            places: Places::new(cores, without.has(Weakness::Stage1)),
         }
     }
 
     /// What an entry says.
     pub fn entry(&self, at: EntryAt) -> u64 {
-        self.entries
-            .get(&(at.table.raw(), at.index))
-            .copied()
-            .unwrap_or(0)
+        self.walkers.entry(at)
+    }
+
+    /// An entry is about to be changed.
+    pub fn link(&mut self, at: EntryAt, new: u64) {
+        self.walkers.link(at, new);
     }
 
     /// Core `core` changes an entry.
     pub fn change(&mut self, core: usize, at: EntryAt, new: u64) {
-        let (old, table) = (self.entry(at), at.table.raw());
-        // A table that stands nowhere yet is looked at when it is linked.
-        if let Some(place) = self.place(table) {
-            let valid = |raw| Descriptor::read(raw, place.level).is_valid();
-            assert!(
-                !(valid(old) && valid(new)),
-                "{at:?} went from {old:#x} to {new:#x} at once"
-            );
-            let reached = Below::entry(self, table, place, at.index, old).leaves;
-            if !reached.is_empty() && self.tlb.any_may_hold(place.vmid) {
-                self.unseen.push(Unseen {
-                    core,
-                    at: (table, at.index),
-                    old,
-                    reached,
-                });
-            }
-            for leaf in Below::entry(self, table, place, at.index, new).leaves {
-                self.assert_first(&leaf);
-                if !self.both.contains(&leaf.page) {
-                    self.assert_unreached(&leaf, "was given a leaf");
-                }
-            }
+        let tlb = &self.tlb;
+        let changed = self
+            .walkers
+            .change(core, at, new, |vmid| tlb.any_may_hold(vmid));
+        for gone in changed.gone {
+            self.tlb.retire(gone);
         }
-        self.entries.insert((table, at.index), new);
+        for leaf in changed.new {
+            self.assert_first(&leaf);
+            for page in leaf.page..leaf.page + leaf.pages {
+                self.contents.give(page, leaf.vmid);
+            }
+            if !self.contents.is_both(leaf.page) {
+                self.assert_unreached(&leaf, &self.remains(), "was given a leaf");
+            }
+            self.assert_no_secrets(leaf.page, leaf.pages);
+        }
     }
 
     /// A table page that nobody can see is filled with zeroes.
-    pub fn clear_table(&mut self, table: u64) {
-        let place = self.place(table);
-        assert!(
-            place.is_none_or(|place| !self.tlb.any_may_hold(place.vmid)),
-            "table {table:#x} was cleared under the walkers"
-        );
-        // What was a root before is none any more.
-        self.roots.retain(|_, root| *root != table);
-        self.entries.retain(|(other, _), _| *other != table);
+    pub fn clear_table(&mut self, core: usize, table: u64) {
+        let tlb = &self.tlb;
+        self.walkers
+            .clear_table(core, table, |vmid| tlb.any_may_hold(vmid));
     }
 
-    /// Says where the tables of a VM are that no core has run yet.
+    /// Says where the tables of a new VM are, that no core has run yet.
     pub fn know(&mut self, vmid: u16, root: u64) {
-        self.roots.insert(vmid, root);
+        self.contents.begin(vmid);
+        self.walkers.know(vmid, root);
     }
 
     /// From now on the host and a VM may both reach a page.
     pub fn allow_both(&mut self, page: u64) {
-        self.both.insert(page);
+        self.contents.allow_both(page);
     }
 
-    /// Does this barrier of `core` complete anything?
+    /// Does this barrier of `core` complete anything that another notices? What only makes a walk
+    /// find a new entry does not count: a walk that missed it might have come before the entry, and
+    /// nothing else of the core's lies between that and its DSB.
     pub fn has_to_complete(&self, core: usize, barrier: Barrier) -> bool {
-        let stores = self.unseen.iter().any(|store| store.core == core);
         match barrier {
-            Barrier::DsbIsh => stores || self.issued[core] != 0,
-            Barrier::DsbIshst => stores,
+            Barrier::DsbIsh => self.walkers.has_to_complete(core) || self.issued[core] != 0,
+            Barrier::DsbIshst => self.walkers.has_to_complete(core),
             Barrier::DsbNsh | Barrier::Isb => false,
         }
     }
 
-    /// It does: the core's stores are seen by walkers, and after a DSB ISH its invalidations done.
+    /// A barrier: after a DSB the core's stores are seen by walkers, after DSB ISH its invalidations
+    /// are done.
     pub fn complete(&mut self, core: usize, barrier: Barrier) {
-        let (seen, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unseen)
-            .into_iter()
-            .partition(|store| store.core == core);
-        self.unseen = later;
-        for gone in seen.into_iter().flat_map(|store| store.reached) {
+        if matches!(barrier, Barrier::DsbNsh | Barrier::Isb) {
+            return;
+        }
+        for gone in self.walkers.complete(core) {
             self.tlb.retire(gone);
         }
         if barrier == Barrier::DsbIsh {
             self.tlb.complete(core, false);
+            self.places.complete(core);
             self.issued[core] = 0;
         }
     }
 
     /// A core issues an invalidation.
     pub fn issue(&mut self, core: usize, op: Tlbi) {
+        self.places.issue(core, self.tlb.maintained(core), op);
         self.tlb.issue(core, op);
         self.issued[core] += 1;
     }
 
+    /// Do invalidations not wait for a DSB? One weakness less.
+    pub fn invalidates_at_once(&self) -> bool {
+        !self.tlb.model().late_invalidation
+    }
+
     /// Do walks of this VMID start there?
     pub fn is_root(&self, vmid: u16, root: u64) -> bool {
-        self.roots.get(&vmid) == Some(&root)
+        self.walkers.is_root(vmid, root)
     }
 
     /// A core's VTTBR changes, with walks.
     pub fn enter(&mut self, core: usize, vmid: u16, root: u64) {
-        self.roots.insert(vmid, root);
+        self.walkers.know(vmid, root);
         self.tlb.enter(core, vmid);
+    }
+
+    /// A core, under its VMID by now, goes on with the vCPU of this affinity.
+    pub fn run(&mut self, core: usize, affinity: u64) {
+        let vmid = self.tlb.current(core);
+        let vcpu = (self.contents.life(vmid), affinity);
+        self.places.enter(core, vmid, vcpu);
+    }
+
+    /// A core is done with guests.
+    pub fn leave(&mut self, core: usize) {
+        self.places.leave(core);
+        self.enter(core, HOST_VMID, self.host_root());
+    }
+
+    /// A core drops its own stage-1 translations of a VMID.
+    pub fn forget_stage1(&mut self, core: usize, vmid: u16) {
+        self.places.forget(core, vmid);
+    }
+
+    /// I8: no core is inside the VM of this VMID, which is taken apart.
+    pub fn assert_left(&self, vmid: u16) {
+        self.places.assert_left(self.contents.life(vmid));
     }
 
     /// A core names another VMID for maintenance.
     pub fn borrow(&mut self, core: usize, vmid: u16, root: u64) -> Option<u16> {
-        self.roots.insert(vmid, root);
+        self.walkers.know(vmid, root);
         self.tlb.borrow(core, vmid)
     }
 
@@ -174,7 +215,7 @@ impl Hardware {
 
     /// Root of the host's tables.
     pub fn host_root(&self) -> u64 {
-        self.roots[&HOST_VMID]
+        self.walkers.root(HOST_VMID)
     }
 
     /// Zeroes a page through the engine's window; had it held anything else?
@@ -187,116 +228,68 @@ impl Hardware {
             write: false,
             execute: false,
         };
-        self.assert_unreached(&alone, "was scrubbed");
-        self.contents.insert(page, 0) != Some(0)
+        let ways: Vec<_> = self.old_ways().collect();
+        self.assert_unreached(&alone, &ways, "was scrubbed");
+        let was_nonzero = self.contents.zero(page);
+        let mut late = self.tlb.in_flight().iter().map(|entry| entry.translation);
+        if let Some(late) = late.find(|late| late.reaches(page)) {
+            self.contents.store(page, late.vmid, LATE, &[]);
+        }
+        was_nonzero
     }
 
     /// What a page holds.
     pub fn content(&self, page: u64) -> u64 {
-        self.contents.get(&page).copied().unwrap_or(0)
+        self.contents.value(page)
     }
 
-    /// Loads, or with a value stores, at `ipa_page` on a core under its VMID: what it loaded by each
-    /// translation that it could have used. Empty if it can only fault.
-    pub fn access(&mut self, core: usize, ipa_page: u64, store: Option<u64>) -> Vec<u64> {
+    /// Loads, or with a value stores, at `ipa_page` on a core under its VMID.
+    pub fn access(&mut self, core: usize, ipa_page: u64, store: Option<u64>) -> Outcome {
         let vmid = self.tlb.current(core);
-        let leftovers = self
-            .tlb
-            .leftovers(core)
-            .iter()
-            .map(|entry| entry.translation);
-        let old = leftovers.filter(|entry| entry.vmid == vmid);
-        let mut pages: BTreeSet<u64> = old.filter_map(|entry| entry.target(ipa_page)).collect();
-        self.walk(
-            self.roots[&vmid],
-            self.geometry.start_level,
-            ipa_page,
-            &mut pages,
-        );
+        let mut found = self.walkers.walk(vmid, ipa_page);
+        let old = self.tlb.leftovers(core).iter();
+        let old = old
+            .map(|entry| entry.translation)
+            .filter(|entry| entry.vmid == vmid);
+        found
+            .pages
+            .extend(old.filter_map(|entry| entry.target(ipa_page)));
         if let Some(value) = store {
-            for page in &pages {
-                self.contents.insert(*page, value);
+            for page in &found.pages {
+                self.store(*page, vmid, value);
             }
         }
-        pages.iter().map(|page| self.content(*page)).collect()
-    }
-
-    /// Where a walk of `ipa_page` may end, whichever changes it sees.
-    fn walk(&self, table: u64, level: u8, ipa_page: u64, pages: &mut BTreeSet<u64>) {
-        let entries = if level == self.geometry.start_level {
-            ROOT_PAGE_ENTRIES
-        } else {
-            ENTRIES
+        let load = |page: &u64| {
+            self.assert_known(vmid, *page);
+            self.content(*page)
         };
-        let at = (table, (ipa_page / span(level) % entries) as u16);
-        let now = self.entries.get(&at).copied();
-        let unseen = self
-            .unseen
-            .iter()
-            .filter(|store| store.at == at)
-            .map(|store| store.old);
-        for raw in unseen.chain(now) {
-            match Descriptor::read(raw, level) {
-                Descriptor::Invalid => {}
-                Descriptor::Table(next) => self.walk(next, level + 1, ipa_page, pages),
-                Descriptor::Leaf { page, .. } => {
-                    pages.insert(page + ipa_page % span(level));
-                }
-            }
+        Outcome {
+            values: found.pages.iter().map(load).collect(),
+            fault: found.missed || found.pages.is_empty(),
         }
     }
 
-    /// Roots of the VMIDs that some core may walk.
-    fn walked(&self) -> impl Iterator<Item = (u16, u64)> {
-        let roots = self.roots.iter().map(|(vmid, root)| (*vmid, *root));
-        roots.filter(|(vmid, _)| self.tlb.any_may_hold(*vmid))
+    fn store(&mut self, page: u64, vmid: u16, value: u64) {
+        let mapped: BTreeSet<u16> = self.leaves_to(page).map(|leaf| leaf.vmid).collect();
+        let both = self.contents.is_both(page);
+        let other = mapped.iter().find(|other| **other != vmid);
+        assert!(
+            both || mapped.contains(&vmid) || other.is_none(),
+            "a store of VMID {vmid} landed in page {page:#x}, which is VMID {other:?}'s"
+        );
+        let others: Vec<u16> = mapped.into_iter().filter(|_| both).collect();
+        self.contents.store(page, vmid, value, &others);
+        self.assert_no_secrets(page, 1);
     }
 
     /// Does a table page stand in any tree?
     pub fn stands(&self, table: u64) -> bool {
-        self.place(table).is_some()
+        self.walkers.stands(table)
     }
 
     /// Where a table page stands.
     pub fn place(&self, table: u64) -> Option<Place> {
-        let level = self.geometry.start_level;
-        self.roots.iter().find_map(|(vmid, root)| {
-            let top = Place {
-                vmid: *vmid,
-                level,
-                ipa_page: 0,
-            };
-            self.find(table, *root, top)
-        })
-    }
-
-    /// The place of `table` at or below the table `from`, which stands at `place`.
-    fn find(&self, table: u64, from: u64, place: Place) -> Option<Place> {
-        if table == from {
-            return Some(place);
-        }
-        if place.level == LAST_LEVEL {
-            return None;
-        }
-        let mut entries = self.entries.range((from, 0)..=(from, u16::MAX));
-        entries.find_map(
-            |((_, index), raw)| match Descriptor::read(*raw, place.level) {
-                Descriptor::Table(next) => {
-                    let below = Place {
-                        level: place.level + 1,
-                        ipa_page: place.page_of(*index),
-                        ..place
-                    };
-                    self.find(table, next, below)
-                }
-                _ => None,
-            },
-        )
-    }
-
-    /// The tree of a VMID below `root`, as its entries stand.
-    pub fn tree(&self, vmid: u16, root: u64) -> Below {
-        Below::root(self, self.geometry, vmid, root)
+        self.walkers.place(table)
     }
 
     /// What is left over in the TLBs, with the core's number.
@@ -305,53 +298,54 @@ impl Hardware {
         all.map(|(core, entry)| (core, *entry)).collect()
     }
 
-    /// Everything by which some core may still reach a page though the tables say otherwise.
-    pub fn remains(&self) -> Vec<Translation> {
+    /// The tree of a VMID below `root`, as its entries stand.
+    pub fn tree(&self, vmid: u16, root: u64) -> Below {
+        self.walkers.tree(vmid, root)
+    }
+
+    /// An entry that `core` made valid, and that walkers need not see yet.
+    pub fn unpublished(&self, core: usize) -> Option<(u64, u16)> {
+        self.walkers.unpublished(core)
+    }
+
+    /// Everything by which some core may still load from a page, or store to it, though the tables
+    /// say otherwise.
+    fn old_ways(&self) -> impl Iterator<Item = Translation> {
         let kept = self.tlb.all_leftovers().map(|(_, entry)| entry.translation);
+        kept.chain(self.walkers.unseen())
+    }
+
+    /// The same, and stores in flight.
+    pub fn remains(&self) -> Vec<Translation> {
         let in_flight = self.tlb.in_flight().iter().map(|entry| entry.translation);
-        let unseen = self
-            .unseen
-            .iter()
-            .flat_map(|store| store.reached.iter().copied());
-        kept.chain(in_flight).chain(unseen).collect()
+        self.old_ways().chain(in_flight).collect()
     }
 
-    /// No core has an older translation of what the new leaf translates (Arm ARM D8.17.1,
-    /// break-before-make).
-    fn assert_first(&self, leaf: &Translation) {
-        let mut old = self.remains().into_iter();
-        let old = old.find(|old| old.overlaps(leaf.vmid, leaf.ipa_page, leaf.pages));
-        assert!(
-            old.is_none_or(|old| old == *leaf),
-            "{leaf:x?} was written while {old:x?} is not gone"
-        );
+    /// Leaves to a page in tables that some core may walk.
+    fn leaves_to(&self, page: u64) -> impl Iterator<Item = Translation> {
+        self.walked().filter(move |leaf| leaf.reaches(page))
     }
 
-    /// Nobody else reaches the pages of a leaf, by an old translation or by tables that a core may
-    /// walk, so that it is theirs alone.
-    fn assert_unreached(&self, leaf: &Translation, what: &str) {
-        let leaves = self
-            .walked()
-            .flat_map(|(vmid, root)| self.tree(vmid, root).leaves);
-        let mut all = self.remains().into_iter().chain(leaves);
-        let meets = |other: &Translation| {
-            other.page < leaf.page + leaf.pages && leaf.page < other.page + other.pages
-        };
-        let other = all.find(|other| other.vmid != leaf.vmid && meets(other));
-        assert!(
-            other.is_none(),
-            "page {:#x} {what} while {other:x?} leads to it",
-            leaf.page
-        );
+    /// All leaves of VMs, walked or not.
+    pub fn vms_leaves(&self) -> impl Iterator<Item = Translation> {
+        let roots = self.walkers.roots().filter(|(vmid, _)| *vmid != HOST_VMID);
+        roots.flat_map(|(vmid, root)| self.tree(vmid, root).leaves)
     }
-}
 
-impl Entries for Hardware {
-    fn each(&self, table: u64, mut visit: impl FnMut(u16, u64)) -> bool {
-        let entries = self.entries.range((table, 0)..=(table, u16::MAX));
-        for ((_, index), raw) in entries.filter(|(_, raw)| **raw != 0) {
-            visit(*index, *raw);
-        }
-        true
+    /// What pages hold that hold something.
+    pub fn contents(&self) -> BTreeMap<u64, u64> {
+        self.contents.values()
+    }
+
+    /// I8, when all is quiet.
+    pub fn assert_all_left(&self) {
+        self.places.assert_all_left();
+    }
+
+    fn walked(&self) -> impl Iterator<Item = Translation> {
+        let roots = self.walkers.roots();
+        roots
+            .filter(|(vmid, _)| self.tlb.any_may_hold(*vmid))
+            .flat_map(|(vmid, root)| self.tree(vmid, root).leaves)
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::guest::GuestStep;
 use crate::platform::PA_BITS;
+use crate::platform::guest_run::data_abort;
 use crate::world::{RAM_BASE, Size, World};
 use crate::{Arc, Beside, core, oracle, story, token, wording};
 use abi::{
@@ -17,8 +18,6 @@ use engine::vcpu::context::{Frame, HostFrame};
 use percpu::CpuToken;
 use std::ops::Deref;
 
-/// How often an access of the host is tried before it counts as still faulting.
-const TRIES: usize = 2;
 /// Where a VM's redistributors are: behind all memory.
 const GICR: u64 = 1 << 24;
 
@@ -130,8 +129,11 @@ impl Host {
         x[0] = call.function_id();
         x[1..=ARGUMENT_REGISTERS].copy_from_slice(&arguments);
         story::call(|| wording::call(call, &arguments));
+        let act = self.machine().begin();
         self.world.engine().hypercall(&mut self.token, 0, &mut x);
+        self.machine().assert_published(self.token.id());
         let status = Status::from_raw(x[0] as i64).expect("x0 is a status");
+        self.machine().end(act, status != Status::Success);
         story::call(|| wording::result(call, status, &x[1..]));
         match status {
             Status::Success => {
@@ -210,6 +212,10 @@ impl Host {
     pub fn reclaim(&mut self, vm: VmHandle, max: u64) -> Result<(u64, bool), Status> {
         let arguments = VmReclaimArgs { vm, max };
         let results = self.call(Call::VmReclaim, arguments.to_registers())?;
+        if results[1] == 0 {
+            // I8; behind its last the slot may be another VM's.
+            self.machine().peek().assert_left(vmid_of(vm));
+        }
         Ok((results[0], results[1] != 0))
     }
 
@@ -281,23 +287,31 @@ impl Host {
     }
 
     fn access_at(&mut self, address: u64, store: Option<u64>) -> Access {
-        // A data abort from EL1 by a level-3 translation fault, without a described access.
-        let esr = 0x24 << 26 | 1 << 25 | u64::from(store.is_some()) << 6 | 0b00_0111;
+        let act = self.machine().begin();
+        let access = self.try_access(address, store);
+        self.machine().end(act, false);
+        access
+    }
+
+    fn try_access(&mut self, address: u64, store: Option<u64>) -> Access {
+        let esr = data_abort(store.is_some());
         let id = self.token.id();
-        for _ in 0..TRIES {
+        for again in [false, true] {
             // A load leaves everything as it is.
             let mut hardware = match store {
                 Some(_) => self.machine().event(),
                 None => self.machine().look(id),
             };
-            let seen = hardware.access(id.index(), address >> 12, store);
+            let outcome = hardware.access(id.index(), address >> 12, store);
             drop(hardware);
-            story::step(|| wording::access(address >> 12, store, &seen));
-            if !seen.is_empty() {
-                return Access::Done(seen);
+            story::step(|| wording::access(address >> 12, store, &outcome.values));
+            // Where it may find a page or fault, both happen, once.
+            if !outcome.values.is_empty() && (again || !outcome.fault) {
+                return Access::Done(outcome.values);
             }
             let mut frame = HostFrame(Frame::new(0, 0));
             self.trap(&mut frame, esr, address, address >> 12 << 4);
+            self.machine().assert_published(id);
             if self.machine().take_denial(id) {
                 return Access::Denied;
             }
@@ -314,14 +328,16 @@ impl Host {
     /// A store of the guest to a page of its RAM, on this core that runs it for that long.
     pub fn guest_store(&mut self, vm: VmHandle, at: u64, value: u64) -> bool {
         let (root, id) = (self.root_of(vm), self.token.id());
+        let act = self.machine().begin();
         let vttbr = u64::from(vmid_of(vm)) << 48 | root << 12;
         self.machine().enter(id, vttbr);
         let mut hardware = self.machine().event();
-        let landed = hardware.access(id.index(), RAM_BASE + at, Some(value));
-        story::step(|| wording::access(RAM_BASE + at, Some(value), &landed));
+        let outcome = hardware.access(id.index(), RAM_BASE + at, Some(value));
+        story::step(|| wording::access(RAM_BASE + at, Some(value), &outcome.values));
         drop(hardware);
         self.machine().leave_guests(id);
-        !landed.is_empty()
+        self.machine().end(act, false);
+        !outcome.values.is_empty()
     }
 }
 

@@ -16,12 +16,14 @@
 //! | `story`, `wording` | what happened in one execution, step by step |
 //! | `handing` | a word and what it hands over, for models of one word |
 //! | `pages` | pages and their content, for models of ownership alone |
-//! | `hardware` | tables as walkers see them, TLBs, contents: plain data |
+//! | `weakness` | what makes the hardware weak, by name |
+//! | `hardware` | the memory system: plain data: walkers, TLBs, contents, vCPUs' places |
 //! | `bus` | in which order cores have to do with it |
 //! | `platform` | the engine's platform over it |
 //! | `guest` | what guests do |
 //! | `world` | an engine on that |
 //! | `host`, `vcpus` | a core of its host: calls by register values, accesses |
+//! | `witness` | what a refused call must not change |
 //! | `oracle` | the invariants, after each execution |
 
 #![cfg(loom)]
@@ -45,6 +47,10 @@ mod story;
 pub mod suites;
 #[cfg(feature = "engine")]
 mod vcpus;
+#[cfg(feature = "engine")]
+pub mod weakness;
+#[cfg(feature = "engine")]
+pub mod witness;
 #[cfg(feature = "engine")]
 mod wording;
 #[cfg(feature = "engine")]

@@ -1,10 +1,16 @@
 //! What must hold when every call has returned, found by walking words, tables and TLBs.
 //!
 //! I1 no page is left claimed and no entry marked, and a lent page's count is that of its leaves; I2 a
-//! leaf names only what its VM may reach; I3 tables are the engine's, each in one place; I5 no core
-//! has an old way to a page that is another's by now; I6 no page is lost: a VM's page has a leaf where
+//! leaf names only what its VM may reach; I3 tables are the engine's, each in one place; I4 no page holds
+//! a secret of somebody else than its owner's; I5 no core has an old way to a page that is another's by
+//! now, and a secret that its owner writes there is found by nobody else; I6 no page is lost: a VM's page has a leaf where
 //! VM_RECLAIM will find it, the engine's pages are the tables and the free ones, and a VM that is gone
-//! has none.
+//! has none; I8 no vCPU is left on a core.
+//!
+//! Checked while it happens: I4 and I5 with each store and new leaf (`hardware`); I7 with each refused
+//! call that was alone (`witness`); I8 with each entry, and with each VM_RECLAIM that works
+//! (`hardware/places`). I9, as far as pages are all that VMs have in common: whatever lands in a VM's
+//! page is its own store, or panics (`hardware`). Timing, registers and interrupts are not looked at.
 
 use crate::host::Host;
 use crate::world::{RAM_BASE, World};
@@ -59,6 +65,20 @@ pub fn check(host: &mut Host) {
     for old in host.machine().peek().remains() {
         assert_allowed(&old, &state, "I5");
     }
+    let mut hardware = host.machine().peek();
+    for page in RAM_BASE..RAM_BASE + host.all_pages() {
+        let readers = match state(page) {
+            State::Owned(owner) => [vmid_of(owner), None],
+            State::Shared {
+                owner, borrower, ..
+            } => [vmid_of(owner), vmid_of(borrower)],
+            _ => [None, None],
+        };
+        let readers: Vec<u16> = readers.into_iter().flatten().collect();
+        hardware.assert_private(page, &readers);
+    }
+    hardware.assert_all_left();
+    drop(hardware);
     let leaves = |page: u64, slot: VmSlot| {
         let all = trees.iter().flat_map(|tree| &tree.leaves);
         all.filter(|leaf| leaf.vmid == slot.vmid() && leaf.reaches(page))
@@ -97,6 +117,15 @@ pub fn check(host: &mut Host) {
         of_engine,
         "I6: engine pages are lost"
     );
+}
+
+/// The VMID of a party that makes accesses.
+fn vmid_of(owner: Owner) -> Option<u16> {
+    match owner {
+        Owner::Host => Some(HOST_VMID),
+        Owner::Vm(slot) => Some(slot.vmid()),
+        Owner::Engine => None,
+    }
 }
 
 /// Whoever has this translation may reach all of its pages.

@@ -6,11 +6,16 @@
 //! tries them in every order. A barrier orders what the hardware sees and nothing else: the engine's
 //! own words have to be ordered by their own atomics.
 
+mod core;
+pub mod guest_run;
+mod watch;
+
+use self::core::Core;
 use crate::bus::Bus;
 use crate::guest::Guests;
 use crate::hardware::Hardware;
+use crate::witness::Witness;
 use crate::{story, wording};
-use engine::host::park::ParkWord;
 use engine::memory::pool::TablePages;
 use engine::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use engine::vcpu::context::{Context, GuestExit};
@@ -18,39 +23,12 @@ use engine::vcpu::context::{Context, GuestExit};
 use ownership::Pfn;
 use percpu::CpuId;
 use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
-use sync::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
+use sync::{AtomicU64, Ordering, Ordering::Relaxed};
 
 /// Physical (and intermediate) address bits: the narrowest stage 2 there is, three levels.
 pub const PA_BITS: u8 = 32;
-/// A core's registers beside its TLB: written by that core alone.
-#[derive(Default)]
-struct Core {
-    vttbr: atomic::AtomicU64,
-    counter: atomic::AtomicU64,
-    /// The engine made the host take an exception.
-    denied: atomic::AtomicBool,
-    /// Guest runs since the machine started.
-    runs: atomic::AtomicU64,
-    /// An interrupt for the host.
-    interrupt: atomic::AtomicBool,
-    /// Where the guest was in its program at the last run.
-    pc: atomic::AtomicU64,
-    /// The engine's SGI.
-    rung: AtomicBool,
-    /// Where the core is parked.
-    park: ParkWord,
-    /// The SGI that ends that.
-    unpark: UnparkSgi,
-}
-
-/// An SGI on which a parked core sleeps; pending, it ends the next sleep at once.
-struct UnparkSgi(loom::sync::Notify);
-
-impl Default for UnparkSgi {
-    fn default() -> Self {
-        Self(loom::sync::Notify::new())
-    }
-}
+/// Affinity in MPIDR.
+const AFFINITY: u64 = 0xff_00ff_ffff;
 
 /// The machine.
 pub struct LoomMachine {
@@ -62,6 +40,8 @@ pub struct LoomMachine {
     cores: Box<[Core]>,
     guests: Mutex<Guests>,
     repeat_tlbi: bool,
+    resize_in_place: bool,
+    witness: Witness,
 }
 
 /// What a borrowed regime must be given back as.
@@ -78,7 +58,7 @@ impl LoomMachine {
         first_table: Pfn,
         tables: usize,
         entries_per_table: usize,
-        repeat_tlbi: bool,
+        (repeat_tlbi, resize_in_place): (bool, bool),
     ) -> Self {
         let host = hardware.host_root() << 12;
         let core = |_| Core {
@@ -96,6 +76,8 @@ impl LoomMachine {
             cores: (0..cores).map(core).collect(),
             guests: Mutex::default(),
             repeat_tlbi,
+            resize_in_place,
+            witness: Witness::default(),
         }
     }
 
@@ -169,17 +151,16 @@ impl LoomMachine {
         (index < self.entries_per_table).then(|| &self.entries[first + index])
     }
 
+    /// An entry was changed: cores see it, walkers do from their turn on.
     fn changed(&self, cpu: CpuId, at: EntryAt, old: u64, new: u64) {
-        let hardware = self.peek();
+        let mut hardware = self.peek();
+        hardware.link(at, new);
         // From one invalid value to another, no walker tells them apart; and none sees a table that
         // stands nowhere yet.
-        let is_event = (old | new) & 1 != 0 && hardware.stands(at.table.raw());
-        let mut hardware = if is_event {
+        if (old | new) & 1 != 0 && hardware.stands(at.table.raw()) {
             drop(hardware);
-            self.event()
-        } else {
-            hardware
-        };
+            hardware = self.event();
+        }
         story::step(|| wording::change(hardware.place(at.table.raw()), at, old, new));
         hardware.change(cpu.index(), at, new);
     }
@@ -199,7 +180,7 @@ impl Platform for LoomMachine {
             force_write_back: true,
             icache_by_hand: false,
             repeat_tlbi: self.repeat_tlbi,
-            resize_in_place: false,
+            resize_in_place: self.resize_in_place,
             pa_bits: PA_BITS,
         }
     }
@@ -227,11 +208,12 @@ impl Platform for LoomMachine {
     fn store_entry(&self, cpu: CpuId, at: EntryAt, value: u64) {
         let cell = self.cell(at).expect("an entry that the model has");
         let old = self.peek().entry(at);
+        // Release: pairs with the Acquire of `entry`.
         cell.store(value, Ordering::Release);
         self.changed(cpu, at, old, value);
     }
 
-    fn clear_table(&self, _cpu: CpuId, table: Pfn) {
+    fn clear_table(&self, cpu: CpuId, table: Pfn) {
         for index in 0..self.entries_per_table {
             let cell = self.cell(EntryAt {
                 table,
@@ -241,21 +223,29 @@ impl Platform for LoomMachine {
             cell.expect("an entry that the model has")
                 .store(0, Ordering::Relaxed);
         }
-        self.event().clear_table(table.raw());
+        self.event().clear_table(cpu.index(), table.raw());
     }
 
     fn barrier(&self, cpu: CpuId, barrier: Barrier) {
-        if self.peek().has_to_complete(cpu.index(), barrier) {
-            let mut hardware = self.event();
-            let before = story::is_detailed().then(|| hardware.leftovers());
-            hardware.complete(cpu.index(), barrier);
-            story::step(|| wording::barrier(barrier, before, hardware.leftovers()));
-        }
+        let hardware = self.peek();
+        let mut hardware = if hardware.has_to_complete(cpu.index(), barrier) {
+            drop(hardware);
+            self.event()
+        } else {
+            hardware
+        };
+        let before = story::is_detailed().then(|| hardware.leftovers());
+        hardware.complete(cpu.index(), barrier);
+        story::step(|| wording::barrier(barrier, before, hardware.leftovers()));
     }
 
     fn tlbi(&self, cpu: CpuId, op: Tlbi) {
         // What it will drop is decided now; that it was issued, its core alone knows until its DSB.
         let mut hardware = self.look(cpu);
+        if hardware.invalidates_at_once() {
+            drop(hardware);
+            hardware = self.event();
+        }
         story::step(|| wording::tlbi(op, split(self.vttbr(cpu)).0));
         hardware.issue(cpu.index(), op);
     }
@@ -346,18 +336,25 @@ impl Platform for LoomMachine {
             // It repeats a call: somebody else has to go on.
             loom::thread::yield_now();
         }
-        let exit = self.guests().run(context);
+        self.peek().run(cpu.index(), context.vmpidr & AFFINITY);
+        let exit = self.run_program(cpu, context);
         story::step(|| format!("guest runs to {exit:x?}"));
         core.interrupt.store(exit == GuestExit::Interrupt, Relaxed);
         exit
     }
 
     fn leave_guests(&self, cpu: CpuId) {
-        let root = self.peek().host_root();
-        self.enter(cpu, root << 12);
+        let vttbr = self.peek().host_root() << 12;
+        // Relaxed, both: the core's own. If it ran none, nobody notices.
+        if self.cores[cpu.index()].vttbr.swap(vttbr, Relaxed) != vttbr {
+            self.event().leave(cpu.index());
+        }
     }
 
-    fn forget_last_vcpu(&self, _cpu: CpuId, _vttbr: u64) {}
+    fn forget_last_vcpu(&self, cpu: CpuId, vttbr: u64) {
+        // No other core notices.
+        self.peek().forget_stage1(cpu.index(), split(vttbr).0);
+    }
 
     fn host_vectors(&self, _cpu: CpuId) -> (u64, u64) {
         (0, 0)

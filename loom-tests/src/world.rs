@@ -6,6 +6,7 @@
 
 use crate::hardware::Hardware;
 use crate::platform::{LoomMachine, PA_BITS};
+use crate::weakness::Without;
 use crate::{Arc, cpu, story};
 use engine::engine::PageRun;
 use engine::gic::lr::MAX_LIST_REGISTERS;
@@ -44,6 +45,8 @@ pub struct Size {
     pub pages: u64,
     /// The cores have the erratum for which a TLBI is repeated.
     pub repeat_tlbi: bool,
+    /// They change the size of an entry without an invalid one in between.
+    pub resize_in_place: bool,
     /// The host's memory begins in the largest granules and blocks, not page by page.
     pub blocks: bool,
 }
@@ -58,6 +61,7 @@ impl Size {
             vcpus: 0,
             pages,
             repeat_tlbi: false,
+            resize_in_place: false,
             blocks: false,
         }
     }
@@ -112,7 +116,14 @@ impl World {
         let all = size.pages + engine_pages;
         let root = page(size.pages);
         let geometry = Geometry::for_pa_bits(PA_BITS);
-        let hardware = Hardware::new(geometry, root.raw(), size.cores, size.repeat_tlbi);
+        let hardware = Hardware::new(
+            Without::by_environment(),
+            geometry,
+            root.raw(),
+            size.cores,
+            size.repeat_tlbi,
+            size.resize_in_place,
+        );
         // Those of a root; other tables have fewer.
         let entries = (1 + below(TOP_LEVEL)) as usize;
         let tables = engine_pages as usize;
@@ -122,7 +133,7 @@ impl World {
             root,
             tables,
             entries,
-            size.repeat_tlbi,
+            (size.repeat_tlbi, size.resize_in_place),
         );
 
         let words = PageTable::<Box<[AtomicU64]>>::words_for(page(0), all as usize);

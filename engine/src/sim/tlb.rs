@@ -15,12 +15,49 @@
 //! - with the erratum CVE-2025-10263, a dropped entry's last store is still in flight until another
 //!   broadcast invalidation, issued after, is complete.
 //!
+//! Each of these weaknesses can be left out ([`Model`]), to see what depends on it.
+//!
 //! Plain data: no locks, no atomics, so that a model checker can wrap it as it likes.
 
 pub use super::translation::Translation;
 use crate::platform::Tlbi;
 use std::collections::BTreeSet;
 use std::vec::Vec;
+
+/// How weak the TLBs are: each weakness by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Model {
+    /// The cores have the erratum.
+    pub late_stores: bool,
+    /// What went away is kept at all, until it is invalidated.
+    pub leftovers: bool,
+    /// Stage-2 entries are kept beside combined ones.
+    pub stage2: bool,
+    /// Combined entries are kept beside stage-2 ones.
+    pub combined: bool,
+    /// A combined entry is built again from a stage-2 entry that stands.
+    pub refill: bool,
+    /// A core keeps what it has of a VMID when it goes to another.
+    pub other_vmids: bool,
+    /// An invalidation is for one VMID; without this, for all.
+    pub one_vmid: bool,
+    /// An invalidation is done when a DSB of its issuer is; without this, at once.
+    pub late_invalidation: bool,
+}
+
+impl Model {
+    /// All that the architecture allows, on cores without the erratum.
+    pub const WEAKEST: Self = Self {
+        late_stores: false,
+        leftovers: true,
+        stage2: true,
+        combined: true,
+        refill: true,
+        other_vmids: true,
+        one_vmid: true,
+        late_invalidation: true,
+    };
+}
 
 /// What kind of entry a leftover is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,8 +82,10 @@ pub struct Leftover {
 struct Pending {
     /// Leftovers that it drops, and stores in flight that it waits for.
     drops: BTreeSet<u64>,
-    /// VMID whose entries of both stages all go, so that no core holds any; `None` for narrower ones.
+    /// VMIDs whose entries of both stages all go, so that no core holds any.
     forgets: Forgets,
+    /// Cores and VMIDs that it need not have taken away: there since it was issued.
+    spares: BTreeSet<(usize, u16)>,
     /// On this core alone.
     local: bool,
 }
@@ -73,7 +112,7 @@ struct Core {
 /// The TLBs of all cores.
 pub struct Tlb {
     cores: Vec<Core>,
-    repeat: bool,
+    model: Model,
     next_id: u64,
     /// Stores through dropped entries that may still land.
     in_flight: Vec<Leftover>,
@@ -82,27 +121,58 @@ pub struct Tlb {
 impl Tlb {
     /// Empty TLBs; all cores are under VMID 0. `repeat`: the cores have the erratum.
     pub fn new(cores: usize, repeat: bool) -> Self {
+        let model = Model {
+            late_stores: repeat,
+            ..Model::WEAKEST
+        };
+        Self::of_model(cores, model)
+    }
+
+    /// The same, as weak as `model` says.
+    pub fn of_model(cores: usize, model: Model) -> Self {
         let core = || Core {
             visited: BTreeSet::from([0]),
             ..Core::default()
         };
         Self {
             cores: (0..cores).map(|_| core()).collect(),
-            repeat,
+            model,
             next_id: 0,
             in_flight: Vec::new(),
         }
     }
 
+    /// How weak they are.
+    pub fn model(&self) -> Model {
+        self.model
+    }
+
     /// VTTBR of a core changes.
     pub fn enter(&mut self, core: usize, vmid: u16) {
-        self.cores[core].current = vmid;
-        self.cores[core].visited.insert(vmid);
+        let keep_others = self.model.other_vmids;
+        let pending = self.cores.iter_mut().flat_map(|core| &mut core.pending);
+        for pending in pending {
+            pending.spares.insert((core, vmid));
+        }
+        let core = &mut self.cores[core];
+        core.current = vmid;
+        core.visited.insert(vmid);
+        if !keep_others {
+            core.visited.retain(|other| *other == vmid);
+            core.leftovers
+                .retain(|entry| entry.translation.vmid == vmid);
+        }
     }
 
     /// The VMID that a core's accesses go under.
     pub fn current(&self, core: usize) -> u16 {
         self.cores[core].current
+    }
+
+    /// The VMID that its invalidations are for.
+    pub fn maintained(&self, core: usize) -> u16 {
+        let core = &self.cores[core];
+        core.borrowed.unwrap_or(core.current)
     }
 
     /// A core names another VMID for maintenance, with its walks switched off.
@@ -127,11 +197,16 @@ impl Tlb {
 
     /// A translation is no longer in the tables that walkers see: whoever may have it keeps it.
     pub fn retire(&mut self, translation: Translation) {
+        let model = self.model;
+        let kinds = [
+            (Kind::Stage2, model.stage2),
+            (Kind::Combined, model.combined),
+        ];
         for core in 0..self.cores.len() {
-            if !self.may_hold(core, translation.vmid) {
+            if !model.leftovers || !self.may_hold(core, translation.vmid) {
                 continue;
             }
-            for kind in [Kind::Stage2, Kind::Combined] {
+            for (kind, _) in kinds.into_iter().filter(|(_, kept)| *kept) {
                 let id = self.next_id;
                 self.next_id += 1;
                 self.cores[core].leftovers.push(Leftover {
@@ -166,9 +241,8 @@ impl Tlb {
 
     /// A core issues an invalidation.
     pub fn issue(&mut self, core: usize, op: Tlbi) {
-        let vmid = self.cores[core]
-            .borrowed
-            .unwrap_or(self.cores[core].current);
+        let vmid = self.maintained(core);
+        let only = self.model.one_vmid.then_some(vmid);
         let local = op == Tlbi::Vmalle1;
         let mut drops = BTreeSet::new();
         for (number, other) in self.cores.iter().enumerate() {
@@ -176,7 +250,7 @@ impl Tlb {
                 let covered = other
                     .leftovers
                     .iter()
-                    .filter(|entry| other.drops(op, vmid, entry));
+                    .filter(|entry| other.drops(op, only, self.model.refill, entry));
                 drops.extend(covered.map(|entry| entry.id));
             }
         }
@@ -184,15 +258,22 @@ impl Tlb {
             drops.extend(self.in_flight.iter().map(|entry| entry.id));
         }
         let forgets = match op {
-            Tlbi::Vmalls12e1is => Forgets::Vmid(vmid),
+            Tlbi::Vmalls12e1is => only.map_or(Forgets::Everything, Forgets::Vmid),
             Tlbi::Alle1is => Forgets::Everything,
             _ => Forgets::Nothing,
         };
-        self.cores[core].pending.push(Pending {
+        let there = self.cores.iter().map(|core| core.current).enumerate();
+        let pending = Pending {
             drops,
             forgets,
+            spares: there.collect(),
             local,
-        });
+        };
+        if self.model.late_invalidation {
+            self.cores[core].pending.push(pending);
+        } else {
+            self.finish(&pending);
+        }
     }
 
     /// A core's `DSB ISH` completes what it has issued; `DSB NSH` (`local`) only what is local.
@@ -202,40 +283,48 @@ impl Tlb {
             .partition(|pending| pending.local || !local);
         self.cores[core].pending = later;
         for pending in done {
-            self.in_flight
-                .retain(|entry| !pending.drops.contains(&entry.id));
-            let Self {
-                cores,
-                in_flight,
-                repeat,
-                next_id,
-            } = self;
-            for core in cores {
-                core.leftovers.retain(|entry| {
-                    let drop = pending.drops.contains(&entry.id);
-                    if drop && *repeat && entry.translation.write {
-                        in_flight.push(Leftover {
-                            id: *next_id,
-                            ..*entry
-                        });
-                        *next_id += 1;
-                    }
-                    !drop
-                });
-                match pending.forgets {
-                    Forgets::Nothing => {}
-                    Forgets::Vmid(vmid) => core.visited.retain(|other| *other != vmid),
-                    Forgets::Everything => core.visited.clear(),
+            self.finish(&pending);
+        }
+    }
+
+    fn finish(&mut self, done: &Pending) {
+        self.in_flight
+            .retain(|entry| !done.drops.contains(&entry.id));
+        let Self {
+            cores,
+            in_flight,
+            model,
+            next_id,
+        } = self;
+        for (number, core) in cores.iter_mut().enumerate() {
+            core.leftovers.retain(|entry| {
+                let drop = done.drops.contains(&entry.id);
+                if drop && model.late_stores && entry.translation.write {
+                    in_flight.push(Leftover {
+                        id: *next_id,
+                        ..*entry
+                    });
+                    *next_id += 1;
                 }
-            }
+                !drop
+            });
+            core.visited.retain(|vmid| {
+                let forgets = match done.forgets {
+                    Forgets::Nothing => false,
+                    Forgets::Vmid(other) => other == *vmid,
+                    Forgets::Everything => true,
+                };
+                !forgets || done.spares.contains(&(number, *vmid))
+            });
         }
     }
 }
 
 impl Core {
-    /// Does `op`, issued now under `vmid`, drop this entry?
-    fn drops(&self, op: Tlbi, vmid: u16, entry: &Leftover) -> bool {
+    /// Does `op`, issued now for VMID `only`, or for all, drop this entry?
+    fn drops(&self, op: Tlbi, only: Option<u16>, refill: bool, entry: &Leftover) -> bool {
         let this = &entry.translation;
+        let vmid = only.unwrap_or(this.vmid);
         match (op, entry.kind) {
             (Tlbi::Alle1is, _) => true,
             (Tlbi::Ipas2e1is { ipa_page }, Kind::Stage2) => this.overlaps(vmid, ipa_page, 1),
@@ -245,7 +334,7 @@ impl Core {
             (Tlbi::Vmalls12e1is, _) => this.vmid == vmid,
             (Tlbi::Vmalle1is | Tlbi::Vmalle1, Kind::Combined) => {
                 // Built again from the stage-2 entry, if that still stands.
-                this.vmid == vmid && !self.has_stage2(this)
+                this.vmid == vmid && !(refill && self.has_stage2(this))
             }
             _ => false,
         }
@@ -258,104 +347,5 @@ impl Core {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PAGE: Translation = Translation {
-        vmid: 3,
-        ipa_page: 7,
-        pages: 1,
-        page: 99,
-        write: true,
-        execute: true,
-    };
-
-    fn with_leftover(repeat: bool) -> Tlb {
-        let mut tlb = Tlb::new(2, repeat);
-        tlb.enter(1, 3);
-        tlb.retire(PAGE);
-        tlb.borrow(0, 3);
-        tlb
-    }
-
-    #[test]
-    fn only_who_was_there_keeps_it() {
-        let tlb = with_leftover(false);
-        assert!(tlb.leftovers(0).is_empty());
-        assert_eq!(tlb.leftovers(1).len(), 2);
-    }
-
-    #[test]
-    fn by_ipa_leaves_the_combined_entry() {
-        let mut tlb = with_leftover(false);
-        tlb.issue(0, Tlbi::Ipas2e1is { ipa_page: 7 });
-        assert_eq!(tlb.leftovers(1).len(), 2, "not complete before the DSB");
-        tlb.complete(0, true);
-        assert_eq!(
-            tlb.leftovers(1).len(),
-            2,
-            "a DSB NSH completes nothing elsewhere"
-        );
-        tlb.complete(0, false);
-        assert_eq!(tlb.leftovers(1).len(), 1);
-        tlb.issue(0, Tlbi::Vmalle1is);
-        tlb.complete(0, false);
-        assert!(tlb.leftovers(1).is_empty());
-    }
-
-    #[test]
-    fn the_combined_entry_comes_back_while_stage_2_stands() {
-        for dsb_between in [false, true] {
-            let mut tlb = with_leftover(false);
-            tlb.issue(0, Tlbi::Vmalle1is);
-            if dsb_between {
-                tlb.complete(0, false);
-            }
-            tlb.issue(0, Tlbi::Ipas2e1is { ipa_page: 7 });
-            tlb.complete(0, false);
-            assert_eq!(tlb.leftovers(1).len(), 1);
-        }
-        let mut tlb = with_leftover(false);
-        tlb.issue(0, Tlbi::Ipas2e1is { ipa_page: 7 });
-        tlb.issue(0, Tlbi::Vmalle1is);
-        tlb.complete(0, false);
-        assert_eq!(
-            tlb.leftovers(1).len(),
-            1,
-            "a DSB must stand between the two"
-        );
-    }
-
-    #[test]
-    fn the_wrong_vmid_drops_nothing() {
-        let mut tlb = with_leftover(false);
-        tlb.end_borrow(0, None);
-        tlb.issue(0, Tlbi::Vmalls12e1is);
-        tlb.complete(0, false);
-        assert_eq!(tlb.leftovers(1).len(), 2);
-    }
-
-    #[test]
-    fn the_erratum_needs_a_second_broadcast() {
-        let mut tlb = with_leftover(true);
-        tlb.issue(0, Tlbi::Vmalls12e1is);
-        tlb.complete(0, false);
-        assert!(tlb.leftovers(1).is_empty());
-        assert!(!tlb.in_flight().is_empty());
-        tlb.issue(0, Tlbi::Vmalle1is);
-        tlb.complete(0, false);
-        assert!(tlb.in_flight().is_empty());
-    }
-
-    #[test]
-    fn what_is_left_over_after_the_issue_survives() {
-        let mut tlb = with_leftover(false);
-        tlb.issue(0, Tlbi::Vmalls12e1is);
-        tlb.retire(Translation {
-            ipa_page: 8,
-            ..PAGE
-        });
-        tlb.complete(0, false);
-        assert_eq!(tlb.leftovers(1).len(), 2);
-    }
-}
+#[path = "tlb_tests.rs"]
+mod tests;

@@ -10,6 +10,7 @@ mod cores;
 mod donating;
 mod ending;
 mod entries;
+mod flushing;
 mod joining;
 mod lending;
 mod life;

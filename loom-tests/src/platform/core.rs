@@ -1,0 +1,39 @@
+//! What a core of the machine has beside its TLB.
+//!
+//! Invariant: what is not one of `sync`'s atomics is the core's own, and takes no step of the model's.
+
+use engine::host::park::ParkWord;
+use std::sync::atomic;
+use sync::AtomicBool;
+
+/// A core's registers beside its TLB: written by that core alone.
+#[derive(Default)]
+pub(super) struct Core {
+    pub vttbr: atomic::AtomicU64,
+    pub counter: atomic::AtomicU64,
+    /// The engine made the host take an exception.
+    pub denied: atomic::AtomicBool,
+    /// Guest runs since the machine started.
+    pub runs: atomic::AtomicU64,
+    /// An interrupt for the host.
+    pub interrupt: atomic::AtomicBool,
+    /// Where the guest was in its program at the last run.
+    pub pc: atomic::AtomicU64,
+    /// Where in its program the guest made its last access.
+    pub tried: atomic::AtomicU64,
+    /// The engine's SGI.
+    pub rung: AtomicBool,
+    /// Where the core is parked.
+    pub park: ParkWord,
+    /// The SGI that ends that.
+    pub unpark: UnparkSgi,
+}
+
+/// An SGI on which a parked core sleeps; pending, it ends the next sleep at once.
+pub(super) struct UnparkSgi(pub loom::sync::Notify);
+
+impl Default for UnparkSgi {
+    fn default() -> Self {
+        Self(loom::sync::Notify::new())
+    }
+}

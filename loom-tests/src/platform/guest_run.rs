@@ -1,0 +1,53 @@
+//! A guest's run: its program, with the accesses that it makes.
+//!
+//! Invariant: an access that may find a page or fault for nothing does both, once.
+
+use super::LoomMachine;
+use crate::guest::Stop;
+use crate::world::RAM_BASE;
+use crate::{story, wording};
+use engine::vcpu::context::{Context, GuestExit};
+use percpu::CpuId;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// ESR_EL2 of a data abort from a lower EL by a level-3 translation fault, without a described access.
+pub fn data_abort(is_store: bool) -> u64 {
+    0x24 << 26 | 1 << 25 | u64::from(is_store) << 6 | 0b00_0111
+}
+
+impl LoomMachine {
+    /// Runs a guest up to its next exit, its accesses included.
+    pub(super) fn run_program(&self, cpu: CpuId, context: &mut Context) -> GuestExit {
+        loop {
+            let stop = self.guests().run(context);
+            let (page, store) = match stop {
+                Stop::Exit(exit) => return exit,
+                Stop::Access(page, store) => (RAM_BASE + page, store),
+            };
+            // A load leaves everything as it is.
+            let mut hardware = match store {
+                Some(_) => self.event(),
+                None => self.look(cpu),
+            };
+            let outcome = hardware.access(cpu.index(), page, store);
+            drop(hardware);
+            story::step(|| wording::access(page, store, &outcome.values));
+            // Relaxed: the core's own.
+            let tried = &self.cores[cpu.index()].tried;
+            let again = tried.swap(context.frame.pc, Relaxed) == context.frame.pc;
+            if outcome.values.is_empty() || outcome.fault && !again {
+                return GuestExit::Sync {
+                    esr: data_abort(store.is_some()),
+                    far: page << 12,
+                    hpfar: page << 4,
+                };
+            }
+            let loaded = if store.is_none() {
+                &outcome.values[..]
+            } else {
+                &[]
+            };
+            self.guests().end_access(context, loaded);
+        }
+    }
+}
