@@ -130,8 +130,17 @@
 (define-fun let-go () Bool (and (= (at now p) end) (set-at (- 1)) same-own same-vis same-tlbs same-hits
   (forall ((q Page)) (= (free next q) (or (free now q) (= q p))))))
 
+; The first state: nothing is given away, nothing cached.
+(define-fun init ((t T)) Bool (and
+  (forall ((q Page)) (and (free t q) (= (at t q) (- 1))))
+  (forall ((u Vm) (q Page)) (not (vis t u q)))
+  (forall ((d Cpu) (u Vm) (q Page)) (not (s2 t d u q)))
+  (forall ((d Cpu) (u Vm) (y Va) (q Page)) (not (cb t d u y q)))
+  (forall ((d Cpu) (q Page)) (not (acc t d q)))))
+
 (assert (inv now))
 (assert (not (inv next)))
+(push) (echo "init") (assert (init next)) (check-sat) (pop)
 (push) (echo "give") (assert give) (check-sat) (pop)
 (push) (echo "walk") (assert walk) (check-sat) (pop)
 (push) (echo "combine") (assert combine) (check-sat) (pop)

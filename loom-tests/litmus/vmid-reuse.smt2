@@ -100,8 +100,17 @@
   (forall ((u Vm)) (= (live next u) (or (live now u) (= u v))))
   (forall ((u Vm) (q Page)) (= (pte next u q) (and (pte now u q) (not (= u v)))))))
 
+; The first state: no VM, no core in one, nothing cached.
+(define-fun init ((t T)) Bool (and
+  (forall ((u Vm)) (and (not (live t u)) (= (at t u) (- 1))))
+  (forall ((d Cpu)) (= (out t d) (- 1)))
+  (forall ((d Cpu) (u Vm)) (and (not (in t d u)) (not (hit t d u))))
+  (forall ((u Vm) (q Page)) (not (pte t u q)))
+  (forall ((d Cpu) (u Vm) (q Page)) (and (not (walks t d u q)) (not (tlb t d u q))))))
+
 (assert (inv now))
 (assert (not (inv next)))
+(push) (echo "init") (assert (init next)) (check-sat) (pop)
 (push) (echo "map") (assert map) (check-sat) (pop)
 (push) (echo "enter") (assert enter) (check-sat) (pop)
 (push) (echo "walk") (assert walk) (check-sat) (pop)

@@ -88,12 +88,14 @@ fn invalidate_run(mut first: u64, mut pages: u64) {
         let operand =
             RANGE_GRANULE_4K | u64::from(scale) << 44 | (units - 1) << 39 | first & PAGE_NUMBER;
         // TLBI RIPAS2E1IS.
-        operand!("sys #4, c8, c0, #2", operand);
+        if cfg!(not(mutant = "tlb-no-ripas2")) {
+            operand!("sys #4, c8, c0, #2", operand);
+        }
         let done = units * range_unit(scale);
         first = first.wrapping_add(done);
         pages -= done;
     }
-    if pages == 1 {
+    if pages == 1 && cfg!(not(mutant = "tlb-no-ipas2-odd")) {
         operand!("tlbi ipas2e1is", first & PAGE_NUMBER);
     }
 }

@@ -81,6 +81,7 @@ impl<P: Platform> Engine<P> {
                 platform.store_entry(cpu.id(), found.at, leaf);
             });
         }
+        #[cfg(not(mutant = "list-no-dsb"))]
         self.publish_leaves(cpu);
         let done = held.len() as u64;
         // By `pop`: a consuming iterator would put a second copy of the list on the stack.

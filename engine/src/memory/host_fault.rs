@@ -129,6 +129,7 @@ impl<P: Platform> Engine<P> {
             host.take_entry(platform, cpu.id(), &pool, ipa, level)?
         };
         platform.store_entry(cpu.id(), at, bits.leaf(base, level));
+        #[cfg(not(mutant = "fault-no-dsb"))]
         self.publish_leaves(cpu);
         Ok(true)
     }
@@ -164,6 +165,7 @@ impl<P: Platform> Engine<P> {
             {
                 Ok(at) => {
                     platform.store_entry(cpu.id(), at, bits.leaf(area.first, level));
+                    #[cfg(not(mutant = "device-no-dsb"))]
                     self.publish_leaves(cpu);
                     self.count(cpu, Counter::HostFaultIn, 1);
                     HostFault::Retry

@@ -95,6 +95,7 @@ pub fn flush_runs<P: Platform>(
                     },
                 );
             } else {
+                #[cfg(not(mutant = "tlb-no-ipas2-page"))]
                 for page in run.first..run.first.saturating_add(run.pages) {
                     platform.tlbi(cpu, Tlbi::Ipas2e1is { ipa_page: page });
                 }

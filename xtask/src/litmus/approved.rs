@@ -16,7 +16,8 @@ const WATCHED: [&str; 9] = [
     "DSB", "ISB", "SB", "BARRIER", "TLBI", "IC", "DC", "AT", "SYS",
 ];
 /// Registers, written: what stage 2 and EL2 translate by.
-const REGISTERS: [&str; 6] = [
+const REGISTERS: [&str; 7] = [
+    "MSR.HCR_EL2",
     "MSR.VTTBR_EL2",
     "MSR.VTCR_EL2",
     "MSR.TTBR0_EL2",

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::litmus::manifest::{FOLDER, HerdTest, Sequence, Verdict};
 use crate::litmus::row::{broken, is_row, words};
@@ -35,7 +35,7 @@ pub fn cases(
     let file = root.join(FOLDER).join(&test.file);
     let template = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let sequence = &sequences[&test.of];
-    let rows = sequence.pattern.rows();
+    let own = sequence.pattern.rows();
     let base = words(&test.base);
     let others = test.with.iter();
     for (of, row) in others.chain(
@@ -48,6 +48,19 @@ pub fn cases(
             is_row(sequences, of, row),
             "{name}: `{row}` is no row of sequence {of}"
         );
+    }
+
+    let rows = rows_of(test, sequences);
+    let is_used = |word: &String| {
+        let changes = test.broken.keys().flat_map(|change| words(change));
+        rows.iter().flatten().any(|it| it == word)
+            || words(&test.before).contains(word)
+            || changes
+                .into_iter()
+                .any(|it| it.trim_end_matches(',') == word)
+    };
+    if let Some(word) = test.write.keys().find(|word| !is_used(word)) {
+        bail!("{name}: `write` has {word}, which is in no row");
     }
 
     let mut cases = Vec::new();
@@ -63,7 +76,7 @@ pub fn cases(
     };
     add(name.to_owned(), &base, test.expect)?;
     let only = |row: &&Vec<String>| test.rows.is_empty() || test.rows.contains(&row.join(" "));
-    for (number, row) in rows.iter().filter(only).enumerate() {
+    for (number, row) in own.iter().filter(only).enumerate() {
         add(format!("{name}-row-{number}"), row, test.expect)?;
     }
     for (change, &expect) in &test.broken {
@@ -77,6 +90,14 @@ pub fn cases(
         cases.push(Case { name, text, expect });
     }
     Ok(cases)
+}
+
+/// The rows of every sequence that the test has.
+fn rows_of(test: &HerdTest, sequences: &BTreeMap<String, Sequence>) -> Vec<Vec<String>> {
+    let names = test.with.keys().chain([&test.of]);
+    names
+        .flat_map(|name| sequences[name].pattern.rows())
+        .collect()
 }
 
 impl HerdTest {
@@ -190,14 +211,17 @@ pub fn decide(
         },
         _ => Err("herd7 decides nothing".to_owned()),
     };
-    // A test that no execution passes through says nothing.
+    // A test that no execution passes through says nothing; nor does one in which the program does
+    // what architecture leaves undefined, as a change without break.
     let is_empty = said.lines().any(|line| line == "States 0");
-    Ok((
-        if is_empty {
-            Err("no execution".into())
-        } else {
-            verdict
-        },
-        file,
-    ))
+    let flag = said
+        .lines()
+        .find(|line| line.starts_with("Flag requires-BBM"));
+    let verdict = match (is_empty, flag, &verdict) {
+        (true, ..) => Err("no execution".into()),
+        (_, Some(flag), Ok(Verdict::Never)) => Err(format!("herd7 says {flag}")),
+        _ if status != Some(0) => Err(format!("herd7 ended with {status:?}")),
+        _ => verdict,
+    };
+    Ok((verdict, file))
 }

@@ -1,5 +1,5 @@
-//! `loom-tests/litmus/litmus.toml`: the sequences, the approved instructions, the tests with their
-//! expected verdicts.
+//! `loom-tests/litmus/litmus.toml`: the sequences and the tests with their expected verdicts; and
+//! `approved.toml`: the approved instructions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::litmus::pattern::Pattern;
 use crate::litmus::program::{Instruction, Place};
@@ -23,7 +24,8 @@ pub struct Manifest {
     /// Parts of patterns.
     pattern: BTreeMap<String, String>,
     sequence: BTreeMap<String, RawSequence>,
-    /// Where each of the instructions that are not to be anywhere may be.
+    /// Where each of the instructions that are not to be anywhere may be: a file of its own.
+    #[serde(skip)]
     pub approved: BTreeMap<String, Vec<Place>>,
     pub herd: BTreeMap<String, HerdTest>,
     pub smt: BTreeMap<String, SolverTest>,
@@ -37,6 +39,9 @@ struct Mark {
     is: Vec<String>,
     /// Where it comes from, all of these; a name alone is a function's in any file.
     of: Vec<Place>,
+    /// Where it does not come from, any of these.
+    #[serde(default, rename = "not-of")]
+    not_of: Vec<Place>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +56,12 @@ struct RawSequence {
     /// Instructions that count here though the pattern does not have them.
     #[serde(default)]
     watch: Vec<String>,
+    /// The functions that use it, all of them, if that is to be so.
+    #[serde(default)]
+    callers: Vec<Place>,
+    /// How many instructions of the place are which word, where a walk alone would not miss one.
+    #[serde(default)]
+    copies: BTreeMap<String, usize>,
 }
 
 /// A sequence of the engine's.
@@ -60,6 +71,8 @@ pub struct Sequence {
     pub pattern: Pattern,
     pub ignore: Vec<String>,
     pub watch: Vec<String>,
+    pub callers: Vec<Place>,
+    pub copies: BTreeMap<String, usize>,
     marks: Vec<(String, Mark)>,
 }
 
@@ -143,10 +156,14 @@ pub struct BrokenSolverRow {
 impl Manifest {
     /// Reads the checkout's.
     pub fn load(root: &Path) -> Result<Self> {
-        let file = root.join(FOLDER).join("litmus.toml");
-        let name = || file.display().to_string();
-        let text = fs::read_to_string(&file).with_context(name)?;
-        toml::from_str(&text).with_context(name)
+        let mut manifest: Self = read(&root.join(FOLDER).join("litmus.toml"))?;
+        manifest.approved = read(&root.join(FOLDER).join("approved.toml"))?;
+        Ok(manifest)
+    }
+
+    /// The sequences' names.
+    pub fn sequence_names(&self) -> impl Iterator<Item = &String> {
+        self.sequence.keys()
     }
 
     /// The sequences by name.
@@ -163,6 +180,8 @@ impl Manifest {
                 pattern,
                 ignore: raw.ignore.clone(),
                 watch: raw.watch.clone(),
+                callers: raw.callers.clone(),
+                copies: raw.copies.clone(),
                 marks,
             };
             Ok((name.clone(), sequence))
@@ -201,6 +220,8 @@ impl Sequence {
             pattern: Pattern::parse(pattern).unwrap(),
             ignore: Vec::new(),
             watch: Vec::new(),
+            callers: Vec::new(),
+            copies: BTreeMap::new(),
             marks: Vec::new(),
         }
     }
@@ -218,9 +239,16 @@ impl Sequence {
         let marks = self.marks.iter().find(|(_, mark)| {
             mark.is.iter().any(|it| it == name)
                 && mark.of.iter().all(|it| is_within(instruction, it))
+                && !mark.not_of.iter().any(|it| is_within(instruction, it))
         });
         marks.map(|(mark, _)| mark.as_str())
     }
+}
+
+fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
+    let name = || file.display().to_string();
+    let text = fs::read_to_string(file).with_context(name)?;
+    toml::from_str(&text).with_context(name)
 }
 
 fn is_within(instruction: &Instruction, place: &str) -> bool {

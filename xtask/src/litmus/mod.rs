@@ -11,6 +11,7 @@
 //! A test of the last kind counts only if the image keeps to its sequence.
 
 mod approved;
+mod callers;
 mod herd;
 mod instruction;
 mod manifest;
@@ -22,11 +23,11 @@ mod row;
 mod smt;
 mod switch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::image::build::{self, ENGINE};
@@ -62,6 +63,13 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         mutants::require(&paths.root, mutant)?;
     }
     let manifest = Manifest::load(&paths.root)?;
+    if options.list {
+        let wanted = options.test.as_deref();
+        let forms = manifest.approved.keys().cloned().collect();
+        let tests = names(&manifest, forms, wanted);
+        tests.iter().for_each(|test| println!("{test}"));
+        return Ok(ExitCode::SUCCESS);
+    }
     let toolchain = Toolchain::set_up(&paths.cache())?;
     println!("==> building the engine");
     build::build(paths, &toolchain, ENGINE, options.mutant.as_deref())?;
@@ -74,10 +82,6 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
 
     let tests = bench.select(options.test.as_deref());
     ensure!(!tests.is_empty(), "no such test; `--list` names them all");
-    if options.list {
-        tests.iter().for_each(|test| println!("{test}"));
-        return Ok(ExitCode::SUCCESS);
-    }
     let tools = bench.tools(&tests)?;
     println!("==> {} tests of the image's instructions", tests.len());
     let mut report = Report::new(options.mutant.as_deref());
@@ -90,6 +94,27 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let count = report.count();
     println!("{count}");
     Ok(count.exit_code())
+}
+
+/// The tests, of these forms too, with that name or beginning; all if there is none.
+fn names(manifest: &Manifest, forms: BTreeSet<String>, wanted: Option<&str>) -> Vec<String> {
+    let kinds: [(&str, Vec<&String>); 4] = [
+        ("approved", forms.iter().collect()),
+        ("sequence", manifest.sequence_names().collect()),
+        ("herd", manifest.herd.keys().collect()),
+        ("smt", manifest.smt.keys().collect()),
+    ];
+    let named = kinds.iter().flat_map(|(kind, names)| {
+        let names = names.iter();
+        names.map(move |name| format!("{kind}::{name}"))
+    });
+    let mut all: Vec<String> = named.collect();
+    let Some(wanted) = wanted else { return all };
+    if all.iter().any(|test| test == wanted) {
+        return vec![wanted.to_owned()];
+    }
+    all.retain(|test| test.starts_with(wanted));
+    all
 }
 
 /// What decides the tests that are not decided here; fetched only if there are any.
@@ -109,24 +134,8 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// The tests with that name or beginning, all if there is none.
     fn select(&self, wanted: Option<&str>) -> Vec<String> {
-        let named = |kind: &str, names: Vec<String>| -> Vec<String> {
-            names.iter().map(|name| format!("{kind}::{name}")).collect()
-        };
-        let mut all = named(
-            "approved",
-            approved::forms(&self.program, &self.manifest)
-                .into_iter()
-                .collect(),
-        );
-        all.extend(named("sequence", self.sequences.keys().cloned().collect()));
-        all.extend(named("herd", self.manifest.herd.keys().cloned().collect()));
-        all.extend(named("smt", self.manifest.smt.keys().cloned().collect()));
-        let Some(wanted) = wanted else { return all };
-        if all.iter().any(|test| test == wanted) {
-            return vec![wanted.to_owned()];
-        }
-        all.retain(|test| test.starts_with(wanted));
-        all
+        let forms = approved::forms(&self.program, &self.manifest);
+        names(&self.manifest, forms, wanted)
     }
 
     fn tools(&self, tests: &[String]) -> Result<Tools> {
@@ -159,7 +168,14 @@ impl Bench<'_> {
 
     /// What is wrong about the image's sequence `name`.
     fn fault_in(&self, name: &str) -> Result<Option<String>> {
-        order::check(&self.program, &self.sequences[name])
+        let sequence = self
+            .sequences
+            .get(name)
+            .with_context(|| format!("no sequence {name}"))?;
+        if let Some(fault) = order::check(&self.program, sequence)? {
+            return Ok(Some(fault));
+        }
+        Ok(callers::check(&self.program, sequence))
     }
 
     fn test_by_herd(&self, name: &str, herd: &Herd) -> Result<Outcome> {

@@ -1,7 +1,8 @@
 //! Which orders of instructions are allowed: regular expressions whose letters are instructions.
 //!
 //! `DSB.ISH (TLBI.IPAS2E1IS | TLBI.RIPAS2E1IS)* DSB.ISH ISB?`: words in a row, alternatives by `|`,
-//! and `?`, `*`, `+` behind a word or a bracket. A pattern is an automaton whose states are sets of
+//! and `?`, `*`, `+`, `!` behind a word or a bracket. `!` is a loop that is gone through at least once, which
+//! the instructions do not show: for the walk it is `*`, in rows `+`. A pattern is an automaton whose states are sets of
 //! word positions (Glushkov's), so that it is also known which of its words were ever met.
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ enum Node {
         of: Box<Node>,
         is_optional: bool,
         is_endless: bool,
+        is_in_rows: bool,
     },
 }
 
@@ -38,7 +40,7 @@ pub struct Pattern {
 impl Pattern {
     /// Reads a pattern.
     pub fn parse(text: &str) -> Result<Self> {
-        let spaced = ["(", ")", "|", "?", "*", "+"]
+        let spaced = ["(", ")", "|", "?", "*", "+", "!"]
             .iter()
             .fold(text.to_owned(), |text, mark| {
                 text.replace(mark, &format!(" {mark} "))
@@ -144,6 +146,7 @@ impl Pattern {
                 of,
                 is_optional,
                 is_endless,
+                ..
             } => {
                 let mut ends = self.connect(of, before);
                 if *is_endless {
@@ -164,10 +167,13 @@ fn expand(node: &Node) -> Vec<Vec<usize>> {
         Node::Word(position) => vec![vec![*position]],
         Node::Either(parts) => parts.iter().flat_map(expand).collect(),
         Node::Repeat {
-            of, is_optional, ..
+            of,
+            is_optional,
+            is_in_rows,
+            ..
         } => {
             let mut rows = expand(of);
-            if *is_optional {
+            if *is_optional && !is_in_rows {
                 rows.push(Vec::new());
             }
             rows
@@ -213,7 +219,7 @@ impl Parser<'_> {
         while let Some(token) = self.peek() {
             let mut part = match token {
                 "|" | ")" => break,
-                "?" | "*" | "+" => bail!("`{token}` behind nothing"),
+                "?" | "*" | "+" | "!" => bail!("`{token}` behind nothing"),
                 "(" => {
                     self.at += 1;
                     let inner = self.either()?;
@@ -227,11 +233,12 @@ impl Parser<'_> {
                 }
             };
             self.at += 1;
-            while let Some(mark @ ("?" | "*" | "+")) = self.peek() {
+            while let Some(mark @ ("?" | "*" | "+" | "!")) = self.peek() {
                 part = Node::Repeat {
                     of: Box::new(part),
                     is_optional: mark != "+",
                     is_endless: mark != "?",
+                    is_in_rows: mark == "!",
                 };
                 self.at += 1;
             }
@@ -297,8 +304,17 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_that_is_gone_through_is_in_every_row() {
+        let pattern = Pattern::parse("D (T | R)! V").unwrap();
+        assert!(allows(&pattern, "D V") && allows(&pattern, "D T R V"));
+        let rows = pattern.rows();
+        assert_eq!(rows.len(), 2);
+        assert!(rows.iter().all(|row| row.len() == 3));
+    }
+
+    #[test]
     fn nonsense_is_refused() {
-        for text in ["(A", "A)", "* A", "A | ) B"] {
+        for text in ["(A", "A)", "* A", "! A", "A | ) B"] {
             assert!(Pattern::parse(text).is_err(), "{text}");
         }
     }

@@ -4,7 +4,8 @@
 //! Between two `(echo "NAME")` stands one question: can this transition lead out of the invariant?
 //! `unsat` is no. In which order the engine's words come the file does not say: their places are
 //! defined in front of it, from a row of the engine's sequence. With a row that lacks a word or has two
-//! in the other order, exactly the listed transitions must be able to lead out.
+//! in the other order, exactly the listed transitions must be able to lead out. And each transition must
+//! be possible within the invariant: one that is not would lead out of nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,17 @@ pub fn cases(
         text: in_front(test, None)? + &text,
         expect: Vec::new(),
     }];
+    let negated = "(assert (not (inv next)))";
+    ensure!(
+        text.matches(negated).count() == 1,
+        "{name}: the invariant is not asked once"
+    );
+    let possible = text.replace(negated, "(assert (inv next))");
+    cases.push(Case {
+        name: format!("{name}-possible"),
+        expect: questions(&text).into_iter().map(str::to_owned).collect(),
+        text: in_front(test, None)? + &possible,
+    });
     for (number, change) in test.broken.iter().enumerate() {
         let head = in_front(test, Some(change));
         let head = head.with_context(|| format!("{name}: `{}`", change.change))?;
@@ -107,31 +119,39 @@ pub fn decide(
     std::fs::write(&file, &case.text)?;
     let mut command = solver.command();
     command.arg(format!("-T:{LIMIT}")).arg(&file);
-    let (_, said) = process::run_logged(&mut command, &file.with_extension("log"))?;
-    Ok((read(&said), file))
+    let (status, said) = process::run_logged(&mut command, &file.with_extension("log"))?;
+    let answer = match status {
+        Some(0) => read(&case.text, &said),
+        _ => Err(format!("z3 ended with {status:?}")),
+    };
+    Ok((answer, file))
 }
 
-/// Reads the answers: a name, then `sat` or `unsat`, and so on.
-fn read(said: &str) -> std::result::Result<Vec<String>, String> {
-    let lines: Vec<&str> = said
-        .lines()
-        .map(str::trim)
-        .filter(|it| !it.is_empty())
-        .collect();
+/// Reads the answers: for each question of `text`, in order, its name, then `sat` or `unsat`.
+fn read(text: &str, said: &str) -> std::result::Result<Vec<String>, String> {
+    let asked = questions(text);
+    if asked.is_empty() {
+        return Err("nothing is asked".into());
+    }
+    let mut lines = said.lines().map(str::trim).filter(|it| !it.is_empty());
     let mut out = Vec::new();
-    for pair in lines.chunks(2) {
-        match pair {
-            [_, "unsat"] => {}
-            [name, "sat"] => out.push((*name).to_owned()),
-            [name, ..] => return Err(format!("no answer about {name}")),
-            [] => {}
+    for name in asked {
+        match (lines.next(), lines.next()) {
+            (Some(said), Some("unsat")) if said == name => {}
+            (Some(said), Some("sat")) if said == name => out.push(name.to_owned()),
+            _ => return Err(format!("no answer about {name}")),
         }
     }
-    if lines.is_empty() {
-        Err("no answer".into())
-    } else {
-        Ok(out)
+    match lines.next() {
+        None => Ok(out),
+        Some(line) => Err(format!("z3 also says {line}")),
     }
+}
+
+/// The names of the questions in `text`.
+fn questions(text: &str) -> Vec<&str> {
+    let names = text.split("(echo \"").skip(1);
+    names.filter_map(|rest| rest.split('"').next()).collect()
 }
 
 #[cfg(test)]
@@ -139,20 +159,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_read_in_pairs() {
-        assert_eq!(
-            read("fill\nunsat\nrelease\nsat\n"),
-            Ok(vec!["release".to_owned()])
-        );
-        assert_eq!(read("fill\nunsat\n"), Ok(vec![]));
+    fn every_question_has_its_answer() {
+        let text = "(echo \"fill\") (check-sat)\n(echo \"release\") (check-sat)";
+        let out = vec!["release".to_owned()];
+        assert_eq!(read(text, "fill\nunsat\nrelease\nsat\n"), Ok(out));
+        assert_eq!(read(text, "fill\nunsat\nrelease\nunsat\n"), Ok(vec![]));
         for bad in [
             "",
-            "fill\nunknown\n",
-            "fill\n",
+            "fill\nunsat\n",
+            "release\nunsat\nfill\nunsat\n",
+            "fill\nunknown\nrelease\nunsat\n",
+            "fill\nunsat\nrelease\nunsat\n(error \"line 3\")\nunsat\n",
             "(error \"line 3\")\nfill\nsat\n",
         ] {
-            assert!(read(bad).is_err(), "{bad}");
+            assert!(read(text, bad).is_err(), "{bad}");
         }
+        assert!(read("", "").is_err());
     }
 
     #[test]

@@ -53,12 +53,12 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
 /// What is wrong with a litmus test `KIND::NAME`, if the manifest of these has none such.
 fn missing_in_manifest(root: &Path, catcher: &Catcher) -> Option<String> {
     let (_, test) = catcher.parts();
-    let text = fs::read_to_string(root.join("loom-tests/litmus/litmus.toml")).ok()?;
-    let mark = match test.split_once("::") {
-        Some(("approved", form)) => format!("\"{form}\" = ["),
-        Some((kind, name)) => format!("[{kind}.{name}]"),
+    let (file, mark) = match test.split_once("::") {
+        Some(("approved", form)) => ("approved.toml", format!("\"{form}\" = [")),
+        Some((kind, name)) => ("litmus.toml", format!("[{kind}.{name}]")),
         None => return Some(format!("{catcher} is no test")),
     };
+    let text = fs::read_to_string(root.join("loom-tests/litmus").join(file)).ok()?;
     let is_there = text.lines().any(|line| line.starts_with(&mark));
     (!is_there).then(|| format!("{catcher} is no test"))
 }

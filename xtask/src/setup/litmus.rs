@@ -13,6 +13,11 @@ use crate::process::{capture, find_program};
 use crate::setup::debian::{AptView, Purpose};
 use crate::setup::toolchain::library_path;
 
+/// The oldest herd7 whose model of translation tables these tests were decided with.
+const OLDEST_HERD: [u32; 2] = [7, 58];
+/// The oldest z3 that these tests were decided with.
+const OLDEST_Z3: [u32; 2] = [4, 8];
+
 /// A herd7 with its library of models.
 pub struct Herd {
     program: PathBuf,
@@ -52,12 +57,19 @@ impl Herd {
     fn probe(program: PathBuf, private_root: Option<PathBuf>) -> Option<Self> {
         let said = capture(command(&program, private_root.as_deref()).arg("-version")).ok()?;
         let version = said.split([',', ' ', '\n']).next()?.to_owned();
-        Some(Self {
+        is_new_enough(&version, OLDEST_HERD).then_some(Self {
             program,
             private_root,
             version,
         })
     }
+}
+
+/// Whether `version`, numbers with dots, is `oldest` or later.
+fn is_new_enough(version: &str, oldest: [u32; 2]) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    let (first, second) = (numbers.next().flatten(), numbers.next().flatten());
+    matches!((first, second), (Some(first), Some(second)) if [first, second] >= oldest)
 }
 
 /// A herd7 that was unpacked runs under the loader that was unpacked with it.
@@ -127,7 +139,8 @@ impl Solver {
         let mut command = with_libraries(&program, private_root.as_deref());
         let said = capture(command.arg("--version")).ok()?;
         let version = said.split(" - ").next()?.trim().to_owned();
-        Some(Self {
+        let number = version.split_whitespace().nth(2)?;
+        is_new_enough(number, OLDEST_Z3).then_some(Self {
             program,
             private_root,
             version,
@@ -141,4 +154,24 @@ fn with_libraries(program: &Path, private_root: Option<&Path>) -> Command {
         command.env("LD_LIBRARY_PATH", library_path(root));
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_tools_are_not_taken() {
+        for (version, is_new) in [
+            ("7.58", true),
+            ("7.58+1", false),
+            ("7.56.3", false),
+            ("8.0", true),
+            ("7", false),
+            ("", false),
+        ] {
+            assert_eq!(is_new_enough(version, OLDEST_HERD), is_new, "{version}");
+        }
+        assert!(is_new_enough("4.8.12", OLDEST_Z3));
+    }
 }
