@@ -4,7 +4,8 @@
 //! from there is walked from its entry over all branches, in step with the pattern; what is not from
 //! the place does not count, and a call from the place is walked into with all that is in it. Ways
 //! that end in a panic may end anywhere: the engine is dead then. So the walk sees more ways than
-//! can happen (a flag that is looked at twice makes four of two), never fewer.
+//! can happen (a flag that is looked at twice makes four of two); fewer only where a jump by register is no
+//! switch, which counts as an end.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
