@@ -2,10 +2,9 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-loom-tests --release`; without `--cfg loom` there
 //! is nothing here.
 //!
-//! Invariants: a test asks one question with two or three threads; [`explore`] tries every
-//! interleaving within the search's bound (three preemptions, unless the environment says otherwise)
-//! and every value that the memory model lets a load return, to the end: no limit cuts it short
-//! silently.
+//! Invariants: a test asks one question with two or three threads; [`explore`] tries every order of
+//! steps with no more preemptions than the search's bound (three, unless the environment says otherwise)
+//! and every value that loom lets a load return, to the end: no limit cuts it short silently.
 //! `xtask/mutants.toml` names the protections which, built away, make a test here fail.
 //!
 //! | file | what |
@@ -59,7 +58,7 @@ pub mod world;
 use percpu::{CpuId, CpuToken};
 
 pub use loom::sync::Arc;
-pub use search::{Beside, core, explore, explore_engine, spawn};
+pub use search::{Beside, core, explore, explore_engine, preemptions, spawn};
 
 /// A CPU's number.
 pub fn cpu(raw: u16) -> CpuId {

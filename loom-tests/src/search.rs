@@ -1,10 +1,16 @@
-//! How a model is explored: every interleaving up to a bound, and every value that a load may return.
+//! How a model is explored: every order of its steps up to a bound of preemptions, and every value
+//! that loom lets a load return. Those are values stored before, of each atomic the last seven; no load
+//! returns what is stored later (load buffering).
 //!
 //! Invariant: a search that ends without a panic was complete within its bound; it says so.
 //!
 //! The environment may change the bound, and nothing else ends a search:
 //! `BULKHEAD_LOOM_PREEMPTIONS=N` is the bound; `BULKHEAD_LOOM_DEEP=1` has none for two threads, and
 //! more preemptions for three. `cargo xtask loom` also has a search keep a [`Record`].
+//!
+//! Loom's own bound is one more for three threads: when its preemptions are used up and a thread ends
+//! or waits, it goes on with one of the two others only, and is complete for one preemption fewer
+//! (`tests/orders.rs` demands that it is).
 
 use crate::record::Record;
 use crate::story;
@@ -25,10 +31,15 @@ const DEEP_PREEMPTIONS: usize = 4;
 
 /// Runs `model`, in which so many threads act at once, in every way there is.
 pub fn explore(threads: usize, model: impl Fn() + Sync + Send + 'static) {
+    search(threads, preemptions(threads), model);
+}
+
+/// Preemptions of so many threads up to which [`explore`] tries every order; `None`: any number.
+pub fn preemptions(threads: usize) -> Option<usize> {
     assert!((2..=3).contains(&threads), "a question is for two or three");
     let preemptions = env::var("BULKHEAD_LOOM_PREEMPTIONS").ok();
     let is_deep = env::var("BULKHEAD_LOOM_DEEP").is_ok_and(|value| value == "1");
-    search(bound(threads, preemptions.as_deref(), is_deep), model);
+    bound(threads, preemptions.as_deref(), is_deep)
 }
 
 /// Runs `story`, which boots an engine of which so many cores act at once, in every way there is.
@@ -85,9 +96,10 @@ fn bound(threads: usize, preemptions: Option<&str>, is_deep: bool) -> Option<usi
     }
 }
 
-fn search(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
+fn search(threads: usize, preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
+    // See the header.
+    builder.preemption_bound = preemptions.map(|preemptions| preemptions + threads - 2);
     builder.max_branches = STEPS;
     // Reaching either would end the search early, and successfully; neither may come from the
     // environment. Too many branches in one execution panic by themselves.

@@ -4,19 +4,20 @@
 //! An order is told by its conflicts: of two steps of different threads at one word, of which one may
 //! write, which came first. Orders that agree in all of these are one and the same.
 //!
-//! Loom's bound counts short where there are three threads: when the preemptions are used up and a
-//! thread ends, it tries only one of the others next. One preemption fewer is complete.
+//! Each program runs twice: with threads that the first one only starts, so that any of them may begin,
+//! and with the first one as one of them, so that letting another begin costs a preemption. In the end
+//! it takes its steps once more, alone.
 
 #![cfg(loom)]
 
 use loom_tests::bus::Bus;
-use loom_tests::{Arc, cpu, explore, spawn};
+use loom_tests::{Arc, cpu, explore, preemptions, spawn};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use sync::{AtomicU64, Ordering::Relaxed};
+use sync::{AtomicU64, Ordering, Ordering::Relaxed, fence};
 
-/// The preemptions that `explore` tries unless told otherwise.
-const PREEMPTIONS: usize = 3;
+/// What stands for a word of all fences: any two of them conflict.
+const FENCES: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
@@ -24,12 +25,14 @@ enum Step {
     Store(usize),
     Exchange(usize),
     Add(usize),
+    Fence,
 }
 
 impl Step {
     fn word(self) -> usize {
         match self {
             Step::Load(word) | Step::Store(word) | Step::Exchange(word) | Step::Add(word) => word,
+            Step::Fence => FENCES,
         }
     }
 
@@ -39,6 +42,10 @@ impl Step {
     }
 
     fn take(self, machine: &Machine, thread: usize) {
+        if self == Step::Fence {
+            // Pairs with the other fences, which have an order.
+            return fence(Ordering::SeqCst);
+        }
         let Some(word) = machine.words.get(self.word()) else {
             return match self {
                 Step::Load(_) => machine.bus.look(cpu(thread as u16)),
@@ -51,6 +58,7 @@ impl Step {
             Step::Store(_) => word.store(1, Relaxed),
             Step::Exchange(_) => drop(word.compare_exchange(0, 1, Relaxed, Relaxed)),
             Step::Add(_) => drop(word.fetch_add(1, Relaxed)),
+            Step::Fence => unreachable!("taken above"),
         }
     }
 }
@@ -80,19 +88,16 @@ fn order_of(program: &Program, steps: &[At]) -> Order {
     order
 }
 
-/// Every order that some run with so many preemptions has.
-fn all_orders(program: &Program) -> BTreeSet<Order> {
-    let bound = if program.len() == 2 {
-        PREEMPTIONS
-    } else {
-        PREEMPTIONS - 1
-    };
+/// Every order that some run with as many preemptions as are tried has, if `first` runs already.
+fn all_orders(program: &Program, first: Option<usize>) -> BTreeSet<Order> {
+    let bound = preemptions(program.len()).unwrap_or(usize::MAX);
     let mut orders = BTreeSet::new();
     let mut open: Vec<(Vec<At>, usize)> = vec![(Vec::new(), 0)];
     while let Some((steps, preemptions)) = open.pop() {
         let next = |thread: usize| steps.iter().filter(|at| at.0 == thread).count();
         let has_more = |thread: usize| next(thread) < program[thread].len();
-        let running = steps.last().map(|at| at.0).filter(|last| has_more(*last));
+        let last = steps.last().map(|at| at.0).or(first);
+        let running = last.filter(|last| has_more(*last));
         let mut is_over = true;
         for thread in (0..program.len()).filter(|thread| has_more(*thread)) {
             is_over = false;
@@ -111,8 +116,8 @@ fn all_orders(program: &Program) -> BTreeSet<Order> {
     orders
 }
 
-/// Every order that the search tries.
-fn tried_orders(program: &Program) -> BTreeSet<Order> {
+/// Every order that the search tries; the model's first thread is one of the program's, if it `acts`.
+fn tried_orders(program: &Program, acts: bool) -> BTreeSet<Order> {
     let tried = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
     let (program, found) = (program.clone(), tried.clone());
     explore(program.len(), move || {
@@ -121,23 +126,27 @@ fn tried_orders(program: &Program) -> BTreeSet<Order> {
             bus: Bus::new(program.len()),
         });
         let log = std::sync::Arc::new(Mutex::new(Vec::new()));
-        let threads: Vec<_> = (0..program.len())
-            .map(|thread| {
-                let (machine, log) = (machine.clone(), log.clone());
-                let steps = program[thread].clone();
-                spawn(move || {
-                    for (index, step) in steps.iter().enumerate() {
-                        step.take(&machine, thread);
-                        log.lock().unwrap().push((thread, index));
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
+        let run = |thread: usize| {
+            let (machine, log) = (machine.clone(), log.clone());
+            let steps = program[thread].clone();
+            move || {
+                for (index, step) in steps.iter().enumerate() {
+                    step.take(&machine, thread);
+                    log.lock().unwrap().push((thread, index));
+                }
+            }
+        };
+        let others = usize::from(acts)..program.len();
+        let others: Vec<_> = others.map(|thread| spawn(run(thread))).collect();
+        if acts {
+            run(0)();
+        }
+        for thread in others {
             thread.join().unwrap();
         }
         let order = order_of(&program, &log.lock().unwrap());
         found.lock().unwrap().insert(order);
+        run(0)();
     });
     std::mem::take(&mut *tried.lock().unwrap())
 }
@@ -152,10 +161,11 @@ fn programs(count: usize, threads: usize, steps: usize) -> impl Iterator<Item = 
     (0..count).map(move |_| {
         let mut step = |_| {
             let word = below(3) as usize;
-            match below(5) {
+            match below(6) {
                 0 => Step::Store(word),
                 1 => Step::Exchange(word),
                 2 => Step::Add(word),
+                3 => Step::Fence,
                 _ => Step::Load(word),
             }
         };
@@ -166,9 +176,14 @@ fn programs(count: usize, threads: usize, steps: usize) -> impl Iterator<Item = 
 
 fn every_order_is_tried(count: usize, threads: usize, steps: usize) {
     for program in programs(count, threads, steps) {
-        let tried = tried_orders(&program);
-        for order in all_orders(&program) {
-            assert!(tried.contains(&order), "{program:?}: not {order:?}");
+        for acts in [false, true] {
+            let tried = tried_orders(&program, acts);
+            for order in all_orders(&program, acts.then_some(0)) {
+                assert!(
+                    tried.contains(&order),
+                    "{program:?}, acts {acts}: not {order:?}"
+                );
+            }
         }
     }
 }

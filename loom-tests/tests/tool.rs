@@ -7,7 +7,7 @@ use loom_tests::{Arc, explore, spawn};
 use sync::{AtomicU64, Ordering, fence};
 
 /// A load against a load that is followed by an exchange: plain loom never tries the exchange
-/// first (see `sync`'s `modelled.rs`).
+/// first (see `sync`'s `readers.rs`).
 #[test]
 #[should_panic(expected = "the exchange came first")]
 fn a_load_may_come_after_another_s_load_and_exchange() {
@@ -91,6 +91,28 @@ fn fences_forbid_store_buffering() {
 #[should_panic(expected = "both read the old value")]
 fn store_buffering_happens_without_fences() {
     store_buffering(false);
+}
+
+/// One fence comes between the other side's store and its fence: what it reads then may be old, though
+/// the later store was seen.
+#[test]
+#[should_panic(expected = "the other's fence was still to come")]
+fn a_fence_may_come_between_a_store_and_its_fence() {
+    explore(2, || {
+        let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let other = words.clone();
+        let writer = spawn(move || {
+            other[0].store(1, Ordering::Relaxed);
+            other[1].store(1, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+        });
+        if words[1].load(Ordering::Relaxed) == 1 {
+            fence(Ordering::SeqCst);
+            let seen = words[0].load(Ordering::Relaxed);
+            assert_eq!(seen, 1, "the other's fence was still to come");
+        }
+        writer.join().unwrap();
+    });
 }
 
 /// Data published by a Relaxed store may be seen late.

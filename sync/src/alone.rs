@@ -10,6 +10,7 @@
 
 extern crate std;
 
+use crate::fences;
 use core::cell::Cell;
 
 std::thread_local! {
@@ -20,6 +21,7 @@ std::thread_local! {
 /// An execution begins: the thread that calls is alone.
 pub fn begin() {
     OTHERS.set(0);
+    fences::begin();
 }
 
 /// Another thread is about to be started.

@@ -8,7 +8,7 @@
 //! - both sides have the same names and signatures; code that uses them has no `cfg(loom)`;
 //! - loom's atomics can't be made in constants, so nothing may rely on a `const fn new`;
 //! - loom treats a SeqCst *access* as AcqRel; where sequential consistency is needed, use
-//!   [`fence`], which loom models faithfully.
+//!   [`fence`], which is a step of the search there.
 //!
 //! [`Typed`] is where the `atomic` crate is used: a 64-bit atomic that holds one packed type and
 //! nothing else.
@@ -18,6 +18,8 @@
 #[cfg(loom)]
 pub mod alone;
 mod cell;
+#[cfg(loom)]
+mod fences;
 #[cfg(loom)]
 mod modelled;
 #[cfg(loom)]
@@ -54,6 +56,9 @@ pub const fn unless(is_removed: bool, ordering: Ordering) -> Ordering {
 
 /// Tells the core that this is a wait (on metal), or lets other threads go on (under loom, which
 /// otherwise explores the wait for ever).
+///
+/// A model that comes here is not complete: loom never goes back to where a thread yielded (0.7.2,
+/// `rt/path.rs`, `Schedule::backtrack`), so orders are lost. Code that is model-checked must not.
 pub fn spin_hint() {
     #[cfg(not(loom))]
     core::hint::spin_loop();

@@ -6,6 +6,7 @@
 
 extern crate std;
 
+use crate::fences;
 use core::panic::Location;
 use loom::sync::atomic::Ordering;
 use std::sync::OnceLock;
@@ -59,9 +60,10 @@ pub(crate) fn access<T>(
     }
 }
 
-/// Loom's fence, told.
+/// Loom's fence, explored and told.
 #[track_caller]
 pub fn fence(order: Ordering) {
+    fences::has_come(order);
     loom::sync::atomic::fence(order);
     if let Some(observer) = OBSERVER.get() {
         observer(&Access {
