@@ -58,9 +58,14 @@ fn unshare_against_a_store_of_the_host() {
         let shared = host.beside(|other| other.run(0)).join().unwrap();
         assert_eq!(shared, ExitReason::PageShared);
 
-        let unsharing = host.beside(|other| (other.run(0), other.content(0)));
+        let unshare = |other: &mut Host| (other.run(0), other.content(0));
+        let unsharing = host.beside(unshare);
         let stored = host.store(0, 8);
-        let (exit, kept) = unsharing.join().unwrap();
+        let (mut exit, mut kept) = unsharing.join().unwrap();
+        if exit == ExitReason::HostInterrupt {
+            // The page was busy until the host's timer fired. Nobody is in the way now.
+            (exit, kept) = host.beside(unshare).join().unwrap();
+        }
 
         assert_eq!(exit, ExitReason::PageUnshared);
         assert_eq!(host.state(0), A);
