@@ -117,10 +117,11 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     }
     let started = Instant::now();
     let rows = pool::run(paths, options, &tests)?;
-    tell(paths, options, &tests, &rows)?;
     if let Some(file) = &options.json {
         table::write(file, &rows)?;
     }
+    // What cannot be told must not keep the totals from being shown.
+    let told = tell(paths, options, &tests, &rows);
     let executions: u64 = rows.iter().filter_map(|row| row.executions).sum();
     println!(
         "{executions} executions of {} tests in {} s",
@@ -133,7 +134,21 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         total += Count::new(u32::from(has_passed), u32::from(!has_passed), 0);
     }
     println!("{total}");
+    told?;
     Ok(total.exit_code())
+}
+
+/// What of the environment decides which executions there are, as it stands before a command.
+fn environment() -> String {
+    match without() {
+        names if names.is_empty() => names,
+        names => format!("BULKHEAD_WITHOUT={names} "),
+    }
+}
+
+/// The weaknesses that the hardware is modelled without.
+fn without() -> String {
+    std::env::var("BULKHEAD_WITHOUT").unwrap_or_default()
 }
 
 fn select(tests: Vec<Test>, wanted: &str) -> Vec<Test> {
@@ -166,7 +181,8 @@ fn tell(paths: &Paths, options: &Options, tests: &[Test], rows: &[Row]) -> Resul
         } else {
             let arguments = options.arguments();
             println!(
-                "    story: cargo xtask loom --test {}{arguments}",
+                "    story: {}cargo xtask loom --test {}{arguments}",
+                environment(),
                 test.name
             );
         }

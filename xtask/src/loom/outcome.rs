@@ -10,6 +10,9 @@ const MESSAGE: usize = 240;
 /// What a search says at its end, before the number of its executions.
 const COMPLETED: &str = "completed after ";
 
+/// What a test that had to panic and did not is said to have done.
+pub const CALM: &str = "nothing panicked";
+
 /// How a test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -78,7 +81,7 @@ pub fn panic_message(output: &str) -> String {
         });
     let said = lines.collect::<Vec<_>>().join("; ");
     match said.is_empty() {
-        true => "nothing panicked".into(),
+        true => CALM.into(),
         false => said.chars().take(MESSAGE).collect(),
     }
 }

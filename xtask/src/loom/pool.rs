@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::loom::Options;
 use crate::loom::build::Test;
 use crate::loom::folder::Folder;
 use crate::loom::outcome::Outcome;
 use crate::loom::table::Row;
+use crate::loom::{self, Options};
 use crate::paths::Paths;
 use crate::process;
 
@@ -105,6 +105,15 @@ fn show_progress(jobs: &[Job], now: Duration) {
     }
 }
 
+impl Drop for Job<'_> {
+    /// Whatever ends the run, no search goes on behind it.
+    fn drop(&mut self) {
+        // Either fails only if the process has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 enum Start<'a> {
     Runs(Job<'a>),
     Done(Row),
@@ -190,12 +199,15 @@ pub fn command(paths: &Paths, options: &Options, test: &Test) -> Command {
 }
 
 /// What decides which executions there are: the program, the bound, the model's weaknesses.
-fn key(program: &Path, options: &Options) -> Result<String> {
+pub fn key(program: &Path, options: &Options) -> Result<String> {
     let content = fs::read(program).with_context(|| program.display().to_string())?;
     let digest = Sha256::digest(&content);
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let without = std::env::var("BULKHEAD_WITHOUT").unwrap_or_default();
-    Ok(format!("{digest}{} {without}", options.arguments()))
+    Ok(format!(
+        "{digest}{} {}",
+        options.arguments(),
+        loom::without()
+    ))
 }
 
 #[cfg(test)]

@@ -4,16 +4,19 @@
 //! Loom is deterministic: the same program finds the same executions in the same order.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::loom::build::Test;
 use crate::loom::folder::{Folder, file_name};
-use crate::loom::outcome::panic_message;
-use crate::loom::{Options, pool};
+use crate::loom::outcome::{CALM, panic_message};
+use crate::loom::{self, Options, pool};
 use crate::paths::Paths;
+
+/// What a told search panics with behind an execution that did not (`loom-tests/src/record.rs`).
+const PASSED: &str = " passed when it was told";
 
 /// Tells the execution of `test` that failed in the run which left `folder`, and how to tell it
 /// again.
@@ -30,24 +33,41 @@ pub fn tell(paths: &Paths, options: &Options, test: &Test, folder: &Folder) -> R
         fs::create_dir_all(dir)?;
     }
     fs::copy(folder.path(), &kept).with_context(|| format!("keep {}", kept.display()))?;
+    fs::write(key_of(&kept), pool::key(&test.program, options)?)?;
     println!("    story of execution {execution}:");
     println!("{}", fs::read_to_string(folder.story()).unwrap_or_default());
     if again != first {
         println!("    it fails otherwise when it is told: {again}");
     }
     let kept = kept.strip_prefix(&paths.root).unwrap_or(&kept);
-    println!("    again: {}", command_line(options, test, kept));
+    let again = command_line(options, test, kept);
+    println!("    again: {}{again}", loom::environment());
     Ok(())
 }
 
-/// Tells the execution whose path is in `file`; fails, as it does.
+/// Tells the execution whose path is in `file`; fails, if it does.
 pub fn replay(paths: &Paths, options: &Options, test: &Test, file: &Path) -> Result<ExitCode> {
+    let key = key_of(file);
+    let key = fs::read_to_string(&key).with_context(|| format!("read {}", key.display()))?;
+    ensure!(
+        key == pool::key(&test.program, options)?,
+        "the path is of another build, bound or mutant: it says nothing here; search again"
+    );
     let folder = Folder::of(paths, &format!("{}.replay", test.name));
     folder.put_path(file)?;
-    run(paths, options, test, &folder, 1)?;
+    let said = run(paths, options, test, &folder, 1)?;
     let story = fs::read_to_string(folder.story());
     println!("{}", story.context("no story: see the log beside it")?);
+    if said == CALM || said.contains(PASSED) {
+        println!("the execution passed");
+        return Ok(ExitCode::SUCCESS);
+    }
     Ok(ExitCode::FAILURE)
+}
+
+/// Where it is written which build a path is of.
+fn key_of(path: &Path) -> PathBuf {
+    path.with_extension("key")
 }
 
 /// Has `test` tell the execution; what it panics with.
@@ -82,7 +102,6 @@ fn command_line(options: &Options, test: &Test, file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     #[test]
     fn the_command_has_all_that_decides_which_executions_there_are() {

@@ -6,7 +6,7 @@ mod stages;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::count::Count;
 use crate::paths::Paths;
@@ -16,8 +16,10 @@ use crate::test::stages::Stage;
 /// Runs the stages whose names contain `filter`; all if it is empty.
 pub fn run(paths: &Paths, filter: &str) -> Result<ExitCode> {
     let mut total = Count::default();
-    let stages = stages::all();
-    for stage in stages.iter().filter(|stage| stage.name.contains(filter)) {
+    let mut stages = stages::all();
+    stages.retain(|stage| stage.name.contains(filter));
+    ensure!(!stages.is_empty(), "no stage has {filter:?} in its name");
+    for stage in &stages {
         total += run_stage(paths, stage)?;
     }
     println!("{total}");
