@@ -9,6 +9,7 @@ use loom_tests::{Arc, explore, spawn, token};
 use ownership::is_lent;
 
 loom_tests::ownership_suite!();
+loom_tests::granules_suite!();
 loom_tests::percpu_suite!();
 
 /// Two cores lend one page to two VMs: one of them has it.
