@@ -27,33 +27,11 @@ use sync::{AtomicU64, Ordering, Ordering::Relaxed};
 
 /// Physical (and intermediate) address bits: the narrowest stage 2 there is, three levels.
 pub const PA_BITS: u8 = 32;
-<<<<<<< HEAD
 /// Affinity in MPIDR.
 const AFFINITY: u64 = 0xff_00ff_ffff;
-=======
 /// A guest that runs again at the place where it was, this often, is interrupted instead.
 /// Not a yield: loom loses orders by those.
 const REPEATS: u64 = 2;
-
-/// A core's registers beside its TLB: written by that core alone.
-#[derive(Default)]
-struct Core {
-    vttbr: atomic::AtomicU64,
-    counter: atomic::AtomicU64,
-    /// The engine made the host take an exception.
-    denied: atomic::AtomicBool,
-    /// Guest runs since the machine started.
-    runs: atomic::AtomicU64,
-    /// An interrupt for the host.
-    interrupt: atomic::AtomicBool,
-    /// Where the guest was in its program at the last run.
-    pc: atomic::AtomicU64,
-    /// How often it has run again at that place.
-    repeats: atomic::AtomicU64,
-    /// The engine's SGI.
-    rung: AtomicBool,
-}
->>>>>>> 25ecc27 (Loom: a guest that repeats itself is interrupted, not yielded)
 
 /// The machine.
 pub struct LoomMachine {
@@ -357,25 +335,17 @@ impl Platform for LoomMachine {
         let core = &self.cores[cpu.index()];
         // Relaxed, all: the core's own.
         core.runs.fetch_add(1, Relaxed);
-<<<<<<< HEAD
-        if core.pc.swap(context.frame.pc, Relaxed) == context.frame.pc {
-            // It repeats a call: somebody else has to go on.
-            loom::thread::yield_now();
-        }
-        self.peek().run(cpu.index(), context.vmpidr & AFFINITY);
-        let exit = self.run_program(cpu, context);
-=======
         let repeats = match core.pc.swap(context.frame.pc, Relaxed) == context.frame.pc {
             true => core.repeats.load(Relaxed) + 1,
             false => 0,
         };
         core.repeats.store(repeats % REPEATS, Relaxed);
+        self.peek().run(cpu.index(), context.vmpidr & AFFINITY);
         let exit = match repeats < REPEATS {
-            true => self.guests().run(context),
+            true => self.run_program(cpu, context),
             // Others need time to go on: the host's timer fires.
             false => GuestExit::Interrupt,
         };
->>>>>>> 25ecc27 (Loom: a guest that repeats itself is interrupted, not yielded)
         story::step(|| format!("guest runs to {exit:x?}"));
         core.interrupt.store(exit == GuestExit::Interrupt, Relaxed);
         exit

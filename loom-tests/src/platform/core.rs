@@ -19,6 +19,8 @@ pub(super) struct Core {
     pub interrupt: atomic::AtomicBool,
     /// Where the guest was in its program at the last run.
     pub pc: atomic::AtomicU64,
+    /// How often it has run again at that place.
+    pub repeats: atomic::AtomicU64,
     /// Where in its program the guest made its last access.
     pub tried: atomic::AtomicU64,
     /// The engine's SGI.
