@@ -58,7 +58,7 @@ pub mod world;
 use percpu::{CpuId, CpuToken};
 
 pub use loom::sync::Arc;
-pub use search::{Beside, core, explore, explore_engine, preemptions, spawn};
+pub use search::{Beside, core, explore, explore_engine, explore_large_engine, preemptions, spawn};
 
 /// A CPU's number.
 pub fn cpu(raw: u16) -> CpuId {

@@ -24,6 +24,8 @@ use sync::alone;
 const STEPS: usize = 40_000;
 /// Stack of a core that runs the engine, in words.
 const STACK: usize = 1 << 17;
+/// The bound in the environment.
+const BOUND: &str = "BULKHEAD_LOOM_PREEMPTIONS";
 /// Preemptions that are tried.
 const PREEMPTIONS: usize = 3;
 /// Preemptions of three threads that are tried where hours are no matter.
@@ -37,19 +39,35 @@ pub fn explore(threads: usize, model: impl Fn() + Sync + Send + 'static) {
 /// Preemptions of so many threads up to which [`explore`] tries every order; `None`: any number.
 pub fn preemptions(threads: usize) -> Option<usize> {
     assert!((2..=3).contains(&threads), "a question is for two or three");
-    let preemptions = env::var("BULKHEAD_LOOM_PREEMPTIONS").ok();
+    let preemptions = env::var(BOUND).ok();
     let is_deep = env::var("BULKHEAD_LOOM_DEEP").is_ok_and(|value| value == "1");
     bound(threads, preemptions.as_deref(), is_deep)
 }
 
 /// Runs `story`, which boots an engine of which so many cores act at once, in every way there is.
 pub fn explore_engine(cores: usize, story: impl Fn() + Sync + Send + 'static) {
+    explore(cores, on_a_core(story));
+}
+
+/// The same for a story that with three preemptions takes longer than all others together: with two,
+/// unless the environment says how many.
+pub fn explore_large_engine(cores: usize, story: impl Fn() + Sync + Send + 'static) {
+    let is_usual = env::var(BOUND).is_err() && preemptions(cores) == Some(PREEMPTIONS);
+    let bound = match is_usual {
+        true => Some(PREEMPTIONS - 1),
+        false => preemptions(cores),
+    };
+    search(cores, bound, on_a_core(story));
+}
+
+/// The story on a core of its own.
+fn on_a_core(story: impl Fn() + Sync + Send + 'static) -> impl Fn() + Sync + Send + 'static {
     let story = Arc::new(story);
-    explore(cores, move || {
+    move || {
         let story = story.clone();
         // Not one more that acts: the model's first thread only waits for it.
         start(STACK, move || story()).join().unwrap();
-    });
+    }
 }
 
 /// A thread that acts beside the one that started it.

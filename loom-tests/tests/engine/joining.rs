@@ -4,9 +4,9 @@
 use crate::{A, HOST};
 use abi::{Status, VmHandle};
 use engine::stage2::descriptor::pages_of;
-use loom_tests::explore_engine;
 use loom_tests::host::{Access, Host};
 use loom_tests::world::{Size, World};
+use loom_tests::{explore_engine, explore_large_engine};
 use ownership::State;
 
 /// Pages of the smaller block.
@@ -97,7 +97,7 @@ fn join_against_a_store_beside_it() {
 /// area is a block after both are done.
 #[test]
 fn the_last_two_pages_of_an_area() {
-    explore_engine(2, || {
+    explore_large_engine(2, || {
         let (mut host, vm) = Host::with_vm(Size::in_blocks(BLOCK));
         host.map(vm, 0, 0).expect("the host's page");
         host.map(vm, 1, 1).expect("the host's page");
