@@ -49,8 +49,8 @@ pub fn explore_engine(cores: usize, story: impl Fn() + Sync + Send + 'static) {
     explore(cores, on_a_core(story));
 }
 
-/// The same for a story that with three preemptions takes longer than all others together: with two,
-/// unless the environment says how many.
+/// The same for a story that with three preemptions takes longer than all others together: with two
+/// (for three threads that is loom's bound of three), unless the environment says how many.
 pub fn explore_large_engine(cores: usize, story: impl Fn() + Sync + Send + 'static) {
     let is_usual = env::var(BOUND).is_err() && preemptions(cores) == Some(PREEMPTIONS);
     let bound = match is_usual {

@@ -2,7 +2,7 @@
 
 use crate::HOST;
 use abi::smccc;
-use loom_tests::explore_engine;
+use loom_tests::explore_large_engine;
 use loom_tests::guest::GuestStep;
 use loom_tests::host::Host;
 use loom_tests::world::{Size, World};
@@ -11,7 +11,7 @@ use loom_tests::world::{Size, World};
 /// zero, and nobody reaches it otherwise.
 #[test]
 fn share_against_unshare_against_destroy() {
-    explore_engine(3, || {
+    explore_large_engine(3, || {
         let size = Size {
             cores: 3,
             ..Size::with_vcpus(1, 2)

@@ -2,10 +2,10 @@
 //! has it so.
 
 use abi::{ExitReason, Status, VcpuHandle};
-use loom_tests::explore_engine;
 use loom_tests::guest::GuestStep;
 use loom_tests::host::Host;
 use loom_tests::world::Size;
+use loom_tests::{explore_engine, explore_large_engine};
 use percpu::Residence;
 
 /// A machine of three cores with a vCPU, parked.
@@ -22,7 +22,7 @@ fn three_cores(steps: &[GuestStep]) -> (Host, VcpuHandle) {
 /// where one of them left it, and its new core finds it.
 #[test]
 fn enqueue_against_dequeue_against_run() {
-    explore_engine(3, || {
+    explore_large_engine(3, || {
         let (mut host, vcpu) = three_cores(&[]);
         host.enqueue(vcpu, 2).expect("it is parked");
 
