@@ -5,7 +5,8 @@
 ; the words of the engine's flush are executed, one by one:
 ; - the store reaches walkers at any time, but before any DSB ends;
 ; - a TLBI takes effect on each core at any time, but before the next DSB of its issuer ends. It works on
-;   the VM that VTTBR names, which is the page's only if VTTBR was written and an ISB followed;
+;   the VM that VTTBR names, which is the page's if it was before (`is-current`: the engine looks), or if
+;   VTTBR was written and an ISB followed;
 ; - IPAS2E1IS drops stage-2 entries, VMALLE1IS combined ones;
 ; - an access that was translated may still be under way when its entry is gone. The DSB after the TLBI
 ;   waits for it, but on a core with the repeat-TLBI erratum only one after another TLBI does.
@@ -32,7 +33,7 @@
 (define-fun is-dsb ((k Int)) Bool (and (> k 0) (or (= k dsb1) (= k dsb2) (= k dsb3) (= k dsb4))))
 ; What a TLBI at this place works on.
 (define-fun target ((t Int) (p Page)) Vm
-  (ite (and (> vttbr 0) (< vttbr isb) (< isb t)) (own now p) (cur p)))
+  (ite (or is-current (and (> vttbr 0) (< vttbr isb) (< isb t))) (own now p) (cur p)))
 ; The DSB that waits for accesses.
 (define-fun last () Int (ite erratum (ite (= repeat 0) (+ end 1) (after repeat)) (after combined)))
 

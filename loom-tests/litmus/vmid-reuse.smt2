@@ -1,8 +1,9 @@
 ; A VM ends and its VMID is given to the next: can any core use a translation of the first for the second?
 ;
-; Any number of cores, VM slots (each has one VMID for good), pages. A walk begins while a core is in a
-; guest, sees the entry in the VM's tables, and fills the core's TLB later, even when the core has left the
-; guest, unless a DSB waited for it. A VM ends when no core is in it; its tables stay as they are while the
+; Any number of cores, VM slots (each has one VMID for good), pages, virtual addresses. A walk begins while a
+; core is in a guest, sees the entry in the VM's tables, and fills the core's TLB later, even when the core has
+; left the guest, unless a DSB waited for it: with a stage-2 entry, or with a combined one (stage 1 and 2 in
+; one), which in the guest may also come of a stage-2 entry. A VM ends when no core is in it; its tables stay as they are while the
 ; words of the engine's flush are executed; then its slot, with empty tables, is the next VM's.
 ; - the TLBI takes effect on each core at any time, but before the next DSB of its issuer ends, on the VM
 ;   that VTTBR names, which is the right one only if VTTBR was written and an ISB followed;
@@ -12,7 +13,7 @@
 
 (set-option :timeout 30000)
 (declare-datatypes ((T 0)) (((now) (next))))
-(declare-sort Page) (declare-sort Vm) (declare-sort Cpu)
+(declare-sort Page) (declare-sort Vm) (declare-sort Cpu) (declare-sort Va)
 
 (declare-fun live (T Vm) Bool)
 (declare-fun at (T Vm) Int)               ; -1: no flush; else the words of the flush executed
@@ -20,7 +21,8 @@
 (declare-fun out (T Cpu) Int)             ; -1: in a guest or with none; else the words of the switch executed
 (declare-fun pte (T Vm Page) Bool)        ; the VM's tables have it
 (declare-fun walks (T Cpu Vm Page) Bool)  ; a walk that saw the entry is under way
-(declare-fun tlb (T Cpu Vm Page) Bool)
+(declare-fun tlb (T Cpu Vm Page) Bool)    ; stage-2 entry
+(declare-fun cb (T Cpu Vm Va Page) Bool)  ; combined entry
 (declare-fun hit (T Cpu Vm) Bool)         ; the TLBI has taken effect on this core
 (declare-fun cur (Vm) Vm)                 ; the VM that VTTBR names when the flush begins
 
@@ -38,10 +40,12 @@
   (forall ((c Cpu) (u Vm)) (=> (and (hit t c u) (not (live t u))) (>= (at t u) whole)))
   (forall ((c Cpu) (u Vm)) (=> (and (> whole 0) (>= (at t u) (after whole))) (hit t c u)))
   (forall ((c Cpu) (u Vm) (p Page)) (=> (tlb t c u p)
+    (and (pte t u p) (or (live t u) (and (>= (at t u) 0) (not (hit t c u)))))))
+  (forall ((c Cpu) (u Vm) (x Va) (p Page)) (=> (cb t c u x p)
     (and (pte t u p) (or (live t u) (and (>= (at t u) 0) (not (hit t c u)))))))))
 
-; ---- Transitions, of VM v, page p, core c.
-(declare-const p Page) (declare-const c Cpu) (declare-const v Vm)
+; ---- Transitions, of VM v, page p, core c, address x.
+(declare-const p Page) (declare-const c Cpu) (declare-const v Vm) (declare-const x Va)
 
 (define-fun same-live () Bool (forall ((u Vm)) (= (live next u) (live now u))))
 (define-fun same-at () Bool (forall ((u Vm)) (= (at next u) (at now u))))
@@ -49,7 +53,10 @@
 (define-fun same-out () Bool (forall ((d Cpu)) (= (out next d) (out now d))))
 (define-fun same-pte () Bool (forall ((u Vm) (q Page)) (= (pte next u q) (pte now u q))))
 (define-fun same-walks () Bool (forall ((d Cpu) (u Vm) (q Page)) (= (walks next d u q) (walks now d u q))))
-(define-fun same-tlb () Bool (forall ((d Cpu) (u Vm) (q Page)) (= (tlb next d u q) (tlb now d u q))))
+(define-fun same-s2 () Bool (forall ((d Cpu) (u Vm) (q Page)) (= (tlb next d u q) (tlb now d u q))))
+(define-fun same-cb () Bool
+  (forall ((d Cpu) (u Vm) (y Va) (q Page)) (= (cb next d u y q) (cb now d u y q))))
+(define-fun same-tlb () Bool (and same-s2 same-cb))
 (define-fun same-hit () Bool (forall ((d Cpu) (u Vm)) (= (hit next d u) (hit now d u))))
 (define-fun same-vms () Bool (and same-live same-at same-hit))
 (define-fun same-cores () Bool (and same-in same-out same-walks same-tlb))
@@ -68,10 +75,15 @@
   (forall ((d Cpu) (u Vm) (q Page))
     (= (walks next d u q) (or (walks now d u q) (and (= d c) (= u v) (= q p)))))))
 
-(define-fun fill () Bool (and (walks now c v p) same-vms same-in same-out same-pte
+(define-fun fill () Bool (and (walks now c v p) same-vms same-in same-out same-pte same-cb
   (forall ((d Cpu) (u Vm) (q Page)) (and
     (= (tlb next d u q) (or (tlb now d u q) (and (= d c) (= u v) (= q p))))
     (= (walks next d u q) (and (walks now d u q) (not (and (= d c) (= u v) (= q p)))))))))
+
+(define-fun combine () Bool (and (or (walks now c v p) (and (in now c v) (tlb now c v p)))
+  same-vms same-in same-out same-pte same-walks same-s2
+  (forall ((d Cpu) (u Vm) (y Va) (q Page))
+    (= (cb next d u y q) (or (cb now d u y q) (and (= d c) (= u v) (= y x) (= q p)))))))
 
 (define-fun leave () Bool (and (in now c v) (= (out now c) (- 1)) (set-out 0)
   same-vms same-in same-pte same-walks same-tlb))
@@ -90,6 +102,8 @@
 
 (define-fun drop-whole () Bool (and (> whole 0) (>= (at now v) whole) same-live same-at same-in same-out same-pte same-walks
   (forall ((d Cpu) (u Vm) (q Page)) (= (tlb next d u q) (and (tlb now d u q) (not (and (= d c) (= u (target v)))))))
+  (forall ((d Cpu) (u Vm) (y Va) (q Page))
+    (= (cb next d u y q) (and (cb now d u y q) (not (and (= d c) (= u (target v)))))))
   (forall ((d Cpu) (u Vm)) (= (hit next d u) (or (hit now d u) (and (= d c) (= u v)))))))
 
 (define-fun word () Bool (and (>= (at now v) 0) (< (at now v) end) (set-at (+ (at now v) 1))
@@ -106,7 +120,8 @@
   (forall ((d Cpu)) (= (out t d) (- 1)))
   (forall ((d Cpu) (u Vm)) (and (not (in t d u)) (not (hit t d u))))
   (forall ((u Vm) (q Page)) (not (pte t u q)))
-  (forall ((d Cpu) (u Vm) (q Page)) (and (not (walks t d u q)) (not (tlb t d u q))))))
+  (forall ((d Cpu) (u Vm) (q Page)) (and (not (walks t d u q)) (not (tlb t d u q))))
+  (forall ((d Cpu) (u Vm) (y Va) (q Page)) (not (cb t d u y q)))))
 
 (assert (inv now))
 (assert (not (inv next)))
@@ -115,6 +130,7 @@
 (push) (echo "enter") (assert enter) (check-sat) (pop)
 (push) (echo "walk") (assert walk) (check-sat) (pop)
 (push) (echo "fill") (assert fill) (check-sat) (pop)
+(push) (echo "combine") (assert combine) (check-sat) (pop)
 (push) (echo "leave") (assert leave) (check-sat) (pop)
 (push) (echo "switch-word") (assert switch-word) (check-sat) (pop)
 (push) (echo "be-gone") (assert be-gone) (check-sat) (pop)
