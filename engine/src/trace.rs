@@ -6,7 +6,7 @@
 
 use sync::{AtomicU64, Ordering};
 
-/// Events kept per core.
+/// Events kept per core; so few in models that a reader meets one that is overwritten.
 pub const EVENTS: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// What happened; the small number that leads an event's word.

@@ -3,11 +3,12 @@
 //! I1 no page is left claimed and no entry marked, and a lent page's count is that of its leaves; I2 a
 //! leaf names only what its VM may reach; I3 tables are the engine's, each in one place; I4 no page holds
 //! a secret of somebody else than its owner's; I5 no core has an old way to a page that is another's by
-//! now, and a secret that its owner writes there is found by nobody else; I6 no page is lost: a VM's page has a leaf where
-//! VM_RECLAIM will find it, the engine's pages are the tables and the free ones, and a VM that is gone
-//! has none; I8 no vCPU is left on a core.
+//! now, and a secret that its owner writes there is found by nobody else; I6 no page is lost: a VM's page
+//! has a leaf where VM_RECLAIM will find it, the engine's pages are the tables and the free ones, and a VM
+//! that is gone has none; I8 no vCPU is left on a core.
 //!
-//! Checked while it happens: I4 and I5 with each store and new leaf (`hardware`); I7 with each refused
+//! Checked while it happens: I4 and I5 with each store and new leaf (`hardware`), but for pages that a
+//! story says host and VM may both reach; I7 with each refused
 //! call that was alone (`witness`); I8 with each entry, and with each VM_RECLAIM that works
 //! (`hardware/places`). I9, as far as pages are all that VMs have in common: whatever lands in a VM's
 //! page is its own store, or panics (`hardware`). Timing, registers and interrupts are not looked at.

@@ -1,7 +1,8 @@
 //! I7: a refused call changes nothing that a VM or the host can observe.
 //!
 //! Said only of a call beside which no other core acted: what else changed would be that core's doing.
-//! In most executions some call is alone.
+//! In most executions some call is alone. So what BUSY rolls back beside its rival is not compared here, nor
+//! are guests' refused calls: the simulated machine compares every refused call.
 //!
 //! Invariant: looking takes no step of the model's.
 

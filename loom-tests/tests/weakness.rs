@@ -1,4 +1,5 @@
-//! Each weakness of the models' hardware, by itself: that it is there, and that it can be left out.
+//! Weaknesses of the models' hardware, each by itself: that it is there, and that it can be left out.
+//! Those of single invalidations are asked in `engine/src/sim/tlb_tests.rs`.
 
 #![cfg(loom)]
 

@@ -101,7 +101,7 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
             return;
         };
         if let Some(known) = word.priority.get(spi.place()) {
-            // Relaxed: published by the Release on the word that follows.
+            // Relaxed: published by the Release on the word that follows, or on the mark.
             known.store(priority & PRIORITY_MASK, Ordering::Relaxed);
         }
         #[cfg(not(mutant = "spi-mark-first"))]

@@ -98,7 +98,7 @@ impl Life {
 
     /// Moves `generation` from one phase to another; the phase seen instead, if it is another
     /// (`Free` if even the generation is). AcqRel: pairs with itself and with [`Life::now`]; Relaxed on
-    /// failure: whoever has the generation has read the word by `now`.
+    /// failure: no caller reads anything that the phase seen then would have published.
     pub fn advance(&self, generation: u64, from: Phase, to: Phase) -> Result<(), Phase> {
         let (old, new) = (pack(generation, from), pack(generation, to));
         let both = unless(cfg!(mutant = "life-advance-relaxed"), Ordering::AcqRel);

@@ -176,7 +176,7 @@ impl Vm {
 
     /// Slots of the vCPUs, in order.
     pub fn vcpus(&self) -> impl Iterator<Item = u16> + '_ {
-        // Acquire: pairs with the Release in `add_vcpu`; the slots before the count are set.
+        // Acquire: pairs with the Release in `VcpuListLock::add`; the slots before the count are set.
         let look = unless(cfg!(mutant = "vcpus-look-relaxed"), Ordering::Acquire);
         let count = self.vcpu_count.load(look) as usize;
         self.vcpus

@@ -5,7 +5,8 @@
 //! that was filled and not completed holds anything.
 //!
 //! Invariants, which panic where they break: a table is linked only when walkers must see what is in
-//! it, and reused only when none can be in it.
+//! it, and reused only when no change of a link to it is incomplete. Walkers keep nothing of a table after
+//! that (no walk caches); a VM that no core has entered yet has no walkers that an old entry could lead.
 
 use crate::weakness::{Weakness, Without};
 use engine::platform::EntryAt;

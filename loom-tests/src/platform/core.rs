@@ -1,12 +1,14 @@
 //! What a core of the machine has beside its TLB.
 //!
-//! Invariant: what is not one of `sync`'s atomics is the core's own, and takes no step of the model's.
+//! Invariant: a plain atomic is the core's own, and takes no step of the model's. By the others cores meet:
+//! an SGI orders what was stored before it even without a DSB, so models do not miss that one (the image's
+//! instruction sequences are asked for it).
 
 use engine::host::park::ParkWord;
 use std::sync::atomic;
 use sync::AtomicBool;
 
-/// A core's registers beside its TLB: written by that core alone.
+/// A core's registers beside its TLB; see above for who writes them.
 #[derive(Default)]
 pub(super) struct Core {
     pub vttbr: atomic::AtomicU64,

@@ -59,8 +59,8 @@ fn reclaim_against_a_guest_that_stores() {
     });
 }
 
-/// On cores with the erratum a store of the VM's may land after the flush of its end: it lands before
-/// the zeroes all the same, and the host finds these.
+/// On cores with the erratum a store of whoever had a page may land after its flush: when the engine gets
+/// the page, it lands before the zeroes all the same.
 #[test]
 fn scrub_against_a_late_store() {
     explore_engine(2, || {
@@ -166,10 +166,10 @@ fn two_vcpus_of_a_vm_on_one_core() {
     });
 }
 
-/// The host's page goes from one VM to the other by way of the host: nothing of the first's is found
-/// by the second, or by the host.
+/// A lent page comes back and goes to another VM while the host stores to it: the flushes are for the VM
+/// that had it and for the host, and a store lands before the page is given away, or never.
 #[test]
-fn from_vm_to_vm_against_a_load_of_the_host() {
+fn unlend_and_donate_against_a_store_of_the_host() {
     explore_engine(2, || {
         let (mut host, a) = Host::with_vm(TWO_VMS);
         let b = host.create_vm().expect("another");

@@ -1,5 +1,5 @@
-//! The engine under loom, entered where a trap enters: each story is two cores' calls, by register
-//! values, and what must be true whichever came first.
+//! The engine under loom, entered where a trap enters: each story is what two or three cores do,
+//! calls by register values, and what must be true whichever came first.
 //!
 //! Every story ends with the oracle: words, tables and TLBs agree, and no page is lost.
 

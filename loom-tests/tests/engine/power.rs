@@ -112,8 +112,8 @@ fn cpu_on_against_cpu_off() {
     });
 }
 
-/// A vCPU turns on another while the host ends their VM and begins to bring it home: no vCPU is left,
-/// on or off, and none runs.
+/// A vCPU turns on another while the host ends their VM, which is brought home afterwards: no vCPU is
+/// left, on or off, and none runs.
 #[test]
 fn cpu_on_against_destroy() {
     explore_engine(2, || {
