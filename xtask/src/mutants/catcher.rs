@@ -14,6 +14,12 @@ use crate::hw::UNFINISHED;
 
 /// Cores of the machine of a hardware test.
 const HW_CPUS: u32 = 2;
+/// What loom says when it can't go on.
+const LOOM_ITSELF: [&str; 3] = [
+    "Model exceeded maximum number of branches",
+    "[loom internal bug]",
+    "Reached unexpected exploration state",
+];
 /// Characters of what a failed test says that are shown.
 const MESSAGE: usize = 240;
 
@@ -169,6 +175,16 @@ impl Catcher {
             let mut lines = output.lines().skip_while(|said| !is_line(said));
             lines.any(|said| said.ends_with(result))
         };
+        // Killed from outside, by a limit or for memory: nothing is said of the mutant.
+        if ["9,", "15,"]
+            .iter()
+            .any(|signal| output.contains(&format!("(signal: {signal}")))
+        {
+            return invalid(status, "it was killed");
+        }
+        if LOOM_ITSELF.iter().any(|said| output.contains(said)) {
+            return invalid(status, "loom failed, not the model");
+        }
         let died = output.contains("(signal: ");
         if status == Some(0) && ends("ok") {
             return Verdict::Passed;
@@ -264,6 +280,12 @@ mod tests {
             "{RAN}test a::b ... FAILED\n\nthread 'a::b' (7) panicked at x.rs:1:2:\nI5: page 3\n"
         );
         let died = format!("{RAN}process didn't exit (signal: 6, SIGABRT: process abort signal)\n");
+        let killed = RAN.to_owned() + "process didn't exit (signal: 9, SIGKILL: kill)\n";
+        let verdict = judge(Kind::Sim, "a::b", 101, &killed);
+        assert!(matches!(verdict, Verdict::Invalid(_)));
+        let loom = RAN.to_owned() + "test b ... FAILED\n\n[loom internal bug]\n";
+        let verdict = judge(Kind::Loom, "percpu b", 101, &loom);
+        assert!(matches!(verdict, Verdict::Invalid(_)));
         let calm = format!("{RAN}test a::b - should panic ... FAILED\n");
         for (output, why) in [
             (&panicked, "I5: page 3"),
