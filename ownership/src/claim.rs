@@ -28,7 +28,7 @@ use crate::proof::{Flushed, Scrubbed, cover_all};
 use crate::state::{self, transition};
 use crate::tree::{Run, Tree, end_of};
 use crate::word::{Op, Owner, State, VmSlot, Word};
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicU64, Ordering, unless};
 
 /// The right, and the duty, to settle pages that were claimed.
 #[must_use = "dropping a claim rolls it back"]
@@ -332,23 +332,12 @@ enum Settled {
 fn settle_word(word: &AtomicU64, claimed: Word, to: Word) -> Settled {
     // Release: pairs with the Acquire of `claim_word`; publishes all that the holder did with the
     // page. Relaxed on failure: only the poison mark can have changed the word, and it comes alone.
-    #[cfg(not(any(mutant = "settle-relaxed", mutant = "settle-ignores-poison")))]
-    let settled = word.compare_exchange(
-        claimed.raw(),
-        to.raw(),
-        Ordering::Release,
-        Ordering::Relaxed,
-    );
-    #[cfg(mutant = "settle-relaxed")]
-    let settled = word.compare_exchange(
-        claimed.raw(),
-        to.raw(),
-        Ordering::Relaxed,
-        Ordering::Relaxed,
-    );
+    let done = unless(cfg!(mutant = "settle-relaxed"), Ordering::Release);
+    #[cfg(not(mutant = "settle-ignores-poison"))]
+    let settled = word.compare_exchange(claimed.raw(), to.raw(), done, Ordering::Relaxed);
     #[cfg(mutant = "settle-ignores-poison")]
     let settled = {
-        word.store(to.raw(), Ordering::Release);
+        word.store(to.raw(), done);
         Ok::<u64, u64>(claimed.raw())
     };
     match settled {
@@ -384,17 +373,14 @@ pub(crate) fn claim_word(word: &AtomicU64, seen: Word, op: Op, cpu: u16) -> bool
     // Acquire: pairs with the Release of `settle_word` which produced `seen`, or of `unfold` (or with
     // the CPU's bring-up for a word that only boot wrote): what the last holder did with the page is
     // done. Relaxed on failure: nothing is read through a page that wasn't claimed.
-    #[cfg(not(any(mutant = "claim-relaxed", mutant = "claim-no-compare")))]
+    let won = unless(cfg!(mutant = "claim-relaxed"), Ordering::Acquire);
+    #[cfg(not(mutant = "claim-no-compare"))]
     return word
-        .compare_exchange(seen.raw(), claimed, Ordering::Acquire, Ordering::Relaxed)
-        .is_ok();
-    #[cfg(mutant = "claim-relaxed")]
-    return word
-        .compare_exchange(seen.raw(), claimed, Ordering::Relaxed, Ordering::Relaxed)
+        .compare_exchange(seen.raw(), claimed, won, Ordering::Relaxed)
         .is_ok();
     #[cfg(mutant = "claim-no-compare")]
     {
-        word.swap(claimed, Ordering::Acquire);
+        word.swap(claimed, won);
         true
     }
 }

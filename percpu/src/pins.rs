@@ -13,7 +13,7 @@ use crate::Padded;
 use crate::cpu::{CpuId, CpuToken};
 use core::marker::PhantomData;
 use core::ops::Deref;
-use sync::{AtomicU64, Ordering, fence};
+use sync::{AtomicU64, Ordering, fence, unless};
 
 const NONE: u64 = 0;
 
@@ -95,20 +95,16 @@ impl<S: Deref<Target = [Padded<AtomicU64>]>> Pins<S> {
 fn is_held(slot: &AtomicU64, key: u64) -> bool {
     // Acquire: pairs with the Release of `Pin::drop`: who finds no pin sees all that was done
     // under it.
-    #[cfg(not(mutant = "look-relaxed"))]
-    let now = slot.load(Ordering::Acquire);
-    #[cfg(mutant = "look-relaxed")]
-    let now = slot.load(Ordering::Relaxed);
+    let look = unless(cfg!(mutant = "look-relaxed"), Ordering::Acquire);
+    let now = slot.load(look);
     now == key && key != NONE
 }
 
 impl Drop for Pin<'_> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire of `is_held`; publishes what was done under the pin.
-        #[cfg(not(mutant = "unpin-relaxed"))]
-        self.slot.store(NONE, Ordering::Release);
-        #[cfg(mutant = "unpin-relaxed")]
-        self.slot.store(NONE, Ordering::Relaxed);
+        let done = unless(cfg!(mutant = "unpin-relaxed"), Ordering::Release);
+        self.slot.store(NONE, done);
     }
 }
 

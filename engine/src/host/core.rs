@@ -67,7 +67,7 @@ impl HostCore {
     /// CPU_ON: wins the core if it is off and says where it starts.
     pub fn release(&self, entry: u64, context: u64) -> Result<(), PowerState> {
         // Acquire: pairs with the Release of `turn_off` and `arrive`: the core is done with the old
-        // entry.
+        // entry. Relaxed on failure: nothing is read but what to answer.
         let look = unless(cfg!(mutant = "core-release-relaxed"), Ordering::Acquire);
         #[cfg(not(mutant = "core-on-no-compare"))]
         let won = self

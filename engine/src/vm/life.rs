@@ -85,7 +85,8 @@ impl Life {
         let new = pack(generation, Phase::Creating);
         #[cfg(mutant = "begin-no-compare")]
         self.0.store(new, Ordering::Release);
-        // Acquire: pairs with the Release of the `advance` that freed the slot.
+        // Acquire: pairs with the Release of the `advance` that freed the slot. Relaxed on failure:
+        // nothing is read then.
         #[cfg(not(mutant = "begin-no-compare"))]
         {
             let won = unless(cfg!(mutant = "begin-relaxed"), Ordering::Acquire);
