@@ -186,6 +186,11 @@ impl<P: Platform> Engine<P> {
         }
     }
 
+    /// What each core did last.
+    pub fn rings(&self) -> &[Ring] {
+        &self.parts.rings
+    }
+
     /// Notes an event in this core's ring.
     pub(crate) fn trace(&self, cpu: &CpuToken, event: Event, argument: u64) {
         if let Some(ring) = self.parts.rings.get(cpu.id().index()) {

@@ -21,9 +21,15 @@ mod metal {
     use engine::arch;
     use engine::host::Next;
     use engine::platform::Platform;
+    use engine::trace::Ring;
     use engine::vcpu::context::{Frame, HostFrame};
     use percpu::{CpuId, CpuToken};
-    use smp_boot::{Boot, CpuBoot, Engine, MachineInfo, PaRange, crash, firmware, println};
+    use smp_boot::{
+        Boot, CpuBoot, Engine, MachineInfo, PaRange, console, crash, firmware, println,
+    };
+
+    /// Events of each core that are told behind a crash record.
+    const TOLD_IN_CRASH: u64 = 8;
 
     struct Bulkhead;
 
@@ -87,6 +93,14 @@ mod metal {
             let host = park(engine, id);
             run(engine, id, host)
         }
+
+        fn last_words(engine: &'static MetalEngine) {
+            for (core, ring) in engine.rings().iter().enumerate() {
+                for record in ring.latest(TOLD_IN_CRASH) {
+                    console::write_in_crash(format_args!("{}\n", record.line(core)));
+                }
+            }
+        }
     }
 
     /// Version, cores, RAM, pages per state.
@@ -110,6 +124,13 @@ mod metal {
                 census.reserved, census.host, census.host_fixed, census.engine,
             );
         }
+        let rings = engine.rings();
+        println!(
+            "bulkhead: trace: {} rings of {} bytes at {:#x}",
+            rings.len(),
+            size_of::<Ring>(),
+            rings.as_ptr().addr(),
+        );
     }
 
     /// A core's loop: the host until it needs the engine, the engine until it is answered.

@@ -4,6 +4,7 @@
 //! before and after, so it never takes half of one event for an event. Events carry call numbers,
 //! slots and states, never guest data.
 
+use ::core::fmt;
 use sync::{AtomicU64, Ordering};
 
 /// Events kept per core; so few in models that a reader meets one that is overwritten.
@@ -27,13 +28,15 @@ pub enum Event {
     Poisoned = 6,
 }
 
+#[repr(C)]
 struct Entry {
     sequence: AtomicU64,
     event: AtomicU64,
     time: AtomicU64,
 }
 
-/// One core's ring.
+/// One core's ring. A debugger finds it by the address in the banner, so its layout is fixed.
+#[repr(C)]
 pub struct Ring {
     next: AtomicU64,
     entries: [Entry; EVENTS],
@@ -63,7 +66,29 @@ pub struct Record {
     pub time: u64,
 }
 
+impl Record {
+    /// The event of `core` as a line for people and tools, in hexadecimal.
+    pub fn line(self, core: usize) -> impl fmt::Display {
+        let Self {
+            sequence,
+            event,
+            time,
+        } = self;
+        fmt::from_fn(move |f| write!(f, "@trace {core:x} {sequence:x} {event:x} {time:x}"))
+    }
+}
+
 impl Ring {
+    /// The latest events, at most `n` and fewer than are kept, oldest first. Those that the core overwrites
+    /// meanwhile are left out.
+    pub fn latest(&self, n: u64) -> impl Iterator<Item = Record> {
+        // Acquire: pairs with the Release of `next` in `add`.
+        let next = self.next.load(Ordering::Acquire);
+        let first = next.saturating_sub(n.min(EVENTS as u64 - 1)).max(1);
+        (first..next)
+            .filter_map(|sequence| self.read(sequence).filter(|it| it.sequence == sequence))
+    }
+
     /// Adds an event of this core's.
     pub fn add(&self, event: Event, argument: u64, time: u64) {
         // Relaxed: only this core writes.
@@ -116,6 +141,8 @@ impl Ring {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::string::ToString;
+    use std::vec::Vec;
 
     #[test]
     fn keeps_the_latest() {
@@ -129,5 +156,10 @@ mod tests {
         assert_eq!(first.event & 0xffff, first.sequence);
         assert_eq!(ring.read(100).unwrap().time, 1000);
         assert_eq!(ring.read(101), None);
+        let latest: Vec<u64> = ring.latest(3).map(|record| record.sequence).collect();
+        assert_eq!(latest, [98, 99, 100]);
+        assert_eq!(ring.latest(1000).count(), EVENTS - 1);
+        let line = ring.latest(1).next().unwrap().line(12).to_string();
+        assert_eq!(line, "@trace c 64 100000000000064 3e8");
     }
 }

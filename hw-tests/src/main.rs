@@ -20,6 +20,8 @@ mod args;
 #[cfg(target_os = "none")]
 mod census;
 #[cfg(target_os = "none")]
+mod events;
+#[cfg(target_os = "none")]
 mod guest;
 #[cfg(target_os = "none")]
 mod measure;

@@ -5,13 +5,13 @@
 
 use crate::{
     args::Args,
-    census,
+    census, events,
     outcome::{Stop, TestResult},
     random::Random,
     team, tests,
 };
 use alloc::string::String;
-use el1::{call, machine, machine::Conduit, println, psci};
+use el1::{call, machine, machine::Conduit, println, psci, timer};
 
 /// What a test needs beneath it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,7 @@ pub fn main() -> ! {
         .filter(|test| args.selects(test.name));
     for test in selected {
         println!("begin {}", test.name);
+        let begin = timer::now();
         let result = match (&ready, with_engine || test.needs == Needs::Machine) {
             (Err(stop), _) => Err(stop.clone()),
             (_, false) => Err(Stop::Skip(String::from("no engine beneath"))),
@@ -89,12 +90,17 @@ pub fn main() -> ! {
             Err(Stop::Fail(reason)) => {
                 failed += 1;
                 println!("test {} ... FAILED: {reason}", test.name);
+                if with_engine {
+                    events::show(machine.cores.len());
+                }
             }
             Err(Stop::Skip(reason)) => {
                 skipped += 1;
                 println!("test {} ... skipped: {reason}", test.name);
             }
         }
+        let millis = (timer::now() - begin) * 1000 / timer::frequency();
+        println!("took {millis} ms");
     }
     println!("@hwtests passed={passed} failed={failed} skipped={skipped}");
     psci::system_off()

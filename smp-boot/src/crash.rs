@@ -2,7 +2,7 @@
 //!
 //! The line starts with `@crash `. It is written on the emergency stack of the core's stack block
 //! (see [`crate::stack`]), so a stack overflow is reported like any other exception; a crash while
-//! one is being reported only powers off.
+//! one is being reported only powers off. Behind it the engine tells what its cores did last.
 
 use core::arch::global_asm;
 use core::panic::PanicInfo;
@@ -10,12 +10,39 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, MPIDR_EL1, Readable, SPSR_EL2};
 
+use spin::Once;
+
 use crate::entry::ImageLayout;
+use crate::handover::Engine;
 use crate::machine::Mpidr;
 use crate::{console, firmware, stack};
 
 /// Whether a core is writing its crash record already.
 static CRASHED: AtomicBool = AtomicBool::new(false);
+
+/// What is told behind a crash record.
+struct LastWords {
+    tell: fn(usize),
+    /// Address of the engine's shared state.
+    shared: usize,
+}
+
+static LAST_WORDS: Once<LastWords> = Once::new();
+
+/// From now on a crash record ends with what `E` tells of `shared`.
+pub fn keep_last_words<E: Engine>(shared: &'static E::Shared) {
+    let shared = core::ptr::from_ref(shared).addr();
+    LAST_WORDS.call_once(|| LastWords {
+        tell: tell::<E>,
+        shared,
+    });
+}
+
+fn tell<E: Engine>(shared: usize) {
+    // SAFETY: only `keep_last_words::<E>` makes a pair of this function and an address, which is that of an
+    // `E::Shared` that lives for ever.
+    E::last_words(unsafe { &*(shared as *const E::Shared) });
+}
 
 // Any exception taken through these vectors is the engine's end. An engine that takes exceptions
 // from EL1 has its own table, whose entries for EL2 branch to `smp_boot_crash_entry` with the
@@ -95,5 +122,8 @@ fn end(what: core::fmt::Arguments<'_>) -> ! {
     }
     let core = Mpidr::from_bits(MPIDR_EL1.get());
     console::write_in_crash(format_args!("\n@crash core={core} {what}\n"));
+    if let Some(words) = LAST_WORDS.get() {
+        (words.tell)(words.shared);
+    }
     firmware::power_off()
 }

@@ -9,6 +9,7 @@ use core::marker::PhantomData;
 use percpu::CpuId;
 
 use crate::cores;
+use crate::crash;
 use crate::error::BootError;
 use crate::heap::BootHeap;
 use crate::machine::{MachineInfo, Mpidr};
@@ -32,6 +33,10 @@ pub trait Engine: Sized + 'static {
 
     /// Any other core, MMU on. Calls [`CpuBoot::arrive`] when it is ready.
     fn secondary(cpu: CpuBoot, shared: &'static Self::Shared) -> !;
+
+    /// Tells by [`console::write_in_crash`](crate::console::write_in_crash) what the cores did last, behind a
+    /// crash record. Any core may be anywhere in its work.
+    fn last_words(shared: &'static Self::Shared);
 }
 
 /// What the primary hands to the engine.
@@ -102,6 +107,7 @@ impl<E: Engine> Boot<E> {
             record.context = core::ptr::from_ref(shared).addr() as u64;
         }
         let records: &'static [BootRecord] = records;
+        crash::keep_last_words::<E>(shared);
         Started {
             up: 1 + cores::start_all(records),
             heap: self.heap,

@@ -38,6 +38,9 @@ pub struct Group {
     /// The device tree names RAM that is not there.
     #[serde(default)]
     pub absent_ram: bool,
+    /// Parts of names of tests that this machine is made for: one that is skipped has failed.
+    #[serde(default)]
+    must_run: Vec<String>,
 }
 
 /// One boot.
@@ -45,6 +48,8 @@ pub struct Group {
 pub struct Boot {
     /// For people and for the log's name.
     pub name: String,
+    /// The group whose machine it is.
+    pub group: String,
     /// Tests to run.
     pub filter: String,
     /// Their whole names, not parts of them.
@@ -55,6 +60,8 @@ pub struct Boot {
     pub limit: Duration,
     /// The device tree names RAM that is not there.
     pub absent_ram: bool,
+    /// Parts of names of tests that must not be skipped.
+    pub must_run: Vec<String>,
 }
 
 impl Manifest {
@@ -116,6 +123,7 @@ impl Group {
     pub fn boot(&self, cpus: u32, model: &str) -> Result<Boot> {
         Ok(Boot {
             name: format!("{}-{cpus}-{model}", self.name),
+            group: self.name.clone(),
             filter: self.filter.clone(),
             is_exact: false,
             machine: Machine {
@@ -127,6 +135,7 @@ impl Group {
             },
             limit: Duration::from_secs(self.timeout_s),
             absent_ram: self.absent_ram,
+            must_run: self.must_run.clone(),
         })
     }
 }

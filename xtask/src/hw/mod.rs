@@ -2,10 +2,12 @@
 //! `hw-tests/tests.toml`, and counts its tests.
 
 mod manifest;
+mod output;
 mod report;
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
@@ -13,13 +15,16 @@ use clap::Args;
 
 use crate::count::Count;
 use crate::hw::manifest::{Boot, Manifest};
-use crate::hw::report::Report;
+use crate::hw::output::Output;
+use crate::hw::report::{Report, Verdict};
 use crate::image::absent;
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE, Program};
+use crate::image::symbols::Symbols;
 use crate::mutants;
 use crate::paths::Paths;
-use crate::run::supervise::{Input, Supervision};
+use crate::run::machine::cpu_argument;
+use crate::run::supervise::{Input, Outcome, Supervision};
 use crate::setup::Tools;
 
 pub use report::{TOTAL, UNFINISHED};
@@ -31,8 +36,6 @@ pub const TESTS: Program<'static> = Program {
 };
 /// The processor model when only the number of cores is given.
 const MODEL: &str = "max";
-/// What the names of tests begin with that need RAM which is not there.
-const ABSENT: &str = "absent::";
 /// Cores when only the processor model is given.
 const CPUS: u32 = 2;
 
@@ -60,6 +63,15 @@ pub struct Options {
     /// Run everything so many times, with a seed more each time
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub repeat: u64,
+    /// Count time in instructions, so that a run is the same each time
+    #[arg(long)]
+    pub icount: bool,
+    /// Write the results to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the results to this file as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// Build the engine without one of its protections
     #[arg(long, value_name = "NAME")]
     pub mutant: Option<String>,
@@ -75,6 +87,13 @@ struct Images {
 /// Runs what `options` select.
 pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let mut boots = select(&Manifest::load(&paths.root)?, options)?;
+    if options.icount {
+        for boot in &mut boots {
+            let model = boot.machine.cpu.split(',').next().unwrap_or(MODEL);
+            boot.machine.cpu = cpu_argument(model, true);
+            boot.machine.icount = true;
+        }
+    }
     let mutant = options.mutant.as_deref();
     if let Some(name) = mutant {
         mutants::require(&paths.root, name)?;
@@ -89,10 +108,18 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         tools,
     };
     let mut total = Count::default();
+    let mut output = Output::default();
     for round in 0..options.repeat {
         for boot in &boots {
-            total += run_boot(paths, &images, boot, options.seed + round, mutant)?;
+            let seed = options.seed.wrapping_add(round);
+            total += run_boot(paths, &images, boot, seed, mutant, &mut output)?;
         }
+    }
+    if let Some(file) = &options.json {
+        output.write_json(file)?;
+    }
+    if let Some(file) = &options.junit {
+        output.write_junit(file)?;
     }
     println!("{total}");
     Ok(total.exit_code())
@@ -141,39 +168,82 @@ fn any_machine(manifest: &Manifest, cpus: u32, model: &str) -> Result<Boot> {
     })
 }
 
-/// Boots one machine and reads its tests' results.
+/// Boots one machine and tells its tests' results.
 fn run_boot(
     paths: &Paths,
     images: &Images,
     boot: &Boot,
     seed: u64,
     mutant: Option<&str>,
+    output: &mut Output,
 ) -> Result<Count> {
     println!("==> hardware tests: {}, seed {seed}", boot.name);
-    let report = observe(paths, images, boot, seed)?;
-    println!("    {}", report.count);
-    for line in &report.wrong {
+    let (report, outcome) = observe(paths, images, boot, seed)?;
+    output.add(boot, seed, &report);
+    let count = report.count();
+    println!("    {count}");
+    if count.failed == 0 {
+        return Ok(count);
+    }
+    for result in &report.results {
+        if matches!(result.verdict, Verdict::Failed(_)) {
+            println!("    {result}");
+        }
+    }
+    for line in outcome.quoted_events() {
         println!("    {line}");
     }
-    if report.count.failed > 0 {
-        let mut option = mutant.map_or_else(String::new, |name| format!(" --mutant {name}"));
-        if !boot.filter.is_empty() {
-            option.push_str(&format!(" --filter {}", boot.filter));
+    if !outcome.troubles().is_empty() {
+        explain(paths, &outcome)?;
+        for line in outcome.quoted_tail() {
+            println!("    {line}");
         }
-        println!(
-            "    again: cargo xtask hw-test --cpus {} --seed {seed}{option}",
-            boot.machine.cpus
-        );
-        println!("    log:   {}", log_file(paths, boot).display());
     }
-    Ok(report.count)
+    println!("    again: {}", again(boot, seed, mutant));
+    println!("    log:   {}", log_file(paths, boot).display());
+    Ok(count)
 }
 
-fn log_file(paths: &Paths, boot: &Boot) -> std::path::PathBuf {
+/// Names the functions of the engine in which it crashed or hung.
+fn explain(paths: &Paths, outcome: &Outcome) -> Result<()> {
+    let symbols = Symbols::read(&ENGINE.elf(paths))?;
+    let lines = outcome.crash().into_iter().map(str::to_owned);
+    for line in lines.chain(outcome.events.iter().cloned()) {
+        for place in symbols.explain(&line) {
+            println!("    {place}");
+        }
+    }
+    Ok(())
+}
+
+/// The command that runs a boot again.
+fn again(boot: &Boot, seed: u64, mutant: Option<&str>) -> String {
+    let machine = &boot.machine;
+    let cpu = machine.cpu.split(',').next().unwrap_or(MODEL);
+    let mut command = format!(
+        "cargo xtask hw-test --cpus {} --cpu {cpu} --seed {seed}",
+        machine.cpus
+    );
+    if machine.icount {
+        command.push_str(" --icount");
+    }
+    if let Some(name) = mutant {
+        command.push_str(&format!(" --mutant {name}"));
+    }
+    if !boot.filter.is_empty() {
+        command.push_str(&format!(" --filter {}", boot.filter));
+    }
+    if boot.is_exact {
+        command.push_str(" --exact");
+    }
+    command
+}
+
+fn log_file(paths: &Paths, boot: &Boot) -> PathBuf {
     paths.logs().join(format!("hw-test-{}.log", boot.name))
 }
 
-fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Report> {
+fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(Report, Outcome)> {
     let key = if boot.is_exact { "exact" } else { "filter" };
     let host = HostFiles {
         image: &images.tests,
@@ -194,18 +264,10 @@ fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Rep
         log: &log,
     }
     .run(command, io::sink())?;
-    let troubles = outcome.troubles();
-    let is_cut_short = !troubles.is_empty();
     let console = fs::read(&log)?;
-    let mut report = Report::read(&String::from_utf8_lossy(&console), troubles);
-    if boot.absent_ram {
-        // Else a QEMU that drops the node would make them vanish.
-        report.require(ABSENT);
-    }
-    if is_cut_short {
-        report.wrong.extend(outcome.quoted_tail());
-    }
-    Ok(report)
+    let mut report = Report::read(&String::from_utf8_lossy(&console), outcome.troubles());
+    report.require(&boot.must_run);
+    Ok((report, outcome))
 }
 
 #[cfg(test)]
@@ -257,6 +319,9 @@ mod tests {
             cpu: None,
             seed: 1,
             repeat: 1,
+            icount: false,
+            json: None,
+            junit: None,
             mutant: None,
         }
     }

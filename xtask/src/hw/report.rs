@@ -1,5 +1,11 @@
 //! What the test image says: `begin NAME`, then `test NAME ... ok`, `... FAILED: WHY` or
-//! `... skipped: WHY` for each test, then `@hwtests passed=N failed=N skipped=N`.
+//! `... skipped: WHY` for each test, `took MS ms` behind it, then `@hwtests passed=N failed=N skipped=N`.
+//!
+//! Invariant: whatever is wrong with a run is a failed result of its own, so a machine that stops, hangs or
+//! crashes never looks like one that passed.
+
+use std::fmt;
+use std::time::Duration;
 
 use crate::count::Count;
 
@@ -7,16 +13,48 @@ use crate::count::Count;
 pub const TOTAL: &str = "@hwtests ";
 /// What is said of a test that began and did not end, behind its name.
 pub const UNFINISHED: &str = ": did not end";
+/// Stands for the machine among the names of tests.
+const MACHINE: &str = "machine";
+
+/// How a test went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It held.
+    Passed,
+    /// It did not, for this reason.
+    Failed(String),
+    /// It could not be asked here, for this reason.
+    Skipped(String),
+}
+
+/// One test's result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestResult {
+    /// Its name, or [`MACHINE`].
+    pub name: String,
+    /// How it went.
+    pub verdict: Verdict,
+    /// The machine's own time.
+    pub time: Duration,
+}
+
+impl fmt::Display for TestResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.verdict {
+            Verdict::Passed => write!(f, "{}: ok", self.name),
+            Verdict::Skipped(why) => write!(f, "{}: skipped: {why}", self.name),
+            // A trouble speaks for itself; the name would hide what it begins with.
+            Verdict::Failed(why) if self.name == MACHINE => f.write_str(why),
+            Verdict::Failed(why) => write!(f, "{}{why}", self.name),
+        }
+    }
+}
 
 /// The results of one run of the image.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The tests by result.
-    pub count: Count,
-    /// Failures and what else is wrong, one line each.
-    pub wrong: Vec<String>,
-    /// Names of the tests that were skipped.
-    skipped: Vec<String>,
+    /// In the order in which they came.
+    pub results: Vec<TestResult>,
 }
 
 impl Report {
@@ -32,29 +70,30 @@ impl Report {
             if let Some(name) = line.strip_prefix("begin ") {
                 running = Some(name);
             }
+            if let (Some(time), Some(last)) = (time_taken(line), report.results.last_mut()) {
+                last.time = time;
+            }
             let test = line.strip_prefix("test ");
-            let result = test.and_then(|test| test.split_once(" ... "));
-            if result.is_some() {
-                running = None;
-            }
-            match result {
-                Some((_, "ok")) => report.count.passed += 1,
-                Some((name, how)) if how.starts_with("skipped") => {
-                    report.count.skipped += 1;
-                    report.skipped.push(name.into());
-                }
-                Some((name, how)) => report.fail(format!("{name}: {how}")),
-                None => {}
-            }
+            let Some((name, how)) = test.and_then(|test| test.split_once(" ... ")) else {
+                continue;
+            };
+            running = None;
+            let verdict = match (how, how.strip_prefix("skipped: ")) {
+                ("ok", _) => Verdict::Passed,
+                (_, Some(why)) => Verdict::Skipped(why.into()),
+                _ => Verdict::Failed(format!(": {how}")),
+            };
+            report.add(name, verdict);
         }
-        // An image that stops in the middle must not look like one that passed.
-        if announced != Some(report.count) || report.count == Count::default() {
-            let told = report.count;
-            report.fail(match (announced, running) {
-                (Some(announced), _) => format!("{told} told, but {announced} announced"),
-                (None, Some(name)) => format!("{name}{UNFINISHED}"),
-                (None, None) => format!("no total after {told}"),
-            });
+        let told = report.count();
+        if announced != Some(told) || told == Count::default() {
+            match (announced, running) {
+                (Some(announced), _) => {
+                    report.fail(format!("{told} told, but {announced} announced"));
+                }
+                (None, Some(name)) => report.add(name, Verdict::Failed(UNFINISHED.into())),
+                (None, None) => report.fail(format!("no total after {told}")),
+            }
         }
         for trouble in troubles {
             report.fail(trouble);
@@ -62,20 +101,40 @@ impl Report {
         report
     }
 
-    /// Takes each test that was skipped, and whose name begins with `subject`, for failed: the machine was
+    /// The tests by result.
+    pub fn count(&self) -> Count {
+        let mut count = Count::default();
+        for result in &self.results {
+            match result.verdict {
+                Verdict::Passed => count.passed += 1,
+                Verdict::Failed(_) => count.failed += 1,
+                Verdict::Skipped(_) => count.skipped += 1,
+            }
+        }
+        count
+    }
+
+    /// Takes each test that was skipped, and whose name contains one of `parts`, for failed: the machine was
     /// made for it.
-    pub fn require(&mut self, subject: &str) {
-        for name in std::mem::take(&mut self.skipped) {
-            if name.starts_with(subject) {
-                self.count.skipped -= 1;
-                self.fail(format!("{name}: skipped on its own machine"));
+    pub fn require(&mut self, parts: &[String]) {
+        for result in &mut self.results {
+            let is_wanted = parts.iter().any(|part| result.name.contains(part.as_str()));
+            if let (Verdict::Skipped(why), true) = (&result.verdict, is_wanted) {
+                result.verdict = Verdict::Failed(format!(": skipped on its own machine: {why}"));
             }
         }
     }
 
     fn fail(&mut self, why: String) {
-        self.count.failed += 1;
-        self.wrong.push(why);
+        self.add(MACHINE, Verdict::Failed(why));
+    }
+
+    fn add(&mut self, name: &str, verdict: Verdict) {
+        self.results.push(TestResult {
+            name: name.into(),
+            verdict,
+            time: Duration::ZERO,
+        });
     }
 }
 
@@ -90,6 +149,12 @@ fn total_count(text: &str) -> Option<Count> {
     ))
 }
 
+/// `took 12 ms`
+fn time_taken(line: &str) -> Option<Duration> {
+    let millis = line.strip_prefix("took ")?.strip_suffix(" ms")?;
+    Some(Duration::from_millis(millis.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,15 +163,25 @@ mod tests {
         Report::read(console, Vec::new())
     }
 
+    fn wrong(report: &Report) -> Vec<String> {
+        let results = report.results.iter();
+        results
+            .filter(|result| matches!(result.verdict, Verdict::Failed(_)))
+            .map(ToString::to_string)
+            .collect()
+    }
+
     #[test]
     fn each_result_is_counted() {
         let report = read(
-            "bulkhead 0.1.0\r\ntest cores_up ... ok\r\ntest smmu ... skipped: none here\r\n\
+            "bulkhead 0.1.0\r\ntest cores_up ... ok\r\ntook 17 ms\r\ntest smmu ... skipped: none here\r\n\
              test alias ... FAILED: page 3 has two owners\r\n\
              @hwtests passed=1 failed=1 skipped=1\r\n",
         );
-        assert_eq!(report.count, Count::new(1, 1, 1));
-        assert_eq!(report.wrong, ["alias: FAILED: page 3 has two owners"]);
+        assert_eq!(report.count(), Count::new(1, 1, 1));
+        assert_eq!(report.results[0].time, Duration::from_millis(17));
+        assert_eq!(report.results[1].to_string(), "smmu: skipped: none here");
+        assert_eq!(wrong(&report), ["alias: FAILED: page 3 has two owners"]);
     }
 
     #[test]
@@ -117,7 +192,7 @@ mod tests {
             "test a ... ok\n@hwtests passed=2 failed=0 skipped=0\n",
             "@hwtests passed=0 failed=0 skipped=0\n",
         ] {
-            assert_eq!(read(console).count.failed, 1, "{console}");
+            assert_eq!(read(console).count().failed, 1, "{console}");
         }
     }
 
@@ -126,11 +201,11 @@ mod tests {
         for console in ["begin a::b\n", "begin a::b\nhello\n"] {
             let before = "begin a::a\ntest a::a ... ok\n";
             let report = read(&format!("{before}{console}"));
-            assert_eq!(report.count, Count::new(1, 1, 0));
-            assert_eq!(report.wrong, ["a::b: did not end"]);
+            assert_eq!(report.count(), Count::new(1, 1, 0));
+            assert_eq!(wrong(&report), ["a::b: did not end"]);
         }
         let between = read("begin a::b\ntest a::b ... ok\n");
-        assert_eq!(between.wrong, ["no total after 1 passed, 0 failed"]);
+        assert_eq!(wrong(&between), ["no total after 1 passed, 0 failed"]);
     }
 
     #[test]
@@ -139,16 +214,17 @@ mod tests {
             "test a::b ... ok\ntest a::c ... skipped: no a\ntest b::a ... skipped: no b\n\
              @hwtests passed=1 failed=0 skipped=2\n",
         );
-        report.require("a::");
-        assert_eq!(report.count, Count::new(1, 1, 1));
-        assert_eq!(report.wrong, ["a::c: skipped on its own machine"]);
+        report.require(&["a::c".into()]);
+        assert_eq!(report.count(), Count::new(1, 1, 1));
+        assert_eq!(wrong(&report), ["a::c: skipped on its own machine: no a"]);
     }
 
     #[test]
     fn trouble_with_the_machine_is_a_failed_test() {
         let console = "test a ... ok\n@hwtests passed=1 failed=0 skipped=0\n";
-        assert_eq!(read(console).count, Count::new(1, 0, 0));
+        assert_eq!(read(console).count(), Count::new(1, 0, 0));
         let report = Report::read(console, vec!["stopped after 60 s".into()]);
-        assert_eq!(report.count, Count::new(1, 1, 0));
+        assert_eq!(report.count(), Count::new(1, 1, 0));
+        assert_eq!(wrong(&report), ["stopped after 60 s"]);
     }
 }

@@ -101,6 +101,9 @@ pub fn run(paths: &Paths, options: &RunOptions) -> Result<ExitCode> {
             println!("    {line}");
         }
     }
+    for line in outcome.quoted_events() {
+        println!("    {line}");
+    }
     println!("    console: {}", log.display());
     Ok(ExitCode::FAILURE)
 }
@@ -181,6 +184,7 @@ mod tests {
             end: End::Exited(ExitStatus::from_raw(0)),
             records: owned(records),
             tail: owned(tail),
+            events: Vec::new(),
         };
         conclude(&expected, &outcome)
     }

@@ -1,5 +1,8 @@
 //! The main job: boot the engine, the reference host and Linux guests in QEMU, and judge the run.
 
+pub mod autopsy;
+pub mod console;
+pub mod events;
 pub mod fate;
 pub mod machine;
 pub mod options;

@@ -1,10 +1,6 @@
-//! Runs QEMU under supervision: its console is shown and logged, its time is bounded, and the
-//! lines that are meant for this tool are picked out.
-//!
-//! Output is passed on byte by byte, so that an interactive guest can prompt; only a line that
-//! starts with `@` is held until it is complete.
+//! Runs QEMU under supervision: its console is shown and logged, its time is bounded, the lines that are meant
+//! for this tool are picked out, and a machine that hangs is asked what it was doing.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -15,20 +11,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::hw;
 use crate::process::{find_program, wrap};
+use crate::run::autopsy;
+use crate::run::console::{CRASH, Console, SUMMARY};
 use crate::run::terminal::Terminal;
 
-/// The line that a run ends with, for this tool only.
-const SUMMARY: &str = "@summary ";
-/// The line that an engine or host prints when it cannot go on.
-const CRASH: &str = "@crash ";
 /// How the line begins in which the engine says why it does not start on this machine.
 const REFUSAL: &str = "bulkhead: cannot start: ";
-/// Console lines kept to be shown when something went wrong.
-const TAIL: usize = 30;
 /// How the line begins on which our guests' shell waits for commands.
 const PROMPT: &[u8] = b"/ # ";
+/// QEMU's monitor has this long to say what a machine was doing.
+const MONITOR: Duration = Duration::from_secs(20);
 /// After its last word the machine has this long to power off.
 const POWER_OFF: Duration = Duration::from_secs(20);
 
@@ -50,6 +43,8 @@ pub struct Outcome {
     pub records: Vec<String>,
     /// The last lines on the console.
     pub tail: Vec<String>,
+    /// What the cores did last, in words: told by the engine or the host, or found in a machine that hung.
+    pub events: Vec<String>,
 }
 
 impl Outcome {
@@ -83,6 +78,13 @@ impl Outcome {
     pub fn refusal(&self) -> Option<&str> {
         let mut lines = self.tail.iter();
         lines.find_map(|line| line.strip_prefix(REFUSAL))
+    }
+
+    /// What the cores did last, marked as such.
+    pub fn quoted_events(&self) -> impl Iterator<Item = String> {
+        let title = (!self.events.is_empty()).then(|| "what the cores did last:".to_owned());
+        let lines = self.events.iter().map(|line| format!("| {line}"));
+        title.into_iter().chain(lines)
     }
 
     /// The console's last lines, marked as such.
@@ -121,13 +123,15 @@ impl Supervision<'_> {
         }
         let log = File::create(self.log).with_context(name)?;
         let (stdin, terminal, script) = match self.input {
-            Input::Nothing => (Stdio::null(), None, None),
+            // Nobody types, but the monitor may be asked.
+            Input::Nothing => (Stdio::piped(), None, None),
             Input::Ours => (Stdio::inherit(), Terminal::save(), None),
             Input::Script(script) => (Stdio::piped(), None, Some(script)),
         };
         let (mut child, chunks) = start(command, stdin)?;
         let script = script.and_then(|script| Some((child.stdin.take()?, script)));
         let outcome = Watch {
+            monitor: child.stdin.take(),
             child,
             script,
             console: Console::new(out, log),
@@ -180,6 +184,8 @@ struct Watch<O: Write, L: Write> {
     child: Child,
     /// What is to be typed at the first prompt, and where.
     script: Option<(ChildStdin, Vec<u8>)>,
+    /// Where QEMU's monitor can be asked.
+    monitor: Option<ChildStdin>,
     console: Console<O, L>,
     deadline: Option<(Instant, Duration)>,
     /// Until when it may take to power off, once it has said how it went.
@@ -188,11 +194,13 @@ struct Watch<O: Write, L: Write> {
 
 impl<O: Write, L: Write> Watch<O, L> {
     fn until_end(mut self, chunks: &Receiver<Vec<u8>>) -> Result<Outcome> {
+        let mut found = Vec::new();
         let end = loop {
             match self.next_chunk(chunks) {
                 Ok(chunk) => self.console.feed(&chunk)?,
                 Err(RecvTimeoutError::Disconnected) => break End::Exited(self.child.wait()?),
                 Err(RecvTimeoutError::Timeout) => {
+                    found = self.ask_monitor(chunks)?;
                     self.child.kill()?;
                     self.child.wait()?;
                     break match (self.last_word, self.deadline) {
@@ -210,7 +218,34 @@ impl<O: Write, L: Write> Watch<O, L> {
                 self.last_word = Some(Instant::now() + POWER_OFF);
             }
         };
-        Ok(self.console.finish(end)?)
+        let said = self.console.finish()?;
+        let mut events = said.events;
+        events.extend(found);
+        Ok(Outcome {
+            end,
+            records: said.records,
+            tail: said.tail,
+            events,
+        })
+    }
+
+    /// What QEMU's monitor says of a machine that hangs.
+    fn ask_monitor(&mut self, chunks: &Receiver<Vec<u8>>) -> Result<Vec<String>> {
+        let Some(mut input) = self.monitor.take() else {
+            return Ok(Vec::new());
+        };
+        let places = self.console.places.clone();
+        if autopsy::ask(&mut input, &places).is_err() {
+            // It is gone already; how it ended tells enough.
+            return Ok(Vec::new());
+        }
+        let mut answers = Vec::new();
+        let until = Instant::now() + MONITOR;
+        while let Ok(chunk) = chunks.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.console.log_only(&chunk)?;
+            answers.extend(chunk);
+        }
+        Ok(autopsy::read(&String::from_utf8_lossy(&answers), &places))
     }
 
     fn next_chunk(&self, chunks: &Receiver<Vec<u8>>) -> Result<Vec<u8>, RecvTimeoutError> {
@@ -228,90 +263,11 @@ fn type_in(mut input: ChildStdin, script: Vec<u8>) {
     thread::spawn(move || input.write_all(&script));
 }
 
-/// The console's text on its way to the terminal and the log.
-struct Console<O, L> {
-    out: O,
-    log: L,
-    line: Vec<u8>,
-    tail: VecDeque<String>,
-    records: Vec<String>,
-}
-
-impl<O: Write, L: Write> Console<O, L> {
-    fn new(out: O, log: L) -> Self {
-        Self {
-            out,
-            log,
-            line: Vec::new(),
-            tail: VecDeque::with_capacity(TAIL),
-            records: Vec::new(),
-        }
-    }
-
-    fn has_last_word(&self) -> bool {
-        self.records.iter().any(|record| {
-            [SUMMARY, CRASH, hw::TOTAL]
-                .iter()
-                .any(|mark| record.starts_with(mark))
-        })
-    }
-
-    fn feed(&mut self, chunk: &[u8]) -> io::Result<()> {
-        self.log.write_all(chunk)?;
-        for &byte in chunk {
-            self.line.push(byte);
-            let held = self.line[0] == b'@';
-            if !held {
-                self.out.write_all(&[byte])?;
-            }
-            if byte == b'\n' {
-                self.end_line(held)?;
-            }
-        }
-        self.out.flush()
-    }
-
-    fn end_line(&mut self, held: bool) -> io::Result<()> {
-        let bytes = std::mem::take(&mut self.line);
-        let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-        if held {
-            self.records.push(line.clone());
-            if line.starts_with(SUMMARY) {
-                return Ok(());
-            }
-            self.out.write_all(&bytes)?;
-        }
-        if self.tail.len() == TAIL {
-            self.tail.pop_front();
-        }
-        self.tail.push_back(line);
-        Ok(())
-    }
-
-    fn finish(mut self, end: End) -> io::Result<Outcome> {
-        if !self.line.is_empty() {
-            let held = self.line[0] == b'@';
-            self.end_line(held)?;
-            self.out.write_all(b"\n")?;
-        }
-        self.out.flush()?;
-        Ok(Outcome {
-            end,
-            records: self.records,
-            tail: self.tail.into(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
-
-    fn console() -> Console<Vec<u8>, Vec<u8>> {
-        Console::new(Vec::new(), Vec::new())
-    }
 
     fn shell(program: &str, limit: Duration) -> Outcome {
         shell_reading(program, None, limit)
@@ -325,29 +281,13 @@ mod tests {
         Watch {
             child,
             script: script.map(|script| (input, script.into())),
-            console: console(),
+            console: Console::new(Vec::new(), Vec::new()),
+            monitor: None,
             deadline: Some((Instant::now() + limit, limit)),
             last_word: None,
         }
         .until_end(&chunks)
         .unwrap()
-    }
-
-    #[test]
-    fn summary_is_taken_out_and_everything_is_logged() {
-        let mut console = console();
-        console.feed(b"[guest 0] hello\r\n@sum").unwrap();
-        console.feed(b"mary {\"result\":1}\r\n@odd\nlast").unwrap();
-        assert_eq!(console.out, b"[guest 0] hello\r\n@odd\nlast");
-        assert_eq!(console.records, ["@summary {\"result\":1}", "@odd"]);
-        assert!(console.log.starts_with(b"[guest 0] hello\r\n@summary"));
-    }
-
-    #[test]
-    fn prompt_without_newline_is_shown_at_once() {
-        let mut console = console();
-        console.feed(b"~ # ").unwrap();
-        assert_eq!(console.out, b"~ # ");
     }
 
     #[test]
