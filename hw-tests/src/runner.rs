@@ -99,8 +99,8 @@ pub fn main() -> ! {
                 println!("test {} ... skipped: {reason}", test.name);
             }
         }
-        let millis = (timer::now() - begin) * 1000 / timer::frequency();
-        println!("took {millis} ms");
+        let micros = (timer::now() - begin) * 1_000_000 / timer::frequency();
+        println!("took {micros} us");
     }
     println!("@hwtests passed={passed} failed={failed} skipped={skipped}");
     psci::system_off()

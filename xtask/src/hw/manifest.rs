@@ -41,6 +41,9 @@ pub struct Group {
     /// Parts of names of tests that this machine is made for: one that is skipped has failed.
     #[serde(default)]
     must_run: Vec<String>,
+    /// The machine runs twice, counting instructions, and must say the same.
+    #[serde(default)]
+    replayed: bool,
 }
 
 /// One boot.
@@ -62,6 +65,19 @@ pub struct Boot {
     pub absent_ram: bool,
     /// Parts of names of tests that must not be skipped.
     pub must_run: Vec<String>,
+    /// It is to run twice and say the same.
+    pub is_replayed: bool,
+}
+
+impl Boot {
+    /// From now on a tick of the machine's time is an instruction, and a run is the same each time.
+    pub fn count_instructions(&mut self) {
+        let machine = &mut self.machine;
+        // A model's name, without what stands behind it.
+        let model = machine.cpu.split(',').next().unwrap_or_default();
+        machine.cpu = cpu_argument(model, true);
+        machine.icount = true;
+    }
 }
 
 impl Manifest {
@@ -121,7 +137,7 @@ impl Group {
 
     /// The boot on a machine with these.
     pub fn boot(&self, cpus: u32, model: &str) -> Result<Boot> {
-        Ok(Boot {
+        let mut boot = Boot {
             name: format!("{}-{cpus}-{model}", self.name),
             group: self.name.clone(),
             filter: self.filter.clone(),
@@ -136,7 +152,12 @@ impl Group {
             limit: Duration::from_secs(self.timeout_s),
             absent_ram: self.absent_ram,
             must_run: self.must_run.clone(),
-        })
+            is_replayed: self.replayed,
+        };
+        if self.replayed {
+            boot.count_instructions();
+        }
+        Ok(boot)
     }
 }
 

@@ -23,7 +23,6 @@ use crate::image::build::{self, ENGINE, Program};
 use crate::image::symbols::Symbols;
 use crate::mutants;
 use crate::paths::Paths;
-use crate::run::machine::cpu_argument;
 use crate::run::supervise::{Input, Outcome, Supervision};
 use crate::setup::Tools;
 
@@ -88,11 +87,7 @@ struct Images {
 pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let mut boots = select(&Manifest::load(&paths.root)?, options)?;
     if options.icount {
-        for boot in &mut boots {
-            let model = boot.machine.cpu.split(',').next().unwrap_or(MODEL);
-            boot.machine.cpu = cpu_argument(model, true);
-            boot.machine.icount = true;
-        }
+        boots.iter_mut().for_each(Boot::count_instructions);
     }
     let mutant = options.mutant.as_deref();
     if let Some(name) = mutant {
@@ -244,6 +239,27 @@ fn log_file(paths: &Paths, boot: &Boot) -> PathBuf {
 }
 
 fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(Report, Outcome)> {
+    let (outcome, console) = boot_once(paths, images, boot, seed)?;
+    let mut troubles = outcome.troubles();
+    if boot.is_replayed {
+        let (_, again) = boot_once(paths, images, boot, seed)?;
+        if !of_machine(&console).eq(of_machine(&again)) {
+            troubles.push("the same seed gave another run".into());
+        }
+    }
+    let mut report = Report::read(&console, troubles);
+    report.require(&boot.must_run);
+    Ok((report, outcome))
+}
+
+/// The lines of a console without QEMU's own, which come by the clock on the wall.
+fn of_machine(console: &str) -> impl Iterator<Item = &str> {
+    let lines = console.lines();
+    lines.filter(|line| !line.contains("qemu-system-aarch64: "))
+}
+
+/// How the machine ended, and what it said.
+fn boot_once(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(Outcome, String)> {
     let key = if boot.is_exact { "exact" } else { "filter" };
     let host = HostFiles {
         image: &images.tests,
@@ -265,9 +281,7 @@ fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(Re
     }
     .run(command, io::sink())?;
     let console = fs::read(&log)?;
-    let mut report = Report::read(&String::from_utf8_lossy(&console), outcome.troubles());
-    report.require(&boot.must_run);
-    Ok((report, outcome))
+    Ok((outcome, String::from_utf8_lossy(&console).into_owned()))
 }
 
 #[cfg(test)]

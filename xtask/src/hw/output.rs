@@ -108,7 +108,7 @@ mod tests {
     use super::*;
     use crate::hw::manifest::Manifest;
 
-    const CONSOLE: &str = "test a::b ... ok\ntook 12 ms\ntest a::c ... FAILED: 3 < 4\n\
+    const CONSOLE: &str = "test a::b ... ok\ntook 12000 us\ntest a::c ... FAILED: 3 < 4\n\
                            test a::d ... skipped: one core\n@hwtests passed=1 failed=1 skipped=1\n";
 
     fn output() -> Output {

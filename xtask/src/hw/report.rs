@@ -1,5 +1,5 @@
 //! What the test image says: `begin NAME`, then `test NAME ... ok`, `... FAILED: WHY` or
-//! `... skipped: WHY` for each test, `took MS ms` behind it, then `@hwtests passed=N failed=N skipped=N`.
+//! `... skipped: WHY` for each test, `took MICROS us` behind it, then `@hwtests passed=N failed=N skipped=N`.
 //!
 //! Invariant: whatever is wrong with a run is a failed result of its own, so a machine that stops, hangs or
 //! crashes never looks like one that passed.
@@ -149,10 +149,10 @@ fn total_count(text: &str) -> Option<Count> {
     ))
 }
 
-/// `took 12 ms`
+/// `took 12 us`
 fn time_taken(line: &str) -> Option<Duration> {
-    let millis = line.strip_prefix("took ")?.strip_suffix(" ms")?;
-    Some(Duration::from_millis(millis.parse().ok()?))
+    let micros = line.strip_prefix("took ")?.strip_suffix(" us")?;
+    Some(Duration::from_micros(micros.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -174,12 +174,12 @@ mod tests {
     #[test]
     fn each_result_is_counted() {
         let report = read(
-            "bulkhead 0.1.0\r\ntest cores_up ... ok\r\ntook 17 ms\r\ntest smmu ... skipped: none here\r\n\
+            "bulkhead 0.1.0\r\ntest cores_up ... ok\r\ntook 17 us\r\ntest smmu ... skipped: none here\r\n\
              test alias ... FAILED: page 3 has two owners\r\n\
              @hwtests passed=1 failed=1 skipped=1\r\n",
         );
         assert_eq!(report.count(), Count::new(1, 1, 1));
-        assert_eq!(report.results[0].time, Duration::from_millis(17));
+        assert_eq!(report.results[0].time, Duration::from_micros(17));
         assert_eq!(report.results[1].to_string(), "smmu: skipped: none here");
         assert_eq!(wrong(&report), ["alias: FAILED: page 3 has two owners"]);
     }
