@@ -20,6 +20,8 @@ mod args;
 #[cfg(target_os = "none")]
 mod census;
 #[cfg(target_os = "none")]
+mod crew;
+#[cfg(target_os = "none")]
 mod events;
 #[cfg(target_os = "none")]
 mod guest;
@@ -27,6 +29,8 @@ mod guest;
 mod measure;
 #[cfg(target_os = "none")]
 mod outcome;
+#[cfg(target_os = "none")]
+mod paging;
 #[cfg(target_os = "none")]
 mod puppet;
 #[cfg(target_os = "none")]

@@ -4,8 +4,8 @@
 //! secondary sleeps with interrupts masked until WFI, so that no wake-up is lost. A seat is written
 //! by its own core alone, the job by the boot core.
 
-use crate::outcome::{Stop, TestResult, check};
-use abi::InfoIndex;
+use crate::outcome::{OrFail, Stop, TestResult, check};
+use abi::{Counter, InfoIndex};
 use alloc::{format, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering};
 use el1::{call, cpu, gic, irq, println, timer};
@@ -92,6 +92,14 @@ pub fn engine_cpu(index: usize) -> u64 {
     team().seats[index].engine_cpu.load(Ordering::Relaxed)
 }
 
+/// Sum of a counter of the engine's over all cores.
+pub fn total(counter: Counter) -> TestResult<u64> {
+    (0..cpu::all().len()).try_fold(0, |sum, index| {
+        let value = call::stats_read(engine_cpu(index), counter.raw());
+        Ok(sum + value.or_fail("STATS_READ")?)
+    })
+}
+
 /// Timer interrupts taken so far.
 pub fn timer_interrupts() -> u64 {
     // Relaxed: see the handler.
@@ -104,9 +112,22 @@ pub fn nap(millis: u64) {
     irq::wait(|| false);
 }
 
+/// When whoever waits from now on has waited long enough.
+pub fn deadline() -> u64 {
+    timer::now() + timer::ticks(PATIENCE_S * 1000)
+}
+
+/// Interrupts every other core: one that sleeps or runs a guest looks at what it waits for.
+pub fn rouse() {
+    let here = cpu::this().index;
+    for core in cpu::all().iter().filter(|core| core.index != here) {
+        gic::send_sgi(WAKE, core.mpidr);
+    }
+}
+
 /// Waits until `condition` holds; false if it never does.
 pub fn wait_for(condition: impl Fn() -> bool) -> bool {
-    let patience = timer::now() + timer::ticks(PATIENCE_S * 1000);
+    let patience = deadline();
     while !condition() {
         if timer::now() > patience {
             return false;
@@ -139,6 +160,8 @@ pub fn everywhere(job: impl Fn(usize) -> TestResult + Send + Sync + 'static) -> 
     // Release: as at the end of `work`.
     team.seats[0].finished.store(turn, Ordering::Release);
     wait_for(|| team.seats.iter().all(|seat| is_done(seat, turn)));
+    // What the job holds is the caller's alone again.
+    *team.job.lock() = None;
     for (index, seat) in team.seats.iter().enumerate() {
         check!(is_done(seat, turn), "core {index} does not finish");
         let result = seat.result.lock().clone();

@@ -1,5 +1,5 @@
 //! Guest programs: position-independent code that is copied into donated pages and runs at EL1 with
-//! the MMU off.
+//! the MMU off, unless they are told to turn it on.
 //!
 //! | program | what it does |
 //! | --- | --- |
@@ -13,7 +13,9 @@ mod canary;
 mod puppet;
 
 pub use canary::is_canary;
-pub use puppet::{LOAD, LOOK_AT_FP, LOOK_AT_SYSTEM, SET_TIMER, SMC, SPIN, STORE, WAIT};
+pub use puppet::{
+    LOAD, LOOK_AT_FP, LOOK_AT_SYSTEM, PAGING, SET_TIMER, SMC, SPIN, STORE, SWEEP, WAIT,
+};
 
 /// RAM of every test guest.
 pub const RAM: u64 = 0x4000_0000;

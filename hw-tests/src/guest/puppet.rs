@@ -1,8 +1,9 @@
 //! The puppet: a guest that asks the host for its next step, does it, and tells how it went.
 //!
 //! Each answer to [`CALL_NEXT`](super::CALL_NEXT) is a step in x0 to x3: [`LOAD`], [`STORE`],
-//! [`WAIT`], [`SPIN`], [`SMC`], [`LOOK_AT_FP`], [`LOOK_AT_SYSTEM`], [`SET_TIMER`], or, for any other x0, an HVC with these registers. A fault of its
-//! own comes back with the next call.
+//! [`WAIT`], [`SPIN`], [`SMC`], [`LOOK_AT_FP`], [`LOOK_AT_SYSTEM`],
+//! [`SET_TIMER`], [`PAGING`], [`SWEEP`], or, for any other x0, an HVC with these registers. A fault of its own
+//! comes back with the next call.
 
 use core::arch::global_asm;
 
@@ -22,6 +23,14 @@ pub const LOOK_AT_FP: u64 = 6;
 pub const LOOK_AT_SYSTEM: u64 = 7;
 /// Sets CNTV_CVAL_EL0 to x1 and CNTV_CTL_EL0 to x2.
 pub const SET_TIMER: u64 = 8;
+/// Turns the MMU on with the tables at x1 (see `paging`).
+pub const PAGING: u64 = 9;
+/// Counts up, for ever and all together, the words at x1 and at the same place of the x2 pages from there on;
+/// they start as 0. The number of rounds goes to x3. A word that is not what was left there last ends it with
+/// [`CALL_WRONG`](super::CALL_WRONG): x1 is its address, x2 what it holds, x3 what it should.
+pub const SWEEP: u64 = 10;
+/// TCR_EL1: 39-bit lower half, no upper one, 4 KiB, walks write-back inner shareable, 40-bit addresses.
+const TCR: u64 = 25 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23 | 2 << 32;
 
 global_asm!(
     r#"
@@ -89,6 +98,10 @@ hwt_puppet:
     b.eq    8f
     cmp     x0, #{set_timer}
     b.eq    9f
+    cmp     x0, #{paging}
+    b.eq    10f
+    cmp     x0, #{sweep}
+    b.eq    11f
     hvc     #0
     b       1b
 2:  ldr     x0, [x1]
@@ -130,6 +143,45 @@ hwt_puppet:
     msr     cntv_ctl_el0, x2
     isb
     b       1b
+10: mov     x9, #0xff
+    msr     mair_el1, x9
+    movz    x9, #{tcr_low}
+    movk    x9, #{tcr_middle}, lsl #16
+    movk    x9, #{tcr_high}, lsl #32
+    msr     tcr_el1, x9
+    msr     ttbr0_el1, x1
+    isb
+    tlbi    vmalle1
+    dsb     nsh
+    isb
+    // M, C, I.
+    mrs     x9, sctlr_el1
+    mov     x10, #0x1005
+    orr     x9, x9, x10
+    msr     sctlr_el1, x9
+    isb
+    b       1b
+11: mov     x4, #0
+12: mov     x5, x1
+    mov     x6, x2
+13: ldr     x7, [x5]
+    cmp     x7, x4
+    b.ne    14f
+    add     x7, x7, #1
+    str     x7, [x5]
+    add     x5, x5, #4096
+    subs    x6, x6, #1
+    b.ne    13b
+    add     x4, x4, #1
+    str     x4, [x3]
+    b       12b
+14: mov     x1, x5
+    mov     x2, x7
+    mov     x3, x4
+    movz    x0, #{wrong_low}
+    movk    x0, #{wrong_high}, lsl #16
+    hvc     #0
+    b       14b
     .arch_extension nosimd
     .arch_extension nofp
     .global hwt_puppet_end
@@ -146,6 +198,13 @@ hwt_puppet_end:
     look_at_fp = const LOOK_AT_FP,
     look_at_system = const LOOK_AT_SYSTEM,
     set_timer = const SET_TIMER,
+    paging = const PAGING,
+    sweep = const SWEEP,
+    tcr_low = const TCR & 0xffff,
+    tcr_middle = const TCR >> 16 & 0xffff,
+    tcr_high = const TCR >> 32,
+    wrong_low = const super::CALL_WRONG & 0xffff,
+    wrong_high = const super::CALL_WRONG >> 16,
 );
 
 unsafe extern "C" {

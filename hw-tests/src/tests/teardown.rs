@@ -72,14 +72,6 @@ fn reclaim(vm: VmHandle, share: &Share) -> TestResult {
     Ok(())
 }
 
-/// Sum of a counter over all cores.
-fn sum(counter: Counter) -> TestResult<u64> {
-    (0..cpu::all().len()).try_fold(0, |sum, index| {
-        let value = call::stats_read(team::engine_cpu(index), counter.raw());
-        Ok(sum + value.or_fail("STATS_READ")?)
-    })
-}
-
 fn list(shares: &[Share], field: impl Fn(&Share) -> &AtomicU64) -> String {
     let numbers: Vec<String> = shares
         .iter()
@@ -107,7 +99,12 @@ fn by_all_cores(_: &mut Random) -> TestResult {
     }
     destroyed(vm)?;
     let shares: Arc<Vec<Share>> = Arc::new(cpu::all().iter().map(|_| Share::default()).collect());
-    let flushes = || Ok((sum(Counter::FlushVm)?, sum(Counter::FlushPage)?));
+    let flushes = || {
+        Ok((
+            team::total(Counter::FlushVm)?,
+            team::total(Counter::FlushPage)?,
+        ))
+    };
     let before = flushes()?;
     let job = shares.clone();
     team::everywhere(move |index| {

@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use crate::hw::UNFINISHED;
 
-/// Cores of the machine of a hardware test.
-const HW_CPUS: u32 = 2;
+/// Cores and processor model of a hardware test that does not say `@CPUS-MODEL`.
+const HW_MACHINE: &str = "2-max";
 /// What loom says when it can't go on.
 const LOOM_ITSELF: [&str; 3] = [
     "Model exceeded maximum number of branches",
@@ -42,7 +42,7 @@ pub enum Kind {
 }
 
 /// A test by its kind and name: `hw`, `litmus` and `sim` by the test's, `unit` by crate and test,
-/// `loom` by file and test, the main run by nothing.
+/// `loom` by file and test, the main run by nothing. Behind a hardware test's name its machine may stand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Catcher {
     pub kind: Kind,
@@ -111,12 +111,26 @@ impl Catcher {
             self.test.split_whitespace().count() == words,
             "{self}: hw, litmus and sim tests have one word, unit and loom tests two"
         );
+        let (cpus, model) = self.machine();
+        ensure!(
+            cpus.parse::<u32>().is_ok() && !model.is_empty(),
+            "{self}: a machine is @CPUS-MODEL"
+        );
         Ok(())
     }
 
     /// The crate or file, and the test's own name.
     pub fn parts(&self) -> (&str, &str) {
-        self.test.split_once(' ').unwrap_or(("", &self.test))
+        match self.kind {
+            Kind::Hw => ("", self.test.split('@').next().unwrap_or_default()),
+            _ => self.test.split_once(' ').unwrap_or(("", &self.test)),
+        }
+    }
+
+    /// Cores and processor model of a hardware test.
+    fn machine(&self) -> (&str, &str) {
+        let machine = self.test.split_once('@').map_or(HW_MACHINE, |(_, at)| at);
+        machine.split_once('-').unwrap_or((machine, ""))
     }
 
     /// The command line; litmus tests, hardware tests and the run build `mutant` themselves, the others
@@ -141,7 +155,10 @@ impl Catcher {
             ),
             Kind::Litmus => format!("cargo xtask litmus --test {test}{option}"),
             Kind::Hw => {
-                format!("cargo xtask hw-test --cpus {HW_CPUS} --exact --filter {test}{option}")
+                let (cpus, model) = self.machine();
+                format!(
+                    "cargo xtask hw-test --cpus {cpus} --cpu {model} --exact --filter {test}{option}"
+                )
             }
             Kind::Run => format!("cargo xtask run{option}"),
         }
@@ -209,8 +226,9 @@ impl Catcher {
     }
 
     fn judge_hw(&self, status: Option<i32>, output: &str) -> Verdict {
-        let failed = format!("{}: FAILED: ", self.test);
-        let unfinished = format!("{}{UNFINISHED}", self.test);
+        let (_, test) = self.parts();
+        let failed = format!("{test}: FAILED: ");
+        let unfinished = format!("{test}{UNFINISHED}");
         let mut lines = output.lines().map(str::trim_start);
         let is_dead = |line: &&str| {
             let marks = ["@crash ", "stopped after "];
@@ -327,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_hardware_test_fails_by_its_own_line_or_with_its_machine() {
-        let by = |status, output: &str| judge(Kind::Hw, "tlb::a", status, output);
+        let by = |status, output: &str| judge(Kind::Hw, "tlb::a@2-max", status, output);
         let said = "    0 passed, 1 failed\n    tlb::a: FAILED: page 3 still there\n";
         assert_eq!(by(1, said), Verdict::Failed("page 3 still there".into()));
         for dead in ["@crash esr=1", "stopped after 240 s"] {
@@ -393,7 +411,11 @@ mod tests {
         );
         assert_eq!(
             line(Kind::Hw, "tlb::a", Some("m")),
-            "cargo xtask hw-test --cpus 2 --exact --filter tlb::a --mutant m"
+            "cargo xtask hw-test --cpus 2 --cpu max --exact --filter tlb::a --mutant m"
+        );
+        assert_eq!(
+            line(Kind::Hw, "tlb::a@8-cortex-a72", None),
+            "cargo xtask hw-test --cpus 8 --cpu cortex-a72 --exact --filter tlb::a"
         );
         assert_eq!(line(Kind::Run, "", Some("m")), "cargo xtask run --mutant m");
     }

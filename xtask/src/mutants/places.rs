@@ -82,8 +82,8 @@ mod tests {
         ));
         assert!(missing(Kind::Loom, "engine donate_against_donate"));
         assert!(missing(Kind::Sim, "random::no_such_test"));
-        assert!(!missing(Kind::Hw, "tlb::donated_pages_leave_every_core"));
-        assert!(missing(Kind::Hw, "tlb::donated_pages"));
+        assert!(!missing(Kind::Hw, "tlb::donate::run_of_pages"));
+        assert!(missing(Kind::Hw, "tlb::donate::run"));
         for test in [
             "sequence::flush",
             "approved::DSB.ISH",

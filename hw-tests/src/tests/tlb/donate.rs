@@ -1,0 +1,94 @@
+//! Pages that leave the host are gone for all its cores when the call returns.
+//!
+//! Scenario 12: valid to invalid without TLBI. Scenario 13: only some pages of a batch flushed.
+
+use super::hammer::{flushes, take_under_all, tell_flushes};
+use crate::{
+    guest::DATA,
+    outcome::{OrFail, TestResult, check, complete},
+    random::Random,
+    runner::register,
+    vm::{ALL, TestVm, fill, insist, take_patterned},
+};
+use abi::limit;
+use alloc::vec::Vec;
+use el1::{PAGE, call, pages};
+
+register!("tlb::donate": run_of_pages, single_page, block, part_of_a_block, scattered_pages);
+
+/// Pages of a batch: flushed one by one where there are no ranges.
+const BATCH: u64 = 24;
+/// Pages of a list: the whole VMID is flushed.
+const SCATTERED: u64 = 40;
+/// Of a block each so-many-th page is looked at.
+const STRIDE: usize = 32;
+/// Pages of a block.
+const BLOCK: u64 = limit::RUN_PAGES as u64;
+
+/// VM_MAP of a run of which every `stride`th page is in use on all cores.
+fn donate(what: &str, count: u64, align: u64, stride: usize) -> TestResult {
+    let mut vm = TestVm::create(1)?;
+    let pa = take_patterned(count, align)?;
+    vm.own(pa, count);
+    let (handle, before) = (vm.handle, flushes());
+    let watched = (pa..pa + count * PAGE).step_by(PAGE as usize * stride);
+    take_under_all(watched.collect(), move || {
+        let result = insist(|| call::vm_map(handle, pa, DATA, count, ALL));
+        complete("VM_MAP", result, count)
+    })?;
+    tell_flushes(what, before)?;
+    vm.destroy()
+}
+
+fn run_of_pages(_: &mut Random) -> TestResult {
+    donate("run_of_pages", BATCH, PAGE, 1)
+}
+
+fn single_page(_: &mut Random) -> TestResult {
+    donate("single_page", 1, PAGE, 1)
+}
+
+fn block(_: &mut Random) -> TestResult {
+    donate("block", BLOCK, BLOCK * PAGE, STRIDE)
+}
+
+fn part_of_a_block(_: &mut Random) -> TestResult {
+    donate("part_of_a_block", 3, BLOCK * PAGE, 1)
+}
+
+/// Every second page of a run, by a list.
+fn scattered_pages(_: &mut Random) -> TestResult {
+    let mut vm = TestVm::create(1)?;
+    let list = pages::take(1, PAGE).or_fail("a page for the list")?;
+    let mut given = Vec::new();
+    let mut between = Vec::new();
+    for index in 0..SCATTERED {
+        let (pa, next) = (
+            take_patterned(1, PAGE)?,
+            pages::take(1, PAGE).or_fail("a page")?,
+        );
+        vm.own(pa, 1);
+        given.push(pa);
+        between.push(next);
+        let entry = [pa, (DATA + index * PAGE) | ALL.bits()];
+        // SAFETY: the list page was just taken, 16 bytes an entry.
+        unsafe {
+            (list as *mut [u64; 2])
+                .add(index as usize)
+                .write_volatile(entry)
+        };
+    }
+    let (handle, before) = (vm.handle, flushes());
+    take_under_all(given, move || {
+        let result = insist(|| call::vm_map_list(handle, list, SCATTERED));
+        complete("VM_MAP_LIST", result, SCATTERED)
+    })?;
+    check!(flushes().1 > before.1, "the whole VMID was not flushed");
+    tell_flushes("scattered_pages", before)?;
+    for page in between.into_iter().chain([list]) {
+        fill(page, 1, 0);
+        // SAFETY: taken above, and unused.
+        unsafe { pages::give(page, 1) };
+    }
+    vm.destroy()
+}
