@@ -47,21 +47,36 @@ unsafe fn put(table: u64, index: u64, entry: u64) {
 /// window.
 pub fn prepare(vm: &mut TestVm, target: u64) -> TestResult {
     let (root, middle) = (vm.lend(ROOT)?, vm.lend(MIDDLE)?);
+    link(root, MIDDLE);
     for table in 0..LEAF_TABLES {
-        let leaves = vm.lend(LEAVES + table * PAGE)?;
-        // SAFETY: these pages were just lent, for tables.
-        unsafe {
-            put(middle, table, (LEAVES + table * PAGE) | TABLE);
-            for index in 0..BLOCK / PAGE {
-                put(leaves, index, (target + index * PAGE) | NORMAL | LEAF);
-            }
-        }
+        aim(vm.lend(LEAVES + table * PAGE)?, target);
+        point(middle, table, LEAVES + table * PAGE);
     }
-    // SAFETY: as above.
-    unsafe {
-        put(middle, LEAF_TABLES, DATA | NORMAL | BLOCK_LEAF);
-        put(root, RAM >> 30, RAM | NORMAL | BLOCK_LEAF);
-        put(root, ALIAS >> 30, MIDDLE | TABLE);
-    }
+    // SAFETY: just lent, for a table.
+    unsafe { put(middle, LEAF_TABLES, DATA | NORMAL | BLOCK_LEAF) };
     Ok(())
+}
+
+/// Makes the lent page `root` a level-1 table that maps the guest's memory one to one, and [`ALIAS`] through the
+/// level-2 table `middle`.
+pub fn link(root: u64, middle: u64) {
+    // SAFETY: lent for a table.
+    unsafe {
+        put(root, RAM >> 30, RAM | NORMAL | BLOCK_LEAF);
+        put(root, ALIAS >> 30, middle | TABLE);
+    }
+}
+
+/// Makes the entry `index` of the lent level-2 table `middle` lead to the level-3 table `leaves`.
+pub fn point(middle: u64, index: u64, leaves: u64) {
+    // SAFETY: lent for a table.
+    unsafe { put(middle, index, leaves | TABLE) };
+}
+
+/// Makes the lent page `leaves` a level-3 table that leads to the 2 MiB from `target` on.
+pub fn aim(leaves: u64, target: u64) {
+    for index in 0..BLOCK / PAGE {
+        // SAFETY: lent for a table.
+        unsafe { put(leaves, index, (target + index * PAGE) | NORMAL | LEAF) };
+    }
 }

@@ -39,6 +39,8 @@ pub const ALL: &[&[Test]] = &[
     tlb::split::TESTS,
     tlb::unshare::TESTS,
     tlb::destroy::TESTS,
+    tlb::vmids::TESTS,
+    tlb::moves::TESTS,
     arguments::TESTS,
     vcpu_arguments::TESTS,
     churn::TESTS,

@@ -9,6 +9,8 @@ pub mod combined;
 pub mod destroy;
 pub mod donate;
 mod hammer;
+pub mod moves;
 pub mod split;
 pub mod unshare;
+pub mod vmids;
 pub mod walks;
