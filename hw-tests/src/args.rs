@@ -2,6 +2,8 @@
 //!
 //! Invariant: unknown words are ignored, so that a machine's own boot arguments do no harm.
 
+/// [`Args::seconds`] where nothing is said.
+const DEFAULT_SECONDS: u64 = 10;
 /// [`Args::mib`] where nothing is said.
 const DEFAULT_MIB: u64 = 128;
 
@@ -16,6 +18,8 @@ pub struct Args {
     pub seed: u64,
     /// Memory of the VM that `teardown` brings home, in MiB.
     pub mib: u64,
+    /// How long `stress` goes on.
+    pub seconds: u64,
 }
 
 impl Args {
@@ -35,6 +39,7 @@ impl Args {
             is_exact: false,
             seed: 1,
             mib: DEFAULT_MIB,
+            seconds: DEFAULT_SECONDS,
         };
         for word in line.split_whitespace() {
             match word.split_once('=') {
@@ -42,6 +47,9 @@ impl Args {
                 Some(("exact", filter)) => (args.filter, args.is_exact) = (filter, true),
                 Some(("seed", seed)) => args.seed = seed.parse().unwrap_or(args.seed),
                 Some(("mib", mib)) => args.mib = mib.parse().unwrap_or(args.mib),
+                Some(("seconds", seconds)) => {
+                    args.seconds = seconds.parse().unwrap_or(args.seconds)
+                }
                 _ => {}
             }
         }

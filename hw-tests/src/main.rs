@@ -1,7 +1,7 @@
 //! Tests that run in the host's seat: a bare-metal image at EL1 with the engine beneath.
 //!
 //! Each file in `tests` holds its tests and the list that registers them. The command line selects
-//! (`filter=WORD`, a part of the name, or `exact=NAME`; `seed=N`; `mib=N`), each test prints
+//! (`filter=WORD`, a part of the name, or `exact=NAME`; `seed=N`; `mib=N`; `seconds=N`), each test prints
 //! `begin NAME` and one line `test NAME ... ok|FAILED: reason|skipped: reason`, and the last line is
 //! `@hwtests passed=N failed=N skipped=N`. Without an engine beneath (plain QEMU, EL1) the tests
 //! that need one are skipped.

@@ -20,6 +20,8 @@ pub enum Needs {
     Machine,
     /// The engine.
     Engine,
+    /// The engine; pages end up poisoned.
+    Poison,
     /// The engine, and RAM that is not there. What of it a test uses ends up poisoned.
     AbsentRam,
 }
@@ -129,7 +131,7 @@ fn run_counted(test: &Test, seed: u64, with_engine: bool) -> TestResult {
     let before = census::take()?;
     (test.run)(&mut random)?;
     match test.needs {
-        Needs::AbsentRam => census::check_same_but_poisoned(&before),
+        Needs::Poison | Needs::AbsentRam => census::check_same_but_poisoned(&before),
         _ => census::check_same(&before),
     }
 }

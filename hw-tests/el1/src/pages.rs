@@ -47,9 +47,9 @@ impl Runs {
         }
     }
 
-    fn take(&mut self, size: u64, align: u64) -> Option<u64> {
+    fn take(&mut self, from: u64, size: u64, align: u64) -> Option<u64> {
         let (start, _) = self.0.iter().find_map(|(&run, &run_end)| {
-            let start = run.next_multiple_of(align);
+            let start = run.max(from).next_multiple_of(align);
             (start.checked_add(size)? <= run_end).then_some((start, run_end))
         })?;
         self.cut(start, start + size);
@@ -83,7 +83,13 @@ pub(crate) fn init() {
 
 /// Takes `pages` pages in a row whose address is a multiple of `align` bytes.
 pub fn take(pages: u64, align: u64) -> Option<u64> {
-    FREE.lock().take(pages.checked_mul(PAGE)?, align.max(PAGE))
+    take_from(0, pages, align)
+}
+
+/// The same, at `from` or behind it.
+pub fn take_from(from: u64, pages: u64, align: u64) -> Option<u64> {
+    let size = pages.checked_mul(PAGE)?;
+    FREE.lock().take(from, size, align.max(PAGE))
 }
 
 /// Gives pages back.

@@ -5,14 +5,17 @@
 //! | --- | --- |
 //! | [`Program::Puppet`] | does what the host tells it, one step at a time |
 //! | [`Program::Canary`] | fills its registers with a canary, then exits in each way in turn |
+//! | [`Program::Keeper`] | signs its pages, looks after them, and exits in each way at random |
 //!
 //! Invariants: no program has a stack or data of its own; addresses are made by `adr` from the
 //! place where the code lies. Layout of every test guest's IPA space is here.
 
 mod canary;
+mod keeper;
 mod puppet;
 
 pub use canary::is_canary;
+pub use keeper::{KEPT_PAGES, KEY_BITS, PUBLIC, STEP};
 pub use puppet::{
     LOAD, LOOK_AT_FP, LOOK_AT_SYSTEM, PAGING, SET_TIMER, SMC, SPIN, STORE, SWEEP, WAIT,
 };
@@ -44,6 +47,10 @@ pub const CALL_NEXT: u64 = 0xC600_0080;
 pub const CALL_WRONG: u64 = 0xC600_0081;
 /// Forwarded call of the canary program; the answer is [`ANSWER`].
 pub const CALL_ASK: u64 = 0xC600_0082;
+/// Forwarded call of the keeper: x1 is how many pages it has looked at and found as they should be.
+pub const CALL_KEPT: u64 = 0xC600_0083;
+/// vCPUs that a keeper's VM has at most.
+pub const KEEPER_VCPUS: u64 = 3;
 /// What the host answers to the canary program's read and call.
 pub const ANSWER: u64 = 0x1234_5678;
 
@@ -54,6 +61,8 @@ pub enum Program {
     Puppet,
     /// Exits in each way.
     Canary,
+    /// Looks after its pages.
+    Keeper,
 }
 
 impl Program {
@@ -62,6 +71,7 @@ impl Program {
         match self {
             Self::Puppet => puppet::code(),
             Self::Canary => canary::code(),
+            Self::Keeper => keeper::code(),
         }
     }
 
@@ -70,6 +80,7 @@ impl Program {
         CODE + match self {
             Self::Puppet => puppet::entry(),
             Self::Canary => canary::entry(),
+            Self::Keeper => keeper::entry(),
         }
     }
 }

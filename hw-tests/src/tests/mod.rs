@@ -15,6 +15,7 @@ mod roundtrip;
 mod sharing;
 mod slices;
 mod smc;
+mod stress;
 mod teardown;
 mod tlb;
 mod vcpu_arguments;
@@ -46,12 +47,13 @@ pub const ALL: &[&[Test]] = &[
     churn::TESTS,
 ];
 
-/// Measurements, which take long, and tests of memory errors: they run only where the filter names them, as
-/// they want a machine of their own.
+/// Measurements and the stress, which take long, and tests of memory errors: they run only where the filter
+/// names them, as they want a machine of their own.
 pub const ON_REQUEST: &[&[Test]] = &[
     absent::TESTS,
     figures::TESTS,
     flushing::TESTS,
+    stress::TESTS,
     teardown::TESTS,
 ];
 
