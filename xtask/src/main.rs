@@ -6,6 +6,7 @@ mod figures;
 mod hw;
 mod image;
 mod interface;
+mod linux_host;
 mod litmus;
 mod loom;
 mod mutants;
@@ -48,6 +49,8 @@ enum Task {
     },
     /// Boot the bare-metal tests and count them
     HwTest(hw::Options),
+    /// Boot an unmodified Debian kernel as the demoted host, and judge how it lives
+    LinuxHost(linux_host::Options),
     /// Measure memory operations in instructions (2 minutes)
     Figures(figures::Options),
     /// Count what bringing a VM home costs the engine on 1 to 192 cores (2 minutes)
@@ -84,6 +87,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Run(options) => run::run(&paths, &options),
         Task::Test { filter } => test::run(&paths, &filter),
         Task::HwTest(options) => hw::run(&paths, &options),
+        Task::LinuxHost(options) => linux_host::run(&paths, &options),
         Task::Figures(options) => figures::run(&paths, &options),
         Task::Teardown(options) => figures::teardown::run(&paths, &options),
         Task::Loom(options) => loom::run(&paths, &options),

@@ -53,6 +53,11 @@ pub fn all() -> Vec<Stage> {
              --fate 1=crash --fate 2=spin --fate 3=kill",
             Rule::Status,
         ),
+        Stage::new(
+            "linux-host",
+            "cargo xtask linux-host --mem 512M --seconds 5",
+            Rule::OwnCount,
+        ),
         Stage::new("mutants", "cargo xtask mutants --quick", Rule::OwnCount),
     ]
 }
