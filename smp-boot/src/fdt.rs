@@ -17,6 +17,7 @@ use crate::error::BootError;
 use crate::machine::{Gic, MAX_RAM, MAX_RESERVED, MachineInfo, Mpidr, Redistributors, TimerPpis};
 use crate::range::PaRange;
 use crate::tree::{self, Path};
+use crate::wellformed;
 
 /// Most bytes of a blob: the arm64 boot protocol's limit.
 pub const MAX_BLOB: u64 = 2 << 20;
@@ -62,7 +63,7 @@ pub fn psci_is_by_hvc(blob: &[u8]) -> bool {
 }
 
 fn open(blob: &[u8], at: u64) -> Result<Fdt<'_>, BootError> {
-    Fdt::new(blob).map_err(|_| BootError::BadTree {
+    wellformed::open(blob).ok_or(BootError::BadTree {
         at,
         what: "malformed",
     })

@@ -30,6 +30,7 @@ pub mod record;
 pub mod stack;
 pub mod stage1;
 mod tree;
+pub mod wellformed;
 
 #[cfg(target_os = "none")]
 pub mod console;

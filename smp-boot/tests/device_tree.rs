@@ -1,7 +1,8 @@
 //! Device trees of real shape, and damaged ones.
 //!
 //! `virt-*.dtb` were written by QEMU 10.0.2 (`-M virt,gic-version=3,virtualization=on,dumpdtb=`,
-//! then `dtc` both ways to drop the padding); `soc.dtb` is `soc.dts` through `dtc`.
+//! then `dtc` both ways to drop the padding); `soc.dtb` is `soc.dts` through `dtc`; `versal.dtb` is of
+//! QEMU's `-M xlnx-versal-virt -m 1G`, its padding cut off.
 
 use smp_boot::{BootError, MachineInfo, Mpidr, PaRange, fdt};
 
@@ -9,6 +10,8 @@ const VIRT: &[u8] = include_bytes!("virt-2.dtb");
 const VIRT_192: &[u8] = include_bytes!("virt-192.dtb");
 const VIRT_GICV2: &[u8] = include_bytes!("virt-gicv2.dtb");
 const SOC: &[u8] = include_bytes!("soc.dtb");
+
+const VERSAL: &[u8] = include_bytes!("versal.dtb");
 
 const DTB_AT: u64 = 0x4400_0000;
 
@@ -86,6 +89,23 @@ fn reads_virt_with_192_cores() {
             .map(|cpu| cpu.index()),
         Some(191)
     );
+}
+
+/// RAM from address 0, and a property with a longer name than the specification allows.
+#[test]
+fn reads_a_board_that_is_elsewhere() {
+    let machine = parse(VERSAL).unwrap();
+    assert_eq!(machine.ram, [range(0, 0x4000_0000)]);
+    assert_eq!(machine.cpus, [Mpidr::from_bits(0), Mpidr::from_bits(1)]);
+    assert_eq!(machine.gic.distributor, range(0xf900_0000, 0xf901_0000));
+    assert_eq!(
+        machine.gic.redistributors[0].range,
+        range(0xf908_0000, 0xf910_0000)
+    );
+    assert_eq!(machine.uart, Some(range(0xff00_0000, 0xff00_1000)));
+    assert_eq!(machine.timer.physical, Some(30));
+    let long = b"snps,quirk-frame-length-adjustment\0";
+    assert!(long.len() > 32 && VERSAL.windows(long.len()).any(|name| name == long));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A flattened device tree (Devicetree Specification v0.4, chapter 5) changed where it lies.
 //!
-//! Invariants: `bytes[..strings.end]` is a whole tree that [`Fdt`] accepts, with its strings last
+//! Invariants: `bytes[..strings.end]` is a whole tree, well formed, with its strings last
 //! and nothing behind them; its header says what the fields of [`Blob`] say, which only
 //! [`Blob::resize`] and [`Blob::intern`] change. `bytes` is no longer than [`MAX_BLOB`], so every
 //! offset fits a cell. Bytes are read and written here alone.
@@ -16,6 +16,7 @@ use dtoolkit::{Node, Property};
 use super::EditError;
 use crate::error::BootError;
 use crate::fdt::MAX_BLOB;
+use crate::wellformed;
 
 const BEGIN_NODE: u32 = 1;
 const END_NODE: u32 = 2;
@@ -50,7 +51,7 @@ impl<'b> Blob<'b> {
         let bytes = &mut bytes[..room];
         let total = number_at(bytes, TOTAL_SIZE).ok_or(MALFORMED)?;
         let tree = bytes.get(..total).ok_or(MALFORMED)?;
-        Fdt::new(tree).map_err(|_| MALFORMED)?;
+        wellformed::open(tree).ok_or(MALFORMED)?;
         let block = |offset, size| {
             let start = number_at(tree, offset)?;
             Some(start..start.checked_add(number_at(tree, size)?)?)
