@@ -14,6 +14,7 @@ mod paths;
 mod process;
 mod run;
 mod setup;
+mod stress;
 mod test;
 mod walk;
 
@@ -55,6 +56,8 @@ enum Task {
     Figures(figures::Options),
     /// Count what bringing a VM home costs the engine on 1 to 192 cores (2 minutes)
     Teardown(figures::teardown::Options),
+    /// Random calls on all cores at once, with every page looked after (`--seconds`, 60)
+    Stress(stress::Options),
     /// Explore the models of the protocols, and tell what failed
     Loom(loom::Options),
     /// Build protections away, one at a time, and see a test of each fail (`--all`: every test, hours)
@@ -90,6 +93,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::LinuxHost(options) => linux_host::run(&paths, &options),
         Task::Figures(options) => figures::run(&paths, &options),
         Task::Teardown(options) => figures::teardown::run(&paths, &options),
+        Task::Stress(options) => stress::run(&paths, &options),
         Task::Loom(options) => loom::run(&paths, &options),
         Task::Mutants(options) => mutants::run(&paths, &options),
         Task::Litmus(options) => litmus::run(&paths, &options),

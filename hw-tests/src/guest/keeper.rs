@@ -139,7 +139,7 @@ hwt_keeper:
 .Lkeeper_act:
     mov     x2, #0
     mov     x3, #0
-    ubfx    x9, x21, #20, #5
+    ubfx    x9, x21, #20, #6
     cmp     x9, #0
     b.eq    .Lkeeper_relinquish
     cmp     x9, #2
@@ -162,6 +162,8 @@ hwt_keeper:
     b.ls    .Lkeeper_window
     cmp     x9, #12
     b.eq    .Lkeeper_interrupt
+    cmp     x9, #13
+    b.eq    .Lkeeper_tell
     b       .Lkeeper_next
 
 .Lkeeper_relinquish:

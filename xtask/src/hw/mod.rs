@@ -16,7 +16,6 @@ use clap::Args;
 use crate::count::Count;
 use crate::hw::manifest::{Boot, Manifest};
 use crate::hw::output::Output;
-use crate::hw::report::{Report, Verdict};
 use crate::image::absent;
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE, Program};
@@ -26,7 +25,7 @@ use crate::paths::Paths;
 use crate::run::supervise::{Input, Outcome, Supervision};
 use crate::setup::Tools;
 
-pub use report::{TOTAL, UNFINISHED};
+pub use report::{Report, TOTAL, UNFINISHED, Verdict};
 
 /// The test image.
 pub const TESTS: Program<'static> = Program {

@@ -8,7 +8,7 @@ use super::{
     record::Ending,
     shot::Shot,
     worker::Worker,
-    world::{Mark, Phase, VCPUS, add, sum},
+    world::{Mark, Phase, VCPUS, sum},
 };
 use crate::{
     guest::{CODE, DATA, KEPT_PAGES, KEY_BITS, Program, WINDOW},
@@ -16,6 +16,7 @@ use crate::{
     vm::ALL,
 };
 use abi::{Call, Counter, InfoIndex, InjectKind, Outcome, VmHandle, limit};
+use core::sync::atomic::Ordering;
 use el1::{PAGE, cpu};
 
 /// How often each kind of call is drawn.
@@ -45,7 +46,7 @@ const WEIGHTS: [(Call, u64); Call::ALL.len()] = [
     (Call::StatsRead, 2),
 ];
 /// Draws of which one is of a kind that has not succeeded here.
-const MISSING: u64 = 4;
+const MISSING: u64 = 2;
 /// Pages that the engine is given or gives back more than at the start.
 const ENGINE_SWING: i64 = 512;
 /// Pages of a list.
@@ -66,9 +67,8 @@ impl Worker {
     pub fn choose(&mut self) -> Call {
         if self.random.below(MISSING) == 0 {
             let start = self.random.below(Call::ALL.len() as u64) as usize;
-            let record = &self.world.records[self.core];
             let calls = Call::ALL.iter().cycle().skip(start).take(Call::ALL.len());
-            let mut missing = calls.filter(|call| record.count(**call, Ending::Success) == 0);
+            let mut missing = calls.filter(|call| self.lacks(**call));
             if let Some(call) = missing.next() {
                 return *call;
             }
@@ -82,6 +82,11 @@ impl Worker {
             left -= weight;
         }
         Call::CpuRun
+    }
+
+    /// Whether no call of this kind has succeeded here.
+    pub fn lacks(&self, call: Call) -> bool {
+        self.world.records[self.core].count(call, Ending::Success) == 0
     }
 
     /// A call of this kind, most likely a good one; none if there is nothing to make it on.
@@ -141,11 +146,9 @@ impl Worker {
             }
             Call::PageInfo => Shot::new(call, &[self.world.arena.any(random) + random.below(PAGE)]),
             Call::PagePoison => {
-                if sum(&self.world.poison_left) <= 0 {
+                if self.poison_left == 0 {
                     return None;
                 }
-                // Given back if it is refused.
-                add(&self.world.poison_left, -1);
                 Shot::new(call, &[self.world.arena.any(random)])
             }
             Call::PageCensus => {
@@ -167,8 +170,8 @@ impl Worker {
     pub fn make_way_for(&mut self, call: Call) {
         let shot = match call {
             Call::EngineReclaim => return self.feed(),
-            Call::VmReclaim => self.draw(Call::VmDestroy),
-            Call::VcpuRespond => return self.run_guests(),
+            Call::VmReclaim if self.lacks(call) => self.draw(Call::VmDestroy),
+            Call::VmReclaim | Call::VcpuRespond | Call::VmDestroy => return self.run_guests(),
             Call::VcpuEnqueue | Call::VcpuDequeue | Call::VcpuInject => self.draw(Call::VmStart),
             Call::PagePoison => self.draw(Call::PageInfo),
             _ => None,
@@ -232,8 +235,13 @@ impl Worker {
                 Shot::about(call, mark, &[vm, pa, ipa, n, ALL.bits()])
             }
             Call::VmUnlend => {
-                let ipa = WINDOW + random.below(WINDOW_PAGES) * PAGE;
-                Shot::about(call, mark, &[vm, ipa, 1 + random.below(4)])
+                // Relaxed: a guess.
+                let lent = self.world.places[mark.place].lent.load(Ordering::Relaxed);
+                let ipa = match random.below(4) {
+                    0 => WINDOW + random.below(WINDOW_PAGES) * PAGE,
+                    _ => lent.max(WINDOW),
+                };
+                Shot::about(call, mark, &[vm, ipa, 1 + random.below(3)])
             }
             _ => {
                 let n = 1 + random.below(LIST);
@@ -255,6 +263,10 @@ impl Worker {
     fn draw_vcpu(&mut self, call: Call) -> Option<Shot> {
         let mark = self.world.find(Phase::Running, &mut self.random)?;
         let vcpu = self.world.any_vcpu(mark, &mut self.random)?.raw();
+        if call == Call::VcpuDequeue && self.random.below(2) == 0 {
+            // Most vCPUs are on no queue, or run.
+            let _ = self.fire(&Shot::about(Call::VcpuEnqueue, mark, &[vcpu, self.cpu]));
+        }
         let random = &mut self.random;
         Some(match call {
             Call::VcpuEnqueue => {

@@ -25,17 +25,17 @@ const RUNS: u64 = 6;
 /// Times that a call is made again that must be done.
 const AGAIN: u32 = 10_000;
 /// Times that a VM is wanted where there are enough of which one ends another.
-const FULL: u64 = 4;
+const FULL: u64 = 24;
 /// RAM faults of which one is left for others to answer.
 const LEAVE: u64 = 8;
 
 impl Worker {
     /// A new VM, or the end of one where there are enough.
     pub fn raise(&mut self) {
-        if sum(&self.world.totals.live) >= sum(&self.world.wanted) {
-            if self.random.below(FULL) == 0
-                && let Some(shot) = self.draw(Call::VmDestroy)
-            {
+        let more = sum(&self.world.totals.live) - sum(&self.world.wanted);
+        if more >= 0 {
+            let ends_one = more > 0 || self.lacks(Call::VmDestroy) || self.random.below(FULL) == 0;
+            if let (true, Some(shot)) = (ends_one, self.draw(Call::VmDestroy)) {
                 // Learned.
                 let _ = self.fire(&shot);
             }

@@ -46,10 +46,11 @@ pub const TESTS: &[Test] = &[Test {
 }];
 
 /// Blocks of 2 MiB to play with, and cores for one more.
-const BLOCKS: u64 = 12;
+const BLOCKS: u64 = 16;
 const CORES_PER_BLOCK: u64 = 8;
-/// VMs in times of few.
+/// VMs in times of few: at least, and cores for one more.
 const FEW: i64 = 6;
+const CORES_PER_VM: i64 = 4;
 /// Censuses that a run is meant to have, and milliseconds between two at least and at most.
 const CENSUSES: u64 = 10;
 const APART_MS: (u64, u64) = (500, 30_000);
@@ -116,9 +117,11 @@ impl Stress {
         let end = timer::now() + timer::ticks(self.seconds * 1000);
         let (mut next, mut number) = (timer::now() + apart, 0);
         let all = self.world.places.len() as i64;
+        let cores = self.world.records.len() as i64;
         loop {
             // Few VMs that everyone wants, or as many as can be, in turns.
-            let wanted = if number % 2 == 0 { FEW } else { all };
+            let few = FEW.max(cores / CORES_PER_VM);
+            let wanted = if number % 2 == 0 { few } else { all };
             // Relaxed: a wish.
             self.world.wanted.store(wanted, Ordering::Relaxed);
             while timer::now() < next && !self.world.has_failed() {

@@ -19,6 +19,11 @@ const TOUCH: u64 = 8;
 /// Calls of which one is spoilt.
 const SPOIL: u64 = 8;
 
+/// VMs that could be ended for one that is.
+const SPARE: u64 = 8;
+/// Pages that a core poisons: none of them comes back.
+const POISON: u32 = 3;
+
 /// A core.
 pub struct Worker {
     /// What it knows with the others.
@@ -31,6 +36,8 @@ pub struct Worker {
     pub random: Random,
     /// A page of its own, for lists.
     pub list: u64,
+    /// Pages that it may still poison.
+    pub poison_left: u32,
 }
 
 impl Worker {
@@ -42,6 +49,7 @@ impl Worker {
             cpu,
             random: Random::new(seed, 1 + core as u64),
             list: pages::take(1, PAGE)?,
+            poison_left: POISON,
         })
     }
 
@@ -60,6 +68,10 @@ impl Worker {
         match call {
             Call::VmCreate => self.raise(),
             Call::CpuRun => self.run_guests(),
+            // So seldom that guests get somewhere.
+            Call::VmDestroy if !self.lacks(call) && self.random.below(SPARE) > 0 => {
+                self.run_guests();
+            }
             _ => match self.draw(call) {
                 Some(mut shot) => {
                     if self.random.below(SPOIL) == 0 {
@@ -130,7 +142,15 @@ impl Worker {
                 }
             }
             (Call::VmMap | Call::VmMapList, _) => add(&totals.given, n),
-            (Call::PagePoison, _) => add(&totals.poisoned, 1),
+            (Call::PagePoison, _) => {
+                self.poison_left -= 1;
+                add(&totals.poisoned, 1);
+            }
+            (Call::VmLend, Some(mark)) => {
+                let lent = &world.places[mark.place].lent;
+                // Relaxed: a guess.
+                lent.store(shot.arguments[2], Ordering::Relaxed);
+            }
             (Call::VmStart, Some(mark)) => world.advance(mark, Phase::Running),
             (Call::VmDestroy, Some(mark)) => world.advance(mark, Phase::Dying),
             (Call::VmReclaim, Some(mark)) => {
@@ -156,17 +176,14 @@ impl Worker {
     }
 
     fn learn_refusal(&mut self, shot: &Shot, status: Status) {
-        match (shot.call, status) {
-            // Somebody else's turn to answer.
-            (Call::VcpuRespond, Status::Busy) => {
-                let vcpu = abi::VcpuHandle::from_raw(shot.arguments[0]);
-                if let Some(known) = self.world.vcpu(vcpu) {
-                    // Relaxed: a guess.
-                    known.asks.store(1, Ordering::Relaxed);
-                }
+        let is_answer = shot.call == Call::VcpuRespond && shot.about.is_none();
+        if is_answer && status == Status::Busy {
+            // Somebody is at the vCPU: it still asks.
+            let vcpu = abi::VcpuHandle::from_raw(shot.arguments[0]);
+            if let Some(known) = self.world.vcpu(vcpu) {
+                // Relaxed: a guess.
+                known.asks.store(1, Ordering::Relaxed);
             }
-            (Call::PagePoison, _) => add(&self.world.poison_left, 1),
-            _ => {}
         }
         if let Some(stray) = shot.stray {
             self.world.keep_stray(stray);

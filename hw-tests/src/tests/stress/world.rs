@@ -19,6 +19,8 @@ use spin::mutex::SpinMutex;
 pub const VCPUS: usize = crate::guest::KEEPER_VCPUS as usize;
 /// Places beyond what the engine has VMs: to be refused.
 const MORE: usize = 16;
+/// Cores for which there is one more place that many want.
+const CORES_PER_HOT_PLACE: u64 = 8;
 /// Pages of the engine's own that can have come home.
 const STRAYS: usize = 8192;
 
@@ -56,6 +58,8 @@ pub struct Place {
     handle: AtomicU64,
     /// Its vCPUs by affinity, 0 where none is known.
     pub vcpus: [AtomicU64; VCPUS],
+    /// Where a page was lent last.
+    pub lent: AtomicU64,
     /// The page with its program, while there is no VM the host's.
     pub code: u64,
 }
@@ -97,6 +101,8 @@ pub struct World {
     vcpus: Vec<VcpuPlace>,
     /// Page words of the engine's.
     pub words: u64,
+    /// Places from which many look for a VM.
+    hot: u64,
     /// Sums.
     pub totals: Totals,
     /// What each core did.
@@ -105,8 +111,6 @@ pub struct World {
     pub strays: Vec<AtomicU64>,
     /// VMs that there should be.
     pub wanted: AtomicI64,
-    /// Pages that may still be poisoned.
-    pub poison_left: AtomicI64,
     failure: SpinMutex<Option<String>>,
 }
 
@@ -127,11 +131,11 @@ impl World {
             places,
             vcpus: (0..slots).map(|_| VcpuPlace::default()).collect(),
             words: info(InfoIndex::PageWords)?,
+            hot: 1 + cores as u64 / CORES_PER_HOT_PLACE,
             totals: Totals::default(),
             records: (0..cores).map(|_| Record::default()).collect(),
             strays: (0..STRAYS).map(|_| AtomicU64::new(0)).collect(),
             wanted: AtomicI64::new(0),
-            poison_left: AtomicI64::new(2 * cores as i64 + 8),
             failure: SpinMutex::new(None),
         })
     }
@@ -151,11 +155,11 @@ impl World {
         self.failure.lock().clone()
     }
 
-    /// A VM in this phase, if one is found: half of the time one that all find first.
+    /// A VM in this phase, if one is found: half of the time one that many find first.
     pub fn find(&self, phase: Phase, random: &mut Random) -> Option<Mark> {
         let count = self.places.len();
         let start = match random.below(2) {
-            0 => 0,
+            0 => random.below(self.hot) as usize,
             _ => random.below(count as u64) as usize,
         };
         let numbers = (start..count).chain(0..start);
@@ -289,7 +293,9 @@ impl World {
     /// A vCPU of this VM.
     pub fn any_vcpu(&self, mark: Mark, random: &mut Random) -> Option<VcpuHandle> {
         let vcpus = &self.places[mark.place].vcpus;
-        let start = random.below(VCPUS as u64) as usize;
+        // The first is on, the others are when it has turned them on.
+        let start = random.below(2 * VCPUS as u64) as usize;
+        let start = if start < VCPUS { start } else { 0 };
         (0..VCPUS).find_map(|step| {
             // Relaxed: a guess.
             let raw = vcpus[(start + step) % VCPUS].load(Ordering::Relaxed);
@@ -328,6 +334,7 @@ impl Place {
             state: AtomicU64::new(0),
             handle: AtomicU64::new(0),
             vcpus: Default::default(),
+            lent: AtomicU64::new(0),
             code,
         }
     }
