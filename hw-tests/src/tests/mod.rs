@@ -17,6 +17,7 @@ mod slices;
 mod smc;
 mod stress;
 mod teardown;
+mod thousand;
 mod tlb;
 mod vcpu_arguments;
 
@@ -45,6 +46,7 @@ pub const ALL: &[&[Test]] = &[
     arguments::TESTS,
     vcpu_arguments::TESTS,
     churn::TESTS,
+    thousand::TESTS,
 ];
 
 /// Measurements and the stress, which take long, and tests of memory errors: they run only where the filter
