@@ -113,6 +113,11 @@ impl Host {
         })
     }
 
+    /// Lets this core's time stand still, or go on: what rests on it rests until then.
+    pub fn stop_time(&self, is_stopped: bool) {
+        self.machine().stop_counter(self.token.id(), is_stopped);
+    }
+
     /// Everything is as the oracle wants it. No other core acts any more.
     pub fn check(&mut self) {
         story::only_looks();

@@ -102,6 +102,15 @@ impl LoomMachine {
         self.peek()
     }
 
+    /// Lets a core's counter stand still, so that nothing there comes to its time; or go on behind
+    /// all that has been waiting.
+    pub fn stop_counter(&self, cpu: CpuId, is_stopped: bool) {
+        // Relaxed, both: the core's own.
+        let core = &self.cores[cpu.index()];
+        core.is_stopped.store(is_stopped, Relaxed);
+        core.counter.fetch_add(1, Relaxed);
+    }
+
     /// Was the host of this core refused an access since this was last asked?
     pub fn take_denial(&self, cpu: CpuId) -> bool {
         // Relaxed: the core's own.
@@ -189,8 +198,10 @@ impl Platform for LoomMachine {
     }
 
     fn counter(&self, cpu: CpuId) -> u64 {
-        // Relaxed: the core's own.
-        self.cores[cpu.index()].counter.fetch_add(1, Relaxed)
+        // Relaxed, both: the core's own.
+        let core = &self.cores[cpu.index()];
+        let is_stopped = core.is_stopped.load(Relaxed);
+        core.counter.fetch_add(u64::from(!is_stopped), Relaxed)
     }
 
     fn entry(&self, _cpu: CpuId, at: EntryAt) -> u64 {

@@ -22,8 +22,8 @@ use ownership::{Granule, GranuleSize, Pfn, Uniform};
 use percpu::CpuToken;
 
 /// How long an area rests, in ticks of the counter: a millisecond where these are nanoseconds, 40
-/// where they are 40. Models have no time.
-const REST_TICKS: u64 = if cfg!(loom) { 0 } else { 1 << 20 };
+/// where they are 40. In models the next look at the counter is late enough.
+const REST_TICKS: u64 = if cfg!(loom) { 1 } else { 1 << 20 };
 /// Areas that a core remembers: as many as one VM_MAP_LIST may have pages of.
 const AREAS: usize = 256;
 
@@ -96,8 +96,9 @@ impl<P: Platform> Engine<P> {
                 // It has one word with more: that is not taken apart for this.
                 continue;
             }
-            let part = pages.first_in_parts(granule);
-            if let Some(part) = part.filter(|_| size == GranuleSize::Block1G) {
+            if size == GranuleSize::Block1G
+                && let Some(part) = pages.first_in_parts(granule)
+            {
                 if pages.uniformity(part, OF_HOST) != Uniform::All {
                     return Ok(());
                 }

@@ -13,6 +13,8 @@ use sync::AtomicBool;
 pub(super) struct Core {
     pub vttbr: atomic::AtomicU64,
     pub counter: atomic::AtomicU64,
+    /// The counter stands still.
+    pub is_stopped: atomic::AtomicBool,
     /// The engine made the host take an exception.
     pub denied: atomic::AtomicBool,
     /// Guest runs since the machine started.

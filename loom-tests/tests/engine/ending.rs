@@ -11,7 +11,7 @@ use loom_tests::world::{Size, World};
 /// zero, and nobody reaches it otherwise.
 #[test]
 fn share_against_unshare_against_destroy() {
-    explore_large_engine(3, || {
+    explore_large_engine(|| {
         let size = Size {
             cores: 3,
             ..Size::with_vcpus(1, 2)

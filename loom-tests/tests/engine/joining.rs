@@ -4,9 +4,9 @@
 use crate::{A, HOST};
 use abi::{Status, VmHandle};
 use engine::stage2::descriptor::pages_of;
+use loom_tests::explore_engine;
 use loom_tests::host::{Access, Host};
 use loom_tests::world::{Size, World};
-use loom_tests::{explore_engine, explore_large_engine};
 use ownership::State;
 
 /// Pages of the smaller block.
@@ -93,30 +93,67 @@ fn join_against_a_store_beside_it() {
     });
 }
 
-/// Both pages are home and mapped no more, and two cores touch one each: whichever is the last, the
-/// area is a block after both are done.
-#[test]
-fn the_last_two_pages_of_an_area() {
-    explore_large_engine(2, || {
-        let (mut host, vm) = Host::with_vm(Size::in_blocks(BLOCK));
-        host.map(vm, 0, 0).expect("the host's page");
-        host.map(vm, 1, 1).expect("the host's page");
-        host.destroy(vm).expect("nobody is inside");
-        assert_eq!(host.reclaim_rest(vm), 2);
+/// A host whose two pages are home again after they were a VM's, and mapped no more.
+fn both_pages_home() -> Host {
+    let (mut host, vm) = Host::with_vm(Size::in_blocks(BLOCK));
+    host.map(vm, 0, 0).expect("the host's page");
+    host.map(vm, 1, 1).expect("the host's page");
+    host.destroy(vm).expect("nobody is inside");
+    assert_eq!(host.reclaim_rest(vm), 2);
+    host
+}
 
-        let touching = host.beside(|other| other.access(1, None));
+/// Two cores have touched a page each: whichever was the last, the area is a block in the end.
+fn assert_joined(mut host: Host) {
+    for page in [0, 1] {
+        assert_eq!(host.access(page, None), Access::Done(vec![0]));
+    }
+    // What was changing when its time came is looked at when a core comes back.
+    host.set_doorbell();
+    host.beside(|other| {
+        other.stop_time(false);
+        other.set_doorbell();
+    })
+    .join()
+    .unwrap();
+    assert_eq!(leaves(&host), 1);
+    host.check();
+}
+
+/// Both pages are home, and two cores touch one each; one core makes the area a block while the other
+/// still maps its page.
+#[test]
+fn a_join_against_the_last_touch() {
+    explore_engine(2, || {
+        let mut host = both_pages_home();
+
+        let touching = host.beside(|other| {
+            other.stop_time(true);
+            other.access(1, None)
+        });
         let first = host.access(0, None);
         let second = touching.join().unwrap();
 
         assert!(first != Access::Denied && second != Access::Denied);
-        for page in [0, 1] {
-            assert_eq!(host.access(page, None), Access::Done(vec![0]));
-        }
-        // What was changing when its time came is looked at when a core comes back.
+        assert_joined(host);
+    });
+}
+
+/// One page was touched, the other is now, and both cores find that the area can be a block.
+#[test]
+fn a_join_against_a_touch_and_its_join() {
+    explore_engine(2, || {
+        let mut host = both_pages_home();
+        host.stop_time(true);
+        assert_eq!(host.access(0, None), Access::Done(vec![0]));
+        host.stop_time(false);
+
+        let touching = host.beside(|other| other.access(1, None));
         host.set_doorbell();
-        host.beside(|other| other.set_doorbell()).join().unwrap();
-        assert_eq!(leaves(&host), 1);
-        host.check();
+        let touched = touching.join().unwrap();
+
+        assert_ne!(touched, Access::Denied);
+        assert_joined(host);
     });
 }
 

@@ -22,7 +22,7 @@ fn three_cores(steps: &[GuestStep]) -> (Host, VcpuHandle) {
 /// where one of them left it, and its new core finds it.
 #[test]
 fn enqueue_against_dequeue_against_run() {
-    explore_large_engine(3, || {
+    explore_large_engine(|| {
         let (mut host, vcpu) = three_cores(&[]);
         host.enqueue(vcpu, 2).expect("it is parked");
 
