@@ -62,5 +62,9 @@ pub fn forged(raw: u64) -> [u64; 5] {
 
 /// First page of the memory that the device tree keeps from the host.
 pub fn engine_page() -> TestResult<u64> {
-    Ok(machine().reserved.first().or_fail("reserved memory")?.start)
+    Ok(machine()
+        .engine
+        .first()
+        .or_fail("memory of the engine")?
+        .start)
 }

@@ -8,11 +8,12 @@ use crate::audit::Findings;
 use crate::audit::workspace::Workspace;
 
 /// Each folder with the folders that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("sync", &[]),
     ("ownership", &["sync"]),
     ("percpu", &["sync"]),
     ("smp-boot", &["percpu", "sync"]),
+    ("smp-boot/efi", &["smp-boot"]),
     ("engine/abi", &[]),
     (
         "engine",

@@ -38,12 +38,23 @@ pub struct Group {
     /// The device tree names RAM that is not there.
     #[serde(default)]
     pub absent_ram: bool,
+    /// What boots the machine, if it is not QEMU itself.
+    #[serde(default)]
+    pub firmware: Option<Firmware>,
     /// Parts of names of tests that this machine is made for: one that is skipped has failed.
     #[serde(default)]
     must_run: Vec<String>,
     /// The machine runs twice, counting instructions, and must say the same.
     #[serde(default)]
     replayed: bool,
+}
+
+/// Firmware that boots a machine.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Firmware {
+    /// UEFI, with ACPI and without a device tree.
+    Edk2,
 }
 
 /// One boot.
@@ -63,6 +74,8 @@ pub struct Boot {
     pub limit: Duration,
     /// The device tree names RAM that is not there.
     pub absent_ram: bool,
+    /// What boots the machine, if it is not QEMU itself.
+    pub firmware: Option<Firmware>,
     /// Parts of names of tests that must not be skipped.
     pub must_run: Vec<String>,
     /// It is to run twice and say the same.
@@ -151,6 +164,7 @@ impl Group {
             },
             limit: Duration::from_secs(self.timeout_s),
             absent_ram: self.absent_ram,
+            firmware: self.firmware,
             must_run: self.must_run.clone(),
             is_replayed: self.replayed,
         };

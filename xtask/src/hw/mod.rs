@@ -14,11 +14,12 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::count::Count;
-use crate::hw::manifest::{Boot, Manifest};
+use crate::hw::manifest::{Boot, Firmware, Group, Manifest};
 use crate::hw::output::Output;
 use crate::image::absent;
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE, Program};
+use crate::image::efi::EfiImages;
 use crate::image::symbols::Symbols;
 use crate::mutants;
 use crate::paths::Paths;
@@ -55,6 +56,9 @@ pub struct Options {
     /// Only on one machine, with this processor model
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
+    /// Boot through UEFI firmware, with ACPI and no device tree
+    #[arg(long)]
+    pub efi: bool,
     /// Start of the random tests' sequences
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
@@ -80,6 +84,7 @@ struct Images {
     tools: Tools,
     tests: Vec<u8>,
     engine: Vec<u8>,
+    efi: Option<EfiImages>,
 }
 
 /// Runs what `options` select.
@@ -96,7 +101,9 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         }
     }
     let tools = Tools::set_up(&paths.cache(), None)?;
+    let by_firmware = boots.iter().any(|boot| boot.firmware.is_some());
     let images = Images {
+        efi: by_firmware.then(|| EfiImages::set_up(paths)).transpose()?,
         tests: build::build(paths, &tools.toolchain, TESTS, None)?,
         engine: build::build(paths, &tools.toolchain, ENGINE, mutant)?,
         tools,
@@ -123,7 +130,13 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
 /// everything or for what the options filter.
 fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
     let filter = options.filter.as_ref().or(options.names.as_ref());
+    let firmware = options.efi.then_some(Firmware::Edk2);
     let mut boots = match (options.cpus, &options.cpu) {
+        (None, None) if options.efi => {
+            let mut boots = manifest.boots()?;
+            boots.retain(|boot| boot.firmware == firmware);
+            boots
+        }
         (None, None) => manifest.boots()?,
         (cpus, model) => {
             let (cpus, model) = (cpus.unwrap_or(CPUS), model.as_deref().unwrap_or(MODEL));
@@ -131,12 +144,16 @@ fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
             let wanted = filter.map_or("", String::as_str);
             let mut boots = Vec::new();
             for group in &manifest.group {
-                if group.has(cpus, model) && group.is_for(wanted) {
+                let fits = group.has(cpus, model) && group.firmware == firmware;
+                if fits && group.is_for(wanted) {
                     boots.push(group.boot(cpus, model)?);
                 }
             }
             if boots.is_empty() {
-                boots.push(any_machine(manifest, cpus, model)?);
+                boots.push(Boot {
+                    firmware,
+                    ..any_machine(manifest, cpus, model)?
+                });
             }
             boots
         }
@@ -152,7 +169,8 @@ fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
 
 /// Everything on a machine that no group has, with the limits of the group that goes to most cores.
 fn any_machine(manifest: &Manifest, cpus: u32, model: &str) -> Result<Boot> {
-    let ordinary = manifest.group.iter().filter(|group| !group.absent_ram);
+    let is_ordinary = |group: &&Group| !group.absent_ram && group.firmware.is_none();
+    let ordinary = manifest.group.iter().filter(is_ordinary);
     let group = ordinary
         .max_by_key(|group| group.cpus.iter().max())
         .context("no group has an ordinary machine")?;
@@ -218,6 +236,9 @@ fn again(boot: &Boot, seed: u64, mutant: Option<&str>) -> String {
         "cargo xtask hw-test --cpus {} --cpu {cpu} --seed {seed}",
         machine.cpus
     );
+    if boot.firmware.is_some() {
+        command.push_str(" --efi");
+    }
     if machine.icount {
         command.push_str(" --icount");
     }
@@ -267,9 +288,16 @@ fn boot_once(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(
     };
     let files = BootFiles::write(paths, "hw-test", &images.engine, &host)?;
     let log = log_file(paths, boot);
-    let mut command = boot.machine.command(&images.tools.qemu, &files);
+    let qemu = &images.tools.qemu;
+    let mut command = match &images.efi {
+        Some(efi) if boot.firmware.is_some() => {
+            let disk = efi.write_disk(&files)?;
+            boot.machine.command_by_firmware(qemu, &efi.firmware, &disk)
+        }
+        _ => boot.machine.command(qemu, &files),
+    };
     if boot.absent_ram {
-        let plain = boot.machine.command(&images.tools.qemu, &files);
+        let plain = boot.machine.command(qemu, &files);
         let tree = absent::write_tree(plain, &paths.images().join("hw-test"))?;
         command.arg("-dtb").arg(tree);
     }
@@ -329,6 +357,7 @@ mod tests {
             filter: (!filter.is_empty()).then(|| filter.into()),
             cpus: Some(cpus),
             exact: false,
+            efi: false,
             cpu: None,
             seed: 1,
             repeat: 1,

@@ -9,7 +9,7 @@ use crate::image::flatten::flatten;
 use crate::image::header::ImageHeader;
 use crate::paths::Paths;
 use crate::process;
-use crate::setup::toolchain::{TARGET, Toolchain};
+use crate::setup::toolchain::{BARE, Toolchain};
 
 /// One bare-metal program of the workspace.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ pub struct Program<'a> {
 impl Program<'_> {
     /// Where cargo leaves the linked program.
     pub fn elf(&self, paths: &Paths) -> PathBuf {
-        let dir = paths.metal().join(TARGET).join("release");
+        let dir = paths.metal().join(BARE.triple).join("release");
         dir.join(self.binary)
     }
 }

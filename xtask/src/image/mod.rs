@@ -4,6 +4,7 @@ pub mod absent;
 pub mod boot;
 pub mod build;
 pub mod cpio;
+pub mod efi;
 pub mod flatten;
 pub mod header;
 pub mod initramfs;

@@ -34,7 +34,7 @@ use crate::image::build::{self, ENGINE};
 use crate::mutants;
 use crate::paths::Paths;
 use crate::setup::litmus::{Herd, Solver};
-use crate::setup::toolchain::Toolchain;
+use crate::setup::toolchain::{BARE, Toolchain};
 
 use manifest::{Manifest, Sequence};
 use program::Program;
@@ -70,7 +70,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         tests.iter().for_each(|test| println!("{test}"));
         return Ok(ExitCode::SUCCESS);
     }
-    let toolchain = Toolchain::set_up(&paths.cache())?;
+    let toolchain = Toolchain::set_up(&paths.cache(), BARE)?;
     println!("==> building the engine");
     build::build(paths, &toolchain, ENGINE, options.mutant.as_deref())?;
     let bench = Bench {

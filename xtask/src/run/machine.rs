@@ -1,5 +1,6 @@
 //! A QEMU machine and its command line.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::image::boot::BootFiles;
@@ -31,6 +32,35 @@ pub struct Machine {
 impl Machine {
     /// The command that boots `files`.
     pub fn command(&self, qemu: &Qemu, files: &BootFiles) -> Command {
+        let mut command = self.hardware(qemu);
+        command
+            .arg("-kernel")
+            .arg(&files.engine)
+            .arg("-initrd")
+            .arg(&files.archive);
+        self.placed(command)
+    }
+
+    /// The command that starts the firmware in the file `firmware`, with the folder `disk` as a disk that
+    /// cannot be written. The firmware gives no device tree, only ACPI.
+    pub fn command_by_firmware(&self, qemu: &Qemu, firmware: &Path, disk: &Path) -> Command {
+        let mut command = self.hardware(qemu);
+        // A comma ends an option's value unless there are two.
+        let folder = disk.display().to_string().replace(',', ",,");
+        command
+            .args(["-machine", "acpi=on"])
+            .arg("-bios")
+            .arg(firmware)
+            .arg("-drive")
+            .arg(format!(
+                "if=none,id=esp,format=raw,readonly=on,file=fat:{folder}"
+            ))
+            .args(["-device", "virtio-blk-pci,drive=esp,bootindex=0"]);
+        self.placed(command)
+    }
+
+    /// The machine without anything to boot.
+    fn hardware(&self, qemu: &Qemu) -> Command {
         let mut machine = "virt,gic-version=3,virtualization=on".to_owned();
         let mut command = qemu.command();
         if self.mem > RESERVE_LIMIT {
@@ -51,15 +81,16 @@ impl Machine {
             .args(["-M", &machine, "-cpu", &self.cpu])
             .args(["-smp", &self.cpus.to_string()])
             .args(["-m", &format!("size={}B", self.mem.0)])
-            .args(["-nodefaults", "-nographic", "-serial", "mon:stdio"])
-            .arg("-kernel")
-            .arg(&files.engine)
-            .arg("-initrd")
-            .arg(&files.archive);
-        if self.cpus > CROWD {
-            return pinned(command);
-        }
+            .args(["-nodefaults", "-nographic", "-serial", "mon:stdio"]);
         command
+    }
+
+    /// The command where it should run.
+    fn placed(&self, command: Command) -> Command {
+        match self.cpus > CROWD {
+            true => pinned(command),
+            false => command,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! folder removes all of it. What is cached is used without asking the network again.
 
 pub mod debian;
+pub mod edk2;
 pub mod guest;
 pub mod litmus;
 pub mod qemu;
@@ -15,7 +16,7 @@ use std::path::Path;
 use anyhow::{Error, Result, bail};
 
 use crate::setup::qemu::Qemu;
-use crate::setup::toolchain::Toolchain;
+use crate::setup::toolchain::{BARE, Toolchain};
 
 /// What every image needs to be built and booted.
 pub struct Tools {
@@ -29,7 +30,7 @@ impl Tools {
     /// Finds the tools, or fetches them into `cache`. What is missing is told together, `further`
     /// (another part of the set-up that failed) included.
     pub fn set_up(cache: &Path, further: Option<&Error>) -> Result<Self> {
-        let (qemu, toolchain) = (Qemu::set_up(cache), Toolchain::set_up(cache));
+        let (qemu, toolchain) = (Qemu::set_up(cache), Toolchain::set_up(cache, BARE));
         match (qemu, toolchain, further) {
             (Ok(qemu), Ok(toolchain), None) => {
                 println!("    {}", qemu.describe());

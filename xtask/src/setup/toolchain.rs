@@ -1,4 +1,4 @@
-//! The compiler for the bare-metal images: found if there is one, else fetched.
+//! The compiler for the bare-metal images and the EFI application: found if there is one, else fetched.
 //!
 //! In order: the ordinary cargo with the target installed; a complete Debian toolchain on the
 //! system; the copy fetched earlier; `rustup target add`; Debian's packages, unpacked privately.
@@ -12,15 +12,41 @@ use anyhow::{Context, Result};
 use crate::process::{capture, find_program};
 use crate::setup::debian::{AptView, Purpose};
 
-/// The engine's target: no floating point, so guests' SIMD registers stay untouched.
-pub const TARGET: &str = "aarch64-unknown-none-softfloat";
+/// What a program is built for.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The compiler's name of it.
+    pub triple: &'static str,
+    /// Cargo's variable for its linker, and the linker among Debian's packages.
+    linker: (&'static str, &'static str),
+}
+
+/// The bare-metal images' target: no floating point, so guests' SIMD registers stay untouched.
+pub const BARE: Target = Target {
+    triple: "aarch64-unknown-none-softfloat",
+    linker: (
+        "CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_LINKER",
+        "ld.lld",
+    ),
+};
+/// The EFI application's target.
+pub const EFI: Target = Target {
+    triple: "aarch64-unknown-uefi",
+    linker: ("CARGO_TARGET_AARCH64_UNKNOWN_UEFI_LINKER", "lld-link"),
+};
 
 const PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 /// Oldest compiler that builds the workspace (its `rust-version`).
 const OLDEST_MINOR: u32 = 95;
 
-/// A compiler for [`TARGET`].
-pub enum Toolchain {
+/// A compiler for one target.
+pub struct Toolchain {
+    target: Target,
+    place: Place,
+}
+
+/// Where a compiler is.
+enum Place {
     /// The cargo that runs this tool; the target's standard library is installed.
     Ordinary,
     /// A Debian toolchain whose files lie below this folder (`/` when it is the system's own).
@@ -28,54 +54,31 @@ pub enum Toolchain {
 }
 
 impl Toolchain {
-    /// Finds a toolchain, or fetches one into `cache`.
-    pub fn set_up(cache: &Path) -> Result<Self> {
-        let private = cache.join("rust");
-        if has_target()? {
-            return Ok(Self::Ordinary);
-        }
-        for root in [Path::new("/"), &private] {
-            if is_complete(root) {
-                return Ok(Self::Debian(root.to_path_buf()));
-            }
-        }
-        if add_target() && has_target()? {
-            println!("    installed the target {TARGET} with rustup");
-            return Ok(Self::Ordinary);
-        }
-        println!("    rustup cannot provide {TARGET}: taking Debian's compiler (about 150 MB)");
-        AptView::open(cache, Purpose::Tools)
-            .and_then(|view| view.unpack(&PACKAGES, &private))
-            .with_context(|| {
-                format!(
-                    "no compiler for {TARGET}: neither `rustup target add {TARGET}` nor Debian's \
-                     packages {} are to be had",
-                    PACKAGES.join(", ")
-                )
-            })?;
-        Ok(Self::Debian(private))
+    /// Finds a toolchain for `target`, or fetches one into `cache`.
+    pub fn set_up(cache: &Path, target: Target) -> Result<Self> {
+        let place = Place::find(cache, target.triple)?;
+        Ok(Self { target, place })
     }
 
-    /// A cargo command that builds for [`TARGET`]; arguments are still to be added.
+    /// A cargo command that builds for the target; arguments are still to be added.
     pub fn cargo_build(&self) -> Command {
-        match self {
-            Self::Ordinary => {
+        let triple = self.target.triple;
+        match &self.place {
+            Place::Ordinary => {
                 let mut cargo = Command::new(ordinary_cargo());
-                cargo.args(["build", "--target", TARGET]);
+                cargo.args(["build", "--target", triple]);
                 cargo
             }
-            Self::Debian(root) => {
+            Place::Debian(root) => {
+                let (variable, linker) = self.target.linker;
                 let mut cargo = Command::new(root.join("usr/bin/cargo"));
                 cargo
-                    .args(["build", "--target", TARGET])
+                    .args(["build", "--target", triple])
                     .arg("-Zbuild-std=core,compiler_builtins,alloc")
                     .arg("-Zbuild-std-features=compiler-builtins-mem")
                     // build-std is an unstable option, which a stable compiler takes only so.
                     .env("RUSTC_BOOTSTRAP", "1")
-                    .env(
-                        "CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_LINKER",
-                        "ld.lld",
-                    )
+                    .env(variable, linker)
                     // Only the compiler's own library would be reported.
                     .env("CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY", "never");
                 debian_environment(&mut cargo, root);
@@ -86,11 +89,40 @@ impl Toolchain {
 
     /// What to tell a person about it.
     pub fn describe(&self) -> String {
-        match self {
-            Self::Ordinary => format!("cargo with {TARGET}"),
-            Self::Debian(root) if root == Path::new("/") => "Debian's rustc-web".to_owned(),
-            Self::Debian(root) => format!("Debian's rustc-web, in {}", root.display()),
+        match &self.place {
+            Place::Ordinary => format!("cargo with {}", self.target.triple),
+            Place::Debian(root) if root == Path::new("/") => "Debian's rustc-web".to_owned(),
+            Place::Debian(root) => format!("Debian's rustc-web, in {}", root.display()),
         }
+    }
+}
+
+impl Place {
+    fn find(cache: &Path, triple: &str) -> Result<Self> {
+        let private = cache.join("rust");
+        if has_target(triple)? {
+            return Ok(Self::Ordinary);
+        }
+        for root in [Path::new("/"), &private] {
+            if is_complete(root) {
+                return Ok(Self::Debian(root.to_path_buf()));
+            }
+        }
+        if add_target(triple) && has_target(triple)? {
+            println!("    installed the target {triple} with rustup");
+            return Ok(Self::Ordinary);
+        }
+        println!("    rustup cannot provide {triple}: taking Debian's compiler (about 150 MB)");
+        AptView::open(cache, Purpose::Tools)
+            .and_then(|view| view.unpack(&PACKAGES, &private))
+            .with_context(|| {
+                format!(
+                    "no compiler for {triple}: neither `rustup target add {triple}` nor Debian's \
+                     packages {} are to be had",
+                    PACKAGES.join(", ")
+                )
+            })?;
+        Ok(Self::Debian(private))
     }
 }
 
@@ -128,16 +160,16 @@ pub fn library_path(root: &Path) -> String {
         .join(":")
 }
 
-fn has_target() -> Result<bool> {
+fn has_target(triple: &str) -> Result<bool> {
     let sysroot = capture(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let lib = Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET);
+    let lib = Path::new(sysroot.trim()).join("lib/rustlib").join(triple);
     Ok(lib.join("lib").is_dir())
 }
 
-fn add_target() -> bool {
+fn add_target(triple: &str) -> bool {
     find_program("rustup").is_some_and(|rustup| {
         Command::new(rustup)
-            .args(["--quiet", "target", "add", TARGET])
+            .args(["--quiet", "target", "add", triple])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()

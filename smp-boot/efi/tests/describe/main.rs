@@ -1,0 +1,6 @@
+//! From a firmware's tables to what the engine reads.
+
+mod acpi;
+mod damaged;
+mod firmware_tree;
+mod tables;
