@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, MPIDR_EL1, Readable, SPSR_EL2};
 
-use spin::Once;
+use spin::Mutex;
 
 use crate::entry::ImageLayout;
 use crate::handover::Engine;
@@ -27,15 +27,18 @@ struct LastWords {
     shared: usize,
 }
 
-static LAST_WORDS: Once<LastWords> = Once::new();
+static LAST_WORDS: Mutex<Option<LastWords>> = Mutex::new(None);
 
 /// From now on a crash record ends with what `E` tells of `shared`.
 pub fn keep_last_words<E: Engine>(shared: &'static E::Shared) {
     let shared = core::ptr::from_ref(shared).addr();
-    LAST_WORDS.call_once(|| LastWords {
-        tell: tell::<E>,
-        shared,
-    });
+    // Free: nobody else is here before the first crash, and that ends the machine.
+    if let Some(mut words) = LAST_WORDS.try_lock() {
+        *words = Some(LastWords {
+            tell: tell::<E>,
+            shared,
+        });
+    }
 }
 
 fn tell<E: Engine>(shared: usize) {
@@ -122,7 +125,7 @@ fn end(what: core::fmt::Arguments<'_>) -> ! {
     }
     let core = Mpidr::from_bits(MPIDR_EL1.get());
     console::write_in_crash(format_args!("\n@crash core={core} {what}\n"));
-    if let Some(words) = LAST_WORDS.get() {
+    if let Some(words) = LAST_WORDS.try_lock().as_deref().and_then(Option::as_ref) {
         (words.tell)(words.shared);
     }
     firmware::power_off()
