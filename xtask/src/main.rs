@@ -52,6 +52,8 @@ enum Task {
     HwTest(hw::Options),
     /// Boot an unmodified Debian kernel as the demoted host, and judge how it lives
     LinuxHost(linux_host::Options),
+    /// Write the files that start the engine on a real machine
+    Image(image::task::Options),
     /// Measure memory operations in instructions (2 minutes)
     Figures(figures::Options),
     /// Count what bringing a VM home costs the engine on 1 to 192 cores (2 minutes)
@@ -91,6 +93,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Test { filter } => test::run(&paths, &filter),
         Task::HwTest(options) => hw::run(&paths, &options),
         Task::LinuxHost(options) => linux_host::run(&paths, &options),
+        Task::Image(options) => image::task::run(&paths, &options),
         Task::Figures(options) => figures::run(&paths, &options),
         Task::Teardown(options) => figures::teardown::run(&paths, &options),
         Task::Stress(options) => stress::run(&paths, &options),

@@ -55,6 +55,9 @@ pub struct Group {
 pub enum Firmware {
     /// UEFI, with ACPI and without a device tree.
     Edk2,
+    /// UEFI, with a device tree and without ACPI.
+    #[serde(rename = "edk2-tree")]
+    Edk2Tree,
 }
 
 /// One boot.
@@ -126,6 +129,21 @@ impl Manifest {
             }
         }
         Ok(boots)
+    }
+
+    /// Everything on a machine that no group has, with the limits of the group that goes to most cores.
+    pub fn any_machine(&self, cpus: u32, model: &str) -> Result<Boot> {
+        let is_ordinary = |group: &&Group| !group.absent_ram && group.firmware.is_none();
+        let group = self
+            .group
+            .iter()
+            .filter(is_ordinary)
+            .max_by_key(|group| group.cpus.iter().max())
+            .context("no group has an ordinary machine")?;
+        Ok(Boot {
+            filter: String::new(),
+            ..group.boot(cpus, model)?
+        })
     }
 }
 

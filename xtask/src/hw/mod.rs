@@ -4,18 +4,20 @@
 mod manifest;
 mod output;
 mod report;
+mod twins;
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::count::Count;
-use crate::hw::manifest::{Boot, Firmware, Group, Manifest};
+use crate::hw::manifest::{Boot, Firmware, Manifest};
 use crate::hw::output::Output;
+use crate::hw::twins::Twins;
 use crate::image::absent;
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE, Program};
@@ -110,10 +112,11 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     };
     let mut total = Count::default();
     let mut output = Output::default();
+    let mut twins = Twins::default();
     for round in 0..options.repeat {
         for boot in &boots {
             let seed = options.seed.wrapping_add(round);
-            total += run_boot(paths, &images, boot, seed, mutant, &mut output)?;
+            total += run_boot(paths, &images, boot, seed, mutant, &mut output, &mut twins)?;
         }
     }
     if let Some(file) = &options.json {
@@ -132,11 +135,6 @@ fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
     let filter = options.filter.as_ref().or(options.names.as_ref());
     let firmware = options.efi.then_some(Firmware::Edk2);
     let mut boots = match (options.cpus, &options.cpu) {
-        (None, None) if options.efi => {
-            let mut boots = manifest.boots()?;
-            boots.retain(|boot| boot.firmware == firmware);
-            boots
-        }
         (None, None) => manifest.boots()?,
         (cpus, model) => {
             let (cpus, model) = (cpus.unwrap_or(CPUS), model.as_deref().unwrap_or(MODEL));
@@ -144,7 +142,7 @@ fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
             let wanted = filter.map_or("", String::as_str);
             let mut boots = Vec::new();
             for group in &manifest.group {
-                let fits = group.has(cpus, model) && group.firmware == firmware;
+                let fits = group.has(cpus, model) && group.firmware.is_some() == options.efi;
                 if fits && group.is_for(wanted) {
                     boots.push(group.boot(cpus, model)?);
                 }
@@ -152,12 +150,13 @@ fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
             if boots.is_empty() {
                 boots.push(Boot {
                     firmware,
-                    ..any_machine(manifest, cpus, model)?
+                    ..manifest.any_machine(cpus, model)?
                 });
             }
             boots
         }
     };
+    boots.retain(|boot| boot.firmware.is_some() || !options.efi);
     if let Some(filter) = filter {
         for boot in &mut boots {
             boot.filter.clone_from(filter);
@@ -165,19 +164,6 @@ fn select(manifest: &Manifest, options: &Options) -> Result<Vec<Boot>> {
         }
     }
     Ok(boots)
-}
-
-/// Everything on a machine that no group has, with the limits of the group that goes to most cores.
-fn any_machine(manifest: &Manifest, cpus: u32, model: &str) -> Result<Boot> {
-    let is_ordinary = |group: &&Group| !group.absent_ram && group.firmware.is_none();
-    let ordinary = manifest.group.iter().filter(is_ordinary);
-    let group = ordinary
-        .max_by_key(|group| group.cpus.iter().max())
-        .context("no group has an ordinary machine")?;
-    Ok(Boot {
-        filter: String::new(),
-        ..group.boot(cpus, model)?
-    })
 }
 
 /// Boots one machine and tells its tests' results.
@@ -188,9 +174,11 @@ fn run_boot(
     seed: u64,
     mutant: Option<&str>,
     output: &mut Output,
+    twins: &mut Twins,
 ) -> Result<Count> {
     println!("==> hardware tests: {}, seed {seed}", boot.name);
-    let (report, outcome) = observe(paths, images, boot, seed)?;
+    let (mut report, outcome) = observe(paths, images, boot, seed)?;
+    twins.compare(boot, seed, &mut report);
     output.add(boot, seed, &report);
     let count = report.count();
     println!("    {count}");
@@ -292,7 +280,9 @@ fn boot_once(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(
     let mut command = match &images.efi {
         Some(efi) if boot.firmware.is_some() => {
             let disk = efi.write_disk(&files)?;
-            boot.machine.command_by_firmware(qemu, &efi.firmware, &disk)
+            let acpi = boot.firmware == Some(Firmware::Edk2);
+            boot.machine
+                .command_by_firmware(qemu, &efi.firmware, &disk, acpi)
         }
         _ => boot.machine.command(qemu, &files),
     };

@@ -125,7 +125,8 @@ impl Report {
         }
     }
 
-    fn fail(&mut self, why: String) {
+    /// Adds what is wrong with the machine, whatever its tests say.
+    pub fn fail(&mut self, why: String) {
         self.add(MACHINE, Verdict::Failed(why));
     }
 

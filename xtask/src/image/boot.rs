@@ -1,7 +1,7 @@
 //! Puts together what QEMU boots: the engine's image, and the archive with host and guests.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -87,12 +87,16 @@ pub struct HostFiles<'a> {
 impl BootFiles {
     /// Writes the files for a boot called `name`.
     pub fn write(paths: &Paths, name: &str, engine: &[u8], host: &HostFiles<'_>) -> Result<Self> {
+        Self::write_in(&paths.images().join(name), engine, host)
+    }
+
+    /// Writes the files into the folder `dir`.
+    pub fn write_in(dir: &Path, engine: &[u8], host: &HostFiles<'_>) -> Result<Self> {
         let mut archive = Archive::default();
         archive.add_file("host", 0o644, host.image)?;
         archive.add_file("host.cmdline", 0o644, host.cmdline.as_bytes())?;
         archive.add_file("host.initrd", 0o644, host.initrd)?;
 
-        let dir = paths.images().join(name);
         let files = Self {
             engine: dir.join("bulkhead.img"),
             archive: dir.join("boot.cpio"),

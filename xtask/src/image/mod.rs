@@ -10,4 +10,5 @@ pub mod header;
 pub mod initramfs;
 pub mod kernel;
 pub mod symbols;
+pub mod task;
 pub mod workload;

@@ -42,13 +42,19 @@ impl Machine {
     }
 
     /// The command that starts the firmware in the file `firmware`, with the folder `disk` as a disk that
-    /// cannot be written. The firmware gives no device tree, only ACPI.
-    pub fn command_by_firmware(&self, qemu: &Qemu, firmware: &Path, disk: &Path) -> Command {
+    /// cannot be written. The firmware describes the machine by ACPI alone, or by a device tree alone.
+    pub fn command_by_firmware(
+        &self,
+        qemu: &Qemu,
+        firmware: &Path,
+        disk: &Path,
+        acpi: bool,
+    ) -> Command {
         let mut command = self.hardware(qemu);
         // A comma ends an option's value unless there are two.
         let folder = disk.display().to_string().replace(',', ",,");
         command
-            .args(["-machine", "acpi=on"])
+            .args(["-machine", if acpi { "acpi=on" } else { "acpi=off" }])
             .arg("-bios")
             .arg(firmware)
             .arg("-drive")
