@@ -51,7 +51,7 @@ macro_rules! register {
 pub(crate) use register;
 
 /// SGI that the engine may use for kicks.
-const DOORBELL: u64 = 0;
+pub const DOORBELL: u64 = 0;
 
 /// The boot core's way through the run.
 pub fn main() -> ! {

@@ -60,6 +60,8 @@ enum Task {
     Teardown(figures::teardown::Options),
     /// Random calls on all cores at once, with every page looked after (`--seconds`, 60)
     Stress(stress::Options),
+    /// Count what each call takes the engine while all cores take pages away at once
+    Storm(figures::storm::Options),
     /// Explore the models of the protocols, and tell what failed
     Loom(loom::Options),
     /// Build protections away, one at a time, and see a test of each fail (`--all`: every test, hours)
@@ -97,6 +99,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Figures(options) => figures::run(&paths, &options),
         Task::Teardown(options) => figures::teardown::run(&paths, &options),
         Task::Stress(options) => stress::run(&paths, &options),
+        Task::Storm(options) => figures::storm::run(&paths, &options),
         Task::Loom(options) => loom::run(&paths, &options),
         Task::Mutants(options) => mutants::run(&paths, &options),
         Task::Litmus(options) => litmus::run(&paths, &options),

@@ -114,6 +114,12 @@ fn private(intid: u32) -> IntId {
     IntId::ppi(intid - 16)
 }
 
+/// Turns an SGI of this core's on or off.
+pub fn enable_sgi(sgi: u32, on: bool) {
+    let sgi = IntId::sgi(sgi);
+    with_redistributor(|gicr| gicr.enable_interrupt(sgi, on).expect("an SGI"));
+}
+
 /// Turns an SPI on or off and routes it to this core.
 pub fn enable_spi(intid: u32) {
     let spi = IntId::spi(intid - 32);

@@ -43,6 +43,7 @@ pub const ALL: &[&[Test]] = &[
     tlb::destroy::TESTS,
     tlb::vmids::TESTS,
     tlb::moves::TESTS,
+    tlb::storm::TESTS,
     arguments::TESTS,
     vcpu_arguments::TESTS,
     churn::TESTS,

@@ -5,6 +5,7 @@
 //! exact and the same in every run of the same image, so that two commits can be compared.
 
 mod plugin;
+pub mod storm;
 mod table;
 pub mod teardown;
 

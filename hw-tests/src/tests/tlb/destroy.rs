@@ -6,10 +6,10 @@
 use crate::{
     crew::{Fleet, Member, check_still, check_zero, clear_words},
     guest::{DATA, HOLE, RAM, WINDOW},
-    outcome::{OrFail, TestResult, check, check_eq},
+    outcome::{OrFail, TestResult, check, check_eq, refused},
     paging::{ALIAS, ALIAS_OF_DATA},
     random::Random,
-    runner::register,
+    runner::{DOORBELL, register},
     team,
     vm::take_patterned,
 };
@@ -19,10 +19,14 @@ use core::cell::RefCell;
 use el1::{
     PAGE,
     call::{self, Exit},
-    timer,
+    gic, timer,
 };
 
-register!("tlb::destroy": under_stores, under_stores_to_lent_pages);
+register!(
+    "tlb::destroy": under_stores,
+    under_stores_to_lent_pages,
+    by_a_host_that_is_deaf_to_kicks,
+);
 
 /// Pages of the block, how many of them are stored to, and of the pages beside it.
 const BLOCK: u64 = limit::RUN_PAGES as u64;
@@ -46,6 +50,9 @@ fn take_apart(vm: VmHandle) -> TestResult {
     Ok(())
 }
 
+/// Calls of VM_RECLAIM that must be refused while vCPUs are inside.
+const VAIN: u32 = 50;
+
 /// Some store to the block, through 2 MiB in both stages, the others to pages.
 fn target(member: Member) -> [u64; 4] {
     match member.number % 2 {
@@ -66,7 +73,8 @@ fn is_gone(_: &Fleet, member: Member, exit: Option<Exit>) -> TestResult {
     Ok(())
 }
 
-fn under_stores(_: &mut Random) -> TestResult {
+/// VMs with a block and pages, and where these are.
+fn muster() -> TestResult<(Arc<Fleet>, Vec<(u64, u64)>)> {
     let owned = RefCell::new(Vec::new());
     let fleet = Fleet::muster(|_, vm| {
         for (ipa, count, align) in [(DATA, BLOCK, BLOCK * PAGE), (SINGLE_AT, SINGLES, PAGE)] {
@@ -77,7 +85,11 @@ fn under_stores(_: &mut Random) -> TestResult {
         }
         Ok(DATA)
     })?;
-    let (fleet, owned) = (Arc::new(fleet), owned.into_inner());
+    Ok((Arc::new(fleet), owned.into_inner()))
+}
+
+fn under_stores(_: &mut Random) -> TestResult {
+    let (fleet, owned) = muster()?;
     fleet.sail(
         |_, member| target(member),
         move |fleet| {
@@ -113,6 +125,41 @@ fn under_stores_to_lent_pages(_: &mut Random) -> TestResult {
             fleet.wait_until_left()
         },
         is_gone,
+    )?;
+    fleet.destroy(true)
+}
+
+/// Nothing brings the vCPUs out: until something does, nothing of their VM is taken.
+fn by_a_host_that_is_deaf_to_kicks(_: &mut Random) -> TestResult {
+    let (fleet, owned) = muster()?;
+    fleet.sail(
+        |_, member| {
+            gic::enable_sgi(DOORBELL as u32, false);
+            target(member)
+        },
+        move |fleet| {
+            for crew in &fleet.crews {
+                let (inside, _) = call::vm_destroy(crew.vm.handle).or_fail("VM_DESTROY")?;
+                check!(inside > 0, "nobody is inside");
+            }
+            for _ in 0..VAIN {
+                for crew in &fleet.crews {
+                    let taken = call::vm_reclaim(crew.vm.handle, limit::RECLAIM_PAGES as u64);
+                    refused("VM_RECLAIM", taken, Status::Busy)?;
+                }
+            }
+            fleet.wait_for_rounds(1)?;
+            team::rouse();
+            for crew in &fleet.crews {
+                take_apart(crew.vm.handle)?;
+            }
+            check_zero(&owned)?;
+            fleet.wait_until_left()
+        },
+        |fleet, member, exit| {
+            gic::enable_sgi(DOORBELL as u32, true);
+            is_gone(fleet, member, exit)
+        },
     )?;
     fleet.destroy(true)
 }

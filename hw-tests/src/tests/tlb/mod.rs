@@ -11,6 +11,7 @@ pub mod donate;
 mod hammer;
 pub mod moves;
 pub mod split;
+pub mod storm;
 pub mod unshare;
 pub mod vmids;
 pub mod walks;
