@@ -188,7 +188,10 @@
 #define BULKHEAD_INFO_INDEX_VERSION 0
 /* Feature bits, none assigned yet. */
 #define BULKHEAD_INFO_INDEX_FEATURES 1
-/* Cores the engine brought up. */
+/*
+ * Cores of the machine: their engine numbers are below this; one that did not come up has a
+ * number too.
+ */
 #define BULKHEAD_INFO_INDEX_CPUS 2
 /* Page words in the table: what PAGE_CENSUS counts through. */
 #define BULKHEAD_INFO_INDEX_PAGE_WORDS 3

@@ -166,12 +166,12 @@ impl<P: Platform> Engine<P> {
         &self.parts.machine
     }
 
-    /// Number of cores.
+    /// Number of cores, those that did not come up among them.
     pub fn cpus(&self) -> usize {
         self.parts.host_cores.len()
     }
 
-    /// The core with this number, if the engine brought it up.
+    /// The core with this number.
     pub fn cpu(&self, number: u64) -> Option<CpuId> {
         let number = u16::try_from(number).ok()?;
         (usize::from(number) < self.cpus())

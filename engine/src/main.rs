@@ -60,8 +60,12 @@ mod metal {
             };
             let (machine, image, region) = (boot.machine, boot.image, boot.region);
             let started = boot.start_secondaries(engine);
-            for (_, mpidr) in started.missing() {
+            for (id, mpidr) in started.missing() {
                 println!("bulkhead: core {mpidr} did not come up");
+                // It may come yet, and goes no further then.
+                if let Some(core) = engine.host_cores().get(id.index()) {
+                    core.leave_out();
+                }
             }
             print_banner(engine, machine, started.up, image, region);
             let Some(id) = CpuId::new(0) else {

@@ -44,12 +44,19 @@ fn arrival_against_giving_up() {
             let has_come = cores[index].arrival.has_come();
             if has_come {
                 assert_eq!(cores[index].host.power(), PowerState::Off, "counted unseen");
+            } else {
+                cores[index].host.leave_out();
             }
             has_come
         });
         assert_eq!(settled.iter().filter(|come| **come).count(), counted);
         for (core, has_come) in coming.into_iter().zip(settled) {
             assert_eq!(core.join().unwrap(), has_come, "counted wrongly");
+        }
+        for (core, has_come) in cores.iter().zip(settled) {
+            let answer = core.host.release(1, 2);
+            let expected = has_come.then_some(()).ok_or(PowerState::Absent);
+            assert_eq!(answer, expected, "CPU_ON of a core that came too late");
         }
     });
 }

@@ -428,7 +428,8 @@ pub enum InfoIndex {
     Version = 0,
     /// Feature bits, none assigned yet.
     Features = 1,
-    /// Cores the engine brought up.
+    /// Cores of the machine: their engine numbers are below this; one that did not come up has a
+    /// number too.
     Cpus = 2,
     /// Page words in the table: what PAGE_CENSUS counts through.
     PageWords = 3,

@@ -1,7 +1,8 @@
-//! One core of the host: absent, parked at EL2, being released, or running.
+//! One core of the host: absent, left out, parked at EL2, being released, or running.
 //!
 //! Invariants: a core is absent until it says itself that it is at EL2 and fit to run the host, so
-//! nobody waits for one that never came up; `Off -> Releasing` is won by one CPU_ON, which alone writes the entry and then
+//! nobody waits for one that never came up; one that the boot core gave up stays left out, however late it comes;
+//! `Off -> Releasing` is won by one CPU_ON, which alone writes the entry and then
 //! publishes `Released`; the core itself takes `Released -> On`, reading the entry after. Nobody
 //! else writes.
 
@@ -13,6 +14,7 @@ const OFF: u64 = 1;
 const RELEASING: u64 = 2;
 const RELEASED: u64 = 3;
 const ON: u64 = 4;
+const LEFT_OUT: u64 = 5;
 
 /// A host core.
 #[derive(Default)]
@@ -44,7 +46,7 @@ impl HostCore {
     pub fn power(&self) -> PowerState {
         // Relaxed: a snapshot for AFFINITY_INFO.
         match self.state.load(Ordering::Relaxed) {
-            ABSENT => PowerState::Absent,
+            ABSENT | LEFT_OUT => PowerState::Absent,
             OFF => PowerState::Off,
             ON => PowerState::On,
             _ => PowerState::OnPending,
@@ -59,9 +61,20 @@ impl HostCore {
 
     /// On the core itself: it has come up, and is about to park.
     pub fn arrive(&self) {
-        // Release: pairs with the Acquire in `release`; what the core set up came before.
+        // Release: pairs with the Acquire in `release`; what the core set up came before. Relaxed on failure: it
+        // was left out, and goes no further.
         let ready = unless(cfg!(mutant = "core-arrive-relaxed"), Ordering::Release);
-        self.state.store(OFF, ready);
+        let _ = self
+            .state
+            .compare_exchange(ABSENT, OFF, ready, Ordering::Relaxed);
+    }
+
+    /// On the boot core, before the host runs: this core has been given up. It may be on its way still.
+    pub fn leave_out(&self) {
+        // Relaxed: nothing is published, and only the core itself could write at the same time, which `arrive`
+        // does as long as it is absent.
+        #[cfg(not(mutant = "late-core-parked"))]
+        self.state.store(LEFT_OUT, Ordering::Relaxed);
     }
 
     /// CPU_ON: wins the core if it is off and says where it starts.
@@ -89,7 +102,7 @@ impl HostCore {
                 Ok(())
             }
             Err(ON) => Err(PowerState::On),
-            Err(ABSENT) => Err(PowerState::Absent),
+            Err(ABSENT | LEFT_OUT) => Err(PowerState::Absent),
             Err(_) => Err(PowerState::OnPending),
         }
     }
@@ -134,5 +147,18 @@ mod tests {
         assert_eq!(core.release(1, 2), Err(PowerState::On));
         core.turn_off();
         assert_eq!(core.power(), PowerState::Off);
+    }
+
+    #[test]
+    fn a_core_that_was_given_up_is_absent_for_good() {
+        let [early, late] = [HostCore::new(1), HostCore::new(2)];
+        early.arrive();
+        for core in [&early, &late] {
+            core.leave_out();
+            core.arrive();
+            assert_eq!(core.power(), PowerState::Absent);
+            assert_eq!(core.release(1, 2), Err(PowerState::Absent));
+            assert_eq!(core.take_release(), None);
+        }
     }
 }

@@ -46,6 +46,16 @@ pub fn all() -> Vec<Stage> {
         Stage::new("loom", "cargo xtask loom", Rule::OwnCount),
         Stage::new("litmus", "cargo xtask litmus", Rule::OwnCount),
         Stage::new("hw-test", "cargo xtask hw-test", Rule::OwnCount),
+        Stage::new(
+            "stress",
+            "cargo xtask stress --cpus 16 --seconds 60",
+            Rule::OwnCount,
+        ),
+        Stage::new(
+            "stress-replayed",
+            "cargo xtask stress --cpus 4 --seconds 1 --icount --twice",
+            Rule::OwnCount,
+        ),
         Stage::new("run", "cargo xtask run", Rule::Status),
         Stage::new(
             "fates",
