@@ -20,6 +20,8 @@ mod args;
 #[cfg(target_os = "none")]
 mod census;
 #[cfg(target_os = "none")]
+mod code;
+#[cfg(target_os = "none")]
 mod crew;
 #[cfg(target_os = "none")]
 mod events;

@@ -1,7 +1,7 @@
 //! The host's end of the puppet program: one step, and how it went.
 
 use crate::{
-    guest::{CALL_NEXT, LOAD, Program, SMC, STORE},
+    guest::{CALL, CALL_NEXT, Gadget, LOAD, Program, SMC, STORE},
     outcome::{OrFail, TestResult, check, check_eq},
     vm::{TestVm, insist, run},
 };
@@ -91,6 +91,11 @@ pub fn hvc(vcpu: VcpuHandle, x: [u64; 4]) -> TestResult<Reply> {
 /// SMC with these registers.
 pub fn smc(vcpu: VcpuHandle, [x0, x1, x2]: [u64; 3]) -> TestResult<Reply> {
     step(vcpu, [SMC, x0, x1, x2])
+}
+
+/// A gadget, to its end.
+pub fn gadget(vcpu: VcpuHandle, gadget: Gadget, x0: u64, x1: u64) -> TestResult<Reply> {
+    step(vcpu, [CALL, gadget.ipa(), x0, x1])
 }
 
 /// A load.

@@ -8,7 +8,8 @@ use crate::{
     census, events,
     outcome::{Stop, TestResult},
     random::Random,
-    team, tests,
+    team,
+    tests::{self, attack},
 };
 use alloc::string::String;
 use el1::{call, machine, machine::Conduit, println, psci, timer};
@@ -71,13 +72,16 @@ pub fn main() -> ! {
         "" => &[],
         _ => tests::ON_REQUEST,
     };
-    let all = tests::ALL.iter().chain(on_request);
-    let selected = all
-        .copied()
-        .flatten()
-        .filter(|test| args.selects(test.name));
+    let all = tests::ALL.iter().chain(attack::TESTS).chain(on_request);
+    let selected = all.copied().flatten().filter(|test| match args.filter {
+        attack::FILTER => attack::find(test.name).is_some(),
+        _ => args.selects(test.name),
+    });
     for test in selected {
         println!("begin {}", test.name);
+        if let Some(case) = attack::find(test.name) {
+            println!("{case}");
+        }
         let begin = timer::now();
         let result = match (&ready, with_engine || test.needs == Needs::Machine) {
             (Err(stop), _) => Err(stop.clone()),

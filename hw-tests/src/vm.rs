@@ -120,12 +120,21 @@ impl TestVm {
 
     /// Donates the program's code.
     pub fn put_code(&mut self, program: Program) -> TestResult {
-        let code = program.code();
+        self.put(guest::CODE, program.code())
+    }
+
+    /// Donates the gadgets' code, for a puppet to call.
+    pub fn put_gadgets(&mut self) -> TestResult {
+        self.put(guest::GADGETS, guest::gadgets())
+    }
+
+    /// Donates pages with `code` in them.
+    fn put(&mut self, ipa: u64, code: &[u8]) -> TestResult {
         let count = (code.len() as u64).div_ceil(PAGE);
         let pa = take_patterned(count, PAGE)?;
         // SAFETY: the pages were just taken and hold the code.
         unsafe { (pa as *mut u8).copy_from_nonoverlapping(code.as_ptr(), code.len()) };
-        self.donate(pa, guest::CODE, count)
+        self.donate(pa, ipa, count)
     }
 
     /// Donates pages that came from the allocator.

@@ -1,5 +1,6 @@
 //! `cargo xtask`: sets up, builds, runs, tests and audits Bulkhead.
 
+mod attacks;
 mod audit;
 mod count;
 mod figures;
@@ -54,6 +55,8 @@ enum Task {
     LinuxHost(linux_host::Options),
     /// Write the files that start the engine on a real machine
     Image(image::task::Options),
+    /// Boot the hardware tests that are attacks and write docs/attacks.md (5 minutes)
+    Attacks(attacks::Options),
     /// Measure memory operations in instructions (2 minutes)
     Figures(figures::Options),
     /// Count what bringing a VM home costs the engine on 1 to 192 cores (2 minutes)
@@ -96,6 +99,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::HwTest(options) => hw::run(&paths, &options),
         Task::LinuxHost(options) => linux_host::run(&paths, &options),
         Task::Image(options) => image::task::run(&paths, &options),
+        Task::Attacks(options) => attacks::run(&paths, options),
         Task::Figures(options) => figures::run(&paths, &options),
         Task::Teardown(options) => figures::teardown::run(&paths, &options),
         Task::Stress(options) => stress::run(&paths, &options),

@@ -108,6 +108,8 @@ extern "C" fn el1_exception(frame: &mut Frame, kind: u64) {
                 crash_on(frame, kind);
             }
             frame.elr = resume;
+            // PSTATE.IL, which an illegal return set: it would fault the way back as well.
+            frame.spsr &= !(1 << 20);
             frame.x[0] = ESR_EL1.get();
             frame.x[1] = FAR_EL1.get();
             frame.x[2] = 1;

@@ -4,6 +4,7 @@
 //! | program | what it does |
 //! | --- | --- |
 //! | [`Program::Puppet`] | does what the host tells it, one step at a time |
+//! | [`Gadget`] | routines that the puppet calls |
 //! | [`Program::Canary`] | fills its registers with a canary, then exits in each way in turn |
 //! | [`Program::Keeper`] | signs its pages, looks after them, and exits in each way at random |
 //!
@@ -11,13 +12,15 @@
 //! place where the code lies. Layout of every test guest's IPA space is here.
 
 mod canary;
+mod gadgets;
 mod keeper;
 mod puppet;
 
 pub use canary::is_canary;
+pub use gadgets::{DIGEST_WORDS, Gadget};
 pub use keeper::{KEPT_PAGES, KEY_BITS, PUBLIC, STEP};
 pub use puppet::{
-    LOAD, LOOK_AT_FP, LOOK_AT_SYSTEM, PAGING, SET_TIMER, SMC, SPIN, STORE, SWEEP, WAIT,
+    CALL, LOAD, LOOK_AT_FP, LOOK_AT_SYSTEM, PAGING, SET_TIMER, SMC, SPIN, STORE, SWEEP, WAIT,
 };
 
 /// RAM of every test guest.
@@ -26,6 +29,8 @@ pub const RAM: u64 = 0x4000_0000;
 pub const RAM_SIZE: u64 = 64 << 20;
 /// Where the programs lie.
 pub const CODE: u64 = RAM;
+/// Where the gadgets lie in a guest that has them.
+pub const GADGETS: u64 = RAM + (1 << 20);
 /// A second RAM range, into which the host may lend pages; the first one is private.
 pub const WINDOW: u64 = 0x6000_0000;
 /// Its size.
@@ -53,6 +58,11 @@ pub const CALL_KEPT: u64 = 0xC600_0083;
 pub const KEEPER_VCPUS: u64 = 3;
 /// What the host answers to the canary program's read and call.
 pub const ANSWER: u64 = 0x1234_5678;
+
+/// The code of all gadgets.
+pub fn gadgets() -> &'static [u8] {
+    gadgets::code()
+}
 
 /// Where a vCPU begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

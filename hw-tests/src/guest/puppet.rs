@@ -1,9 +1,9 @@
 //! The puppet: a guest that asks the host for its next step, does it, and tells how it went.
 //!
 //! Each answer to [`CALL_NEXT`](super::CALL_NEXT) is a step in x0 to x3: [`LOAD`], [`STORE`],
-//! [`WAIT`], [`SPIN`], [`SMC`], [`LOOK_AT_FP`], [`LOOK_AT_SYSTEM`],
-//! [`SET_TIMER`], [`PAGING`], [`SWEEP`], or, for any other x0, an HVC with these registers. A fault of its own
-//! comes back with the next call.
+//! [`WAIT`], [`SPIN`], [`SMC`], [`LOOK_AT_FP`], [`LOOK_AT_SYSTEM`], [`SET_TIMER`], [`PAGING`], [`SWEEP`],
+//! [`CALL`], or, for any other x0, an HVC with these registers. A fault of its own comes back with the next call;
+//! what faulted is stepped over.
 
 use core::arch::global_asm;
 
@@ -29,6 +29,8 @@ pub const PAGING: u64 = 9;
 /// they start as 0. The number of rounds goes to x3. A word that is not what was left there last ends it with
 /// [`CALL_WRONG`](super::CALL_WRONG): x1 is its address, x2 what it holds, x3 what it should.
 pub const SWEEP: u64 = 10;
+/// Calls x1 with x2 and x3 as x0 and x1.
+pub const CALL: u64 = 11;
 /// TCR_EL1: 39-bit lower half, no upper one, 4 KiB, walks write-back inner shareable, 40-bit addresses.
 const TCR: u64 = 25 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23 | 2 << 32;
 
@@ -50,7 +52,12 @@ global_asm!(
     mrs     x20, elr_el1
     add     x20, x20, #4
     msr     elr_el1, x20
-    eret
+    // What can't be fetched is not stepped over but left: back to where it was called.
+    lsr     x20, x21, #26
+    cmp     x20, #0x21
+    b.ne    21f
+    msr     elr_el1, x30
+21: eret
     .endm
     .global hwt_puppet_vectors
 hwt_puppet_vectors:
@@ -102,6 +109,8 @@ hwt_puppet:
     b.eq    10f
     cmp     x0, #{sweep}
     b.eq    11f
+    cmp     x0, #{call}
+    b.eq    20f
     hvc     #0
     b       1b
 2:  ldr     x0, [x1]
@@ -182,6 +191,15 @@ hwt_puppet:
     movk    x0, #{wrong_high}, lsl #16
     hvc     #0
     b       14b
+20: mov     x9, x1
+    mov     x0, x2
+    mov     x1, x3
+    // The host may have written the code just now.
+    ic      iallu
+    dsb     nsh
+    isb
+    blr     x9
+    b       1b
     .arch_extension nosimd
     .arch_extension nofp
     .global hwt_puppet_end
@@ -205,6 +223,7 @@ hwt_puppet_end:
     tcr_high = const TCR >> 32,
     wrong_low = const super::CALL_WRONG & 0xffff,
     wrong_high = const super::CALL_WRONG >> 16,
+    call = const CALL,
 );
 
 unsafe extern "C" {

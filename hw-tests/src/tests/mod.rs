@@ -2,6 +2,7 @@
 
 mod absent;
 mod arguments;
+pub mod attack;
 mod canary;
 mod churn;
 mod cores;

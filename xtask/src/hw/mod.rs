@@ -1,6 +1,7 @@
 //! `cargo xtask hw-test`: boots the bare-metal test image in the host's place, on the machines of
 //! `hw-tests/tests.toml`, and counts its tests.
 
+mod cases;
 mod manifest;
 mod output;
 mod report;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::attacks::Book;
 use crate::count::Count;
 use crate::hw::manifest::{Boot, Firmware, Manifest};
 use crate::hw::output::Output;
@@ -28,6 +30,7 @@ use crate::paths::Paths;
 use crate::run::supervise::{Input, Outcome, Supervision};
 use crate::setup::Tools;
 
+pub use cases::play as play_attacks;
 pub use report::{Report, TOTAL, UNFINISHED, Verdict};
 
 /// The test image.
@@ -113,11 +116,18 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let mut total = Count::default();
     let mut output = Output::default();
     let mut twins = Twins::default();
+    let mut book = Book::default();
     for round in 0..options.repeat {
         for boot in &boots {
             let seed = options.seed.wrapping_add(round);
             total += run_boot(paths, &images, boot, seed, mutant, &mut output, &mut twins)?;
+            if round == 0 && cases::are_all_in(boot) {
+                book.add(&boot.name, &cases::console_of(paths, boot)?)?;
+            }
         }
+    }
+    if cases::are_all_selected(options) {
+        total += cases::check(&paths.root, &book);
     }
     if let Some(file) = &options.json {
         output.write_json(file)?;

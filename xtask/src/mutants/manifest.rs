@@ -70,6 +70,15 @@ impl Manifest {
         caught.map(|(name, _)| name.as_str())
     }
 
+    /// The mutants that the hardware test called `test` catches.
+    pub fn caught_by_hw(&self, test: &str) -> impl Iterator<Item = &str> {
+        // Behind an `@` stands the machine.
+        let is_it = move |name: &String| name.split('@').next() == Some(test);
+        let named = move |mutant: &Mutant| mutant.hw.iter().any(is_it);
+        let caught = self.mutants.iter().filter(move |(_, mutant)| named(mutant));
+        caught.map(|(name, _)| name.as_str())
+    }
+
     /// Fails unless the main run goes red on `name`, and says what else does.
     pub fn require_run(&self, name: &str) -> Result<()> {
         let mutant = self.mutants.get(name).with_context(|| {

@@ -1,0 +1,59 @@
+//! An attacker in the host's seat, and one in a guest's.
+//!
+//! A case is a test with a line of text: who attacks, by what mechanism, the documented refusal that must
+//! come, and the numbers of the bugs of `docs/scenarios.md` that it tries. `cargo xtask attacks` makes
+//! `docs/attacks.md` of these lines and of how the tests ended.
+//!
+//! Layout: [`case`] what a case is; `stage` the victim that every new case is played in front of; `known`
+//! the texts of tests that lie elsewhere; the other files are the attacks, one subject each.
+
+mod answers;
+mod calls;
+mod case;
+mod floods;
+mod groups;
+mod guest_registers;
+mod host_registers;
+mod known;
+mod memory;
+mod stage;
+mod translations;
+mod worlds;
+
+use crate::runner::Test;
+use case::By;
+pub use case::Case;
+
+/// The tests of this folder.
+pub const TESTS: &[&[Test]] = &[
+    memory::TESTS,
+    calls::TESTS,
+    answers::TESTS,
+    host_registers::TESTS,
+    guest_registers::TESTS,
+    translations::TESTS,
+    floods::TESTS,
+    worlds::TESTS,
+];
+
+/// Texts of all cases.
+const CASES: &[&[Case]] = &[
+    known::CASES,
+    memory::CASES,
+    calls::CASES,
+    answers::CASES,
+    host_registers::CASES,
+    guest_registers::CASES,
+    translations::CASES,
+    floods::CASES,
+    worlds::CASES,
+];
+
+/// What the filter says to select the cases, and nothing else.
+pub const FILTER: &str = "@attack";
+
+/// The case that the test called `name` is, if it is one.
+pub fn find(name: &str) -> Option<&'static Case> {
+    let mut all = CASES.iter().copied().flatten();
+    all.find(|case| case.name == name)
+}
