@@ -12,15 +12,15 @@ use crate::vcpu::context::El1Regs;
 
 /// Both directions of the list of fields and registers.
 macro_rules! el1_registers {
-    ($($field:ident: $register:ident),* $(,)?) => {
+    ($($(#[$part:meta])? $field:ident: $register:ident),* $(,)?) => {
         /// Reads the registers, pointer-authentication keys excepted.
         fn save_registers(regs: &mut El1Regs) {
-            $(regs.$field = $register.get();)*
+            $($(#[$part])? { regs.$field = $register.get(); })*
         }
 
         /// Writes the registers, pointer-authentication keys excepted.
         fn load_registers(regs: &El1Regs) {
-            $($register.set(regs.$field);)*
+            $($(#[$part])? { $register.set(regs.$field); })*
         }
     };
 }
@@ -37,6 +37,7 @@ el1_registers! {
     far: FAR_EL1,
     afsr0: AFSR0_EL1,
     afsr1: AFSR1_EL1,
+    #[cfg(not(mutant = "el1-keep-par"))]
     par: PAR_EL1,
     elr: ELR_EL1,
     spsr: SPSR_EL1,

@@ -45,8 +45,10 @@ banks! {
 /// Loads a guest's virtual CPU interface; in force with the next context synchronisation.
 pub fn load(ich: &Ich) {
     let priorities = ich.active_priority_registers();
+    #[cfg(not(mutant = "vgic-keep-control"))]
     ICH_VMCR_EL2.set(ich.vmcr);
     write_ap0(&ich.ap0r, priorities);
+    #[cfg(not(mutant = "vgic-keep-active"))]
     write_ap1(&ich.ap1r, priorities);
     write_list(&ich.lr, usize::from(ich.lr_count));
     ICH_HCR_EL2.set(ich.hcr);

@@ -24,7 +24,7 @@ pub enum Ruling {
 
 /// `GICR_CTLR`: RWP (3), DPG0, DPG1NS, DPG1S (24 to 26) and UWP (31), which have nothing to do
 /// with LPIs; not EnableLPIs (0), nor CES (1) and IR (2), which describe LPI features.
-const CTLR: u64 = 1 << 3 | 0b111 << 24 | 1 << 31;
+const CTLR: u64 = 1 << 3 | 0b111 << 24 | 1 << 31 | cfg!(mutant = "guard-lpis") as u64;
 /// `GICR_TYPER`: Last (4), DPGS (5), Processor_Number (23:8), PPInum (31:27), Affinity_Value; not
 /// PLPIS (0), VLPIS (1), Dirty (2), DirectLPI (3), MPAM (6), RVPEID (7), CommonLPIAff (25:24),
 /// VSGI (26).

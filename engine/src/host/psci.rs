@@ -41,7 +41,10 @@ impl<P: Platform> Engine<P> {
                 context,
             } => {
                 let checked = check_suspend(power_state, entry, context, |_| true);
-                (checked.err().unwrap_or(psci::SUCCESS), Next::Resume)
+                let refused = checked
+                    .err()
+                    .filter(|_| cfg!(not(mutant = "suspend-unchecked")));
+                (refused.unwrap_or(psci::SUCCESS), Next::Resume)
             }
             PsciCall::SystemOff => (psci::SUCCESS, Next::SystemOff),
             PsciCall::SystemReset => (psci::SUCCESS, Next::SystemReset),

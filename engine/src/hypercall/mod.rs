@@ -73,7 +73,7 @@ impl<P: Platform> Engine<P> {
     pub fn hypercall(&self, cpu: &mut CpuToken, imm: u16, x: &mut [u64; 18]) {
         // DEN0028 2.9: other immediates are reserved; x0 is 32 bits of function identifier.
         let function = x[0] & 0xffff_ffff;
-        let call = if imm == 0 {
+        let call = if imm == 0 || cfg!(mutant = "call-any-immediate") {
             Call::from_function_id(function)
         } else {
             None

@@ -277,10 +277,11 @@ fn complete(
     };
     match (state.pending, outcome) {
         (Pending::MmioRead { access, .. }, HostOutcome::Complete) => {
-            state
-                .context
-                .frame
-                .set_reg(access.rt, access.extend(values[0]));
+            #[cfg(not(mutant = "answer-any-width"))]
+            let value = access.extend(values[0]);
+            #[cfg(mutant = "answer-any-width")]
+            let value = values[0];
+            state.context.frame.set_reg(access.rt, value);
             state.context.frame.skip_instruction();
         }
         (Pending::MmioRead { far, .. }, HostOutcome::Abort) => abort(state, false, far),
@@ -289,6 +290,10 @@ fn complete(
         }
         (Pending::MmioWrite { far }, HostOutcome::Abort) => abort(state, true, far),
         (Pending::Call, HostOutcome::Complete) => {
+            state.context.frame.x[..4].copy_from_slice(&values);
+        }
+        #[cfg(mutant = "answer-unasked")]
+        (Pending::RamFault | Pending::End | Pending::Nothing, _) => {
             state.context.frame.x[..4].copy_from_slice(&values);
         }
         (Pending::Call | Pending::RamFault | Pending::End | Pending::Nothing, _) => {

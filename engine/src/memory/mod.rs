@@ -84,6 +84,8 @@ impl<P: Platform> Engine<P> {
     /// Attributes of a guest's or the host's RAM leaf.
     pub(crate) fn ram_bits(&self, access: Access) -> LeafBits {
         let force_write_back = self.parts.platform.features().force_write_back;
+        #[cfg(mutant = "leaf-all-rights")]
+        let access = Access::ALL;
         LeafBits::new(Memory::Normal, access, force_write_back)
     }
 
