@@ -9,35 +9,61 @@ use arm_pl011_uart::{PL011Registers, Uart, UniqueMmioPointer};
 use core::ptr::NonNull;
 use spin::Mutex;
 
-use crate::range::PaRange;
+use crate::machine::{UartInfo, UartKind};
+use crate::ns16550::Ns16550;
 
 /// Polls for room for one character: at least a few milliseconds on any core.
 const PATIENCE: u32 = 1_000_000;
 
 static CONSOLE: Mutex<Option<Console>> = Mutex::new(None);
 
-/// A PL011 that was set up by the firmware.
-pub struct Console(Uart<'static>);
+/// A UART that was set up by the firmware.
+pub enum Console {
+    /// Arm's.
+    Pl011(Uart<'static>),
+    /// The one of old PCs, and of some servers.
+    Ns16550(Ns16550),
+}
 
 impl Console {
-    /// The console at `registers`.
+    /// The console on `uart`.
     ///
     /// # Safety
     ///
-    /// `registers` is a PL011's, can be accessed at VA == PA as device memory, and this is the
-    /// only `Console` for it.
-    pub unsafe fn new(registers: PaRange) -> Option<Self> {
-        let registers = NonNull::new(registers.start() as usize as *mut PL011Registers)?;
-        // SAFETY: the caller's promise.
-        Some(Self(Uart::new(unsafe {
-            UniqueMmioPointer::new(registers)
-        })))
+    /// The registers are such a UART's, can be accessed at VA == PA as device memory, and this is
+    /// the only `Console` for it.
+    pub unsafe fn new(uart: UartInfo) -> Option<Self> {
+        match uart.kind {
+            UartKind::Pl011 => {
+                let registers = NonNull::new(uart.base as usize as *mut PL011Registers)?;
+                // SAFETY: the caller's promise.
+                Some(Self::Pl011(Uart::new(unsafe {
+                    UniqueMmioPointer::new(registers)
+                })))
+            }
+            UartKind::Ns16550 { shift, width } => {
+                // SAFETY: the caller's promise.
+                Some(Self::Ns16550(unsafe {
+                    Ns16550::new(uart.base as usize, shift, width)
+                }))
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Pl011(uart) => uart.is_tx_fifo_full(),
+            Self::Ns16550(uart) => uart.is_full(),
+        }
     }
 
     fn put(&mut self, byte: u8) {
         for _ in 0..PATIENCE {
-            if !self.0.is_tx_fifo_full() {
-                self.0.write_word(byte);
+            if !self.is_full() {
+                match self {
+                    Self::Pl011(uart) => uart.write_word(byte),
+                    Self::Ns16550(uart) => uart.write(byte),
+                }
                 return;
             }
         }

@@ -14,7 +14,9 @@ use heapless::Vec;
 use percpu::MAX_CPUS;
 
 use crate::error::BootError;
-use crate::machine::{Gic, MAX_RAM, MAX_RESERVED, MachineInfo, Mpidr, Redistributors, TimerPpis};
+use crate::machine::{
+    Gic, MAX_RAM, MAX_RESERVED, MachineInfo, Mpidr, Redistributors, TimerPpis, UartInfo, UartKind,
+};
 use crate::range::PaRange;
 use crate::tree::{self, Path};
 use crate::wellformed;
@@ -53,7 +55,7 @@ pub fn parse(
 }
 
 /// The console's registers, found apart from the rest so that a bad tree can be complained about.
-pub fn find_uart(blob: &[u8]) -> Option<PaRange> {
+pub fn find_uart(blob: &[u8]) -> Option<UartInfo> {
     uart_of(open(blob, 0).ok()?)
 }
 
@@ -267,8 +269,8 @@ fn require_psci(fdt: Fdt<'_>) -> Result<(), BootError> {
     }
 }
 
-/// The PL011 behind `/chosen/stdout-path`, which is a path or an alias, with options after a colon.
-fn uart_of(fdt: Fdt<'_>) -> Option<PaRange> {
+/// The UART behind `/chosen/stdout-path`, which is a path or an alias, with options after a colon.
+fn uart_of(fdt: Fdt<'_>) -> Option<UartInfo> {
     let root = fdt.root();
     let chosen = root.child("chosen")?;
     let stdout = chosen.property("stdout-path")?;
@@ -280,8 +282,32 @@ fn uart_of(fdt: Fdt<'_>) -> Option<PaRange> {
         None => name,
     };
     let path = tree::find(fdt, full)?;
-    path.last().filter(|node| node.is_compatible("arm,pl011"))?;
-    Some(tree::regs(&path).next()?.ok()?.pages_around())
+    let kind = uart_kind(path.last()?)?;
+    let registers = tree::regs(&path).next()?.ok()?;
+    Some(UartInfo {
+        base: registers.start(),
+        pages: registers.pages_around(),
+        kind,
+    })
+}
+
+fn uart_kind(node: &FdtNode<'_>) -> Option<UartKind> {
+    let is_one_of = |names: &[&str]| names.iter().any(|name| node.is_compatible(name));
+    if is_one_of(&["arm,pl011"]) {
+        return Some(UartKind::Pl011);
+    }
+    if !is_one_of(&["ns16550a", "ns16550", "snps,dw-apb-uart"]) {
+        return None;
+    }
+    let shift = number(node, "reg-shift").ok()?.unwrap_or(0);
+    let width = number(node, "reg-io-width").ok()?.unwrap_or(1);
+    match (shift, width) {
+        (0..=3, 1 | 2 | 4) => Some(UartKind::Ns16550 {
+            shift: shift as u32,
+            width: width as u32,
+        }),
+        _ => None,
+    }
 }
 
 /// Timer interrupts, by name or in the binding's order.

@@ -25,6 +25,7 @@ pub mod fdt;
 pub mod heap;
 pub mod layout;
 pub mod machine;
+pub mod ns16550;
 pub mod range;
 pub mod record;
 pub mod stack;

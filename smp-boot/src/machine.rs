@@ -63,6 +63,31 @@ pub struct Gic {
     pub its: Vec<PaRange, MAX_ITS>,
 }
 
+/// How a UART is programmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UartKind {
+    /// Arm's PL011, or the part of it that SBSA demands.
+    Pl011,
+    /// A 16550, its registers 2 to the power of `shift` bytes apart, accessed by `width` bytes.
+    Ns16550 {
+        /// At most 3.
+        shift: u32,
+        /// 1, 2 or 4.
+        width: u32,
+    },
+}
+
+/// The console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UartInfo {
+    /// Its first register.
+    pub base: u64,
+    /// Its registers, in whole pages.
+    pub pages: PaRange,
+    /// What it is.
+    pub kind: UartKind,
+}
+
 /// The INTIDs of the architected timers (Arm ARM D12), those that the tree names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimerPpis {
@@ -86,8 +111,8 @@ pub struct MachineInfo {
     pub cpus: Vec<Mpidr, MAX_CPUS>,
     /// Interrupt controller.
     pub gic: Gic,
-    /// The PL011 that the tree names as its console.
-    pub uart: Option<PaRange>,
+    /// The UART that the tree names as its console, if it is of a known kind.
+    pub uart: Option<UartInfo>,
     /// Architected timers.
     pub timer: TimerPpis,
     /// The boot loader's initrd, to the byte.

@@ -125,8 +125,8 @@ fn prepare<E: Engine>(record: &BootRecord) -> Result<Boot<E>, BootError> {
     // SAFETY: `map_early` mapped these very bytes, and they are not written while boot lasts.
     let blob = unsafe { bytes_of(dtb) };
     if let Some(uart) = fdt::find_uart(blob) {
-        STAGE1.map(uart, Attr::Device, &mut EarlyTables)?;
-        // SAFETY: the tree says that this is a PL011, it has just been mapped as a device, and
+        STAGE1.map(uart.pages, Attr::Device, &mut EarlyTables)?;
+        // SAFETY: the tree says that this is such a UART, it has just been mapped as a device, and
         // this is the only place that makes a console of it once the MMU is on.
         unsafe { Console::new(uart) }
             .into_iter()
@@ -278,7 +278,7 @@ fn refuse_early(dtb: u64, el: u64, error: BootError) -> ! {
         let blob = unsafe { bytes_of(range) };
         by_hvc = el == 1 && fdt::psci_is_by_hvc(blob);
         if let Some(uart) = fdt::find_uart(blob) {
-            // SAFETY: the tree says that this is a PL011; with the MMU off every access is a
+            // SAFETY: the tree says that this is such a UART; with the MMU off every access is a
             // device access; no other console will ever be made.
             if let Some(mut console) = unsafe { Console::new(uart) } {
                 // Cannot fail.

@@ -4,6 +4,7 @@
 //! then `dtc` both ways to drop the padding); `soc.dtb` is `soc.dts` through `dtc`; `versal.dtb` is of
 //! QEMU's `-M xlnx-versal-virt -m 1G`, its padding cut off.
 
+use smp_boot::machine::{UartInfo, UartKind};
 use smp_boot::{BootError, MachineInfo, Mpidr, PaRange, fdt};
 
 const VIRT: &[u8] = include_bytes!("virt-2.dtb");
@@ -24,6 +25,15 @@ fn parse_on(blob: &[u8], boot: u64) -> Result<MachineInfo, BootError> {
 
 fn parse(blob: &[u8]) -> Result<MachineInfo, BootError> {
     parse_on(blob, 0)
+}
+
+/// A PL011 with these registers.
+fn pl011(pages: PaRange) -> UartInfo {
+    UartInfo {
+        base: pages.start(),
+        pages,
+        kind: UartKind::Pl011,
+    }
 }
 
 fn range(start: u64, end: u64) -> PaRange {
@@ -57,7 +67,7 @@ fn reads_virt() {
         range(0x80a_0000, 0x900_0000)
     );
     assert_eq!(machine.gic.its, [range(0x808_0000, 0x80a_0000)]);
-    assert_eq!(machine.uart, Some(range(0x900_0000, 0x900_1000)));
+    assert_eq!(machine.uart, Some(pl011(range(0x900_0000, 0x900_1000))));
     assert_eq!(machine.timer.physical, Some(30));
     assert_eq!(machine.timer.virtual_, Some(27));
     assert_eq!(machine.timer.hypervisor, Some(26));
@@ -102,7 +112,7 @@ fn reads_a_board_that_is_elsewhere() {
         machine.gic.redistributors[0].range,
         range(0xf908_0000, 0xf910_0000)
     );
-    assert_eq!(machine.uart, Some(range(0xff00_0000, 0xff00_1000)));
+    assert_eq!(machine.uart, Some(pl011(range(0xff00_0000, 0xff00_1000))));
     assert_eq!(machine.timer.physical, Some(30));
     let long = b"snps,quirk-frame-length-adjustment\0";
     assert!(long.len() > 32 && VERSAL.windows(long.len()).any(|name| name == long));
@@ -138,7 +148,10 @@ fn reads_nested_buses_and_everything_reserved() {
     assert_eq!(regions, expected);
     assert_eq!(machine.gic.redistributors[0].stride, Some(0x4_0000));
     assert_eq!(machine.gic.its, [range(0x1_3004_0000, 0x1_3006_0000)]);
-    assert_eq!(machine.uart, Some(range(0x1_0100_2000, 0x1_0100_3000)));
+    assert_eq!(
+        machine.uart,
+        Some(pl011(range(0x1_0100_2000, 0x1_0100_3000)))
+    );
     assert_eq!(machine.timer.physical, Some(30));
     assert_eq!(machine.timer.hypervisor, Some(26));
     assert_eq!(machine.initrd, Some(range(0x8800_0000, 0x8801_2345)));
@@ -198,10 +211,29 @@ fn says_so_when_there_is_too_much() {
 fn finds_the_console_when_the_rest_is_wrong() {
     let blob = replace(VIRT, b"arm,gic-v3", b"arm,gic-vX");
     assert!(parse(&blob).is_err());
-    assert_eq!(fdt::find_uart(&blob), Some(range(0x900_0000, 0x900_1000)));
+    assert_eq!(
+        fdt::find_uart(&blob),
+        Some(pl011(range(0x900_0000, 0x900_1000)))
+    );
     let other = replace(VIRT, b"arm,pl011", b"arm,pl0XX");
     assert_eq!(fdt::find_uart(&other), None);
     assert_eq!(parse(&other).unwrap().uart, None);
+}
+
+#[test]
+fn a_console_may_be_a_16550() {
+    // A name of the same length in its place; QEMU's node says nothing of distances and widths.
+    let blob = replace(
+        VIRT,
+        b"arm,pl011\0arm,primecell",
+        b"ns16550a\0Zarm,primecell",
+    );
+    let registers = range(0x900_0000, 0x900_1000);
+    let expected = UartInfo {
+        kind: UartKind::Ns16550 { shift: 0, width: 1 },
+        ..pl011(registers)
+    };
+    assert_eq!(fdt::find_uart(&blob), Some(expected));
 }
 
 #[test]

@@ -147,8 +147,8 @@ extern "C" fn el1_build_map(dtb: *const u8) -> u64 {
     cpu::adopt_boot_core();
     // SAFETY: the boot protocol gives a device tree at `dtb`; memory is readable with the MMU off.
     let tree = unsafe { machine::tree_at(dtb) };
-    if let Some(base) = machine::find_uart(tree) {
-        console::init(base);
+    if let Some((base, kind)) = machine::find_uart(tree) {
+        console::init(base, kind);
     }
     // SAFETY: called once, on the boot core, with the MMU off, before anything else runs.
     unsafe { mmu::build_map(tree) }

@@ -66,9 +66,9 @@ pub struct Machine {
     pub distributor: Range,
     /// The GIC's redistributor regions.
     pub redistributors: Vec<Range>,
-    /// The PL011.
+    /// The console's UART.
     pub uart: u64,
-    /// The PL011's interrupt, an SPI's INTID.
+    /// Its interrupt, an SPI's INTID.
     pub uart_intid: Option<u32>,
     /// PSCI's conduit.
     pub conduit: Conduit,
@@ -143,24 +143,46 @@ pub(crate) fn for_each_gic_frame(tree: Fdt<'_>, mut f: impl FnMut(usize, Range))
     });
 }
 
-/// Base of the first PL011.
-pub(crate) fn find_uart(tree: Fdt<'_>) -> Option<u64> {
-    let mut base = None;
-    for_each_reg(
-        tree.root().find_compatible("arm,pl011").next()?,
-        |index, range| {
-            if index == 0 {
-                base = Some(range.start);
-            }
-        },
-    );
-    base
+/// How the console's UART is programmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UartKind {
+    /// Arm's PL011, or the part of it that SBSA demands.
+    Pl011,
+    /// A 16550: distance of its registers as a power of two, and bytes of an access.
+    Ns16550 { shift: u64, width: u64 },
 }
 
-/// INTID of the first PL011: a GICv3 specifier is (0 = SPI, number, flags).
-fn find_uart_intid(tree: Fdt<'_>) -> Option<u32> {
+/// The first PL011, or else the first 16550.
+fn uart_node(tree: Fdt<'_>) -> Option<FdtNode<'_>> {
     let root = tree.root();
-    let uart = root.find_compatible("arm,pl011").next()?;
+    let names = ["arm,pl011", "ns16550a", "ns16550", "snps,dw-apb-uart"];
+    let mut nodes = names.iter().flat_map(|name| root.find_compatible(name));
+    nodes.next()
+}
+
+/// Base and kind of the console's UART.
+pub(crate) fn find_uart(tree: Fdt<'_>) -> Option<(u64, UartKind)> {
+    let node = uart_node(tree)?;
+    let number = |name| node.property(name).map(|it| read_be(it.value()));
+    let kind = match node.is_compatible("arm,pl011") {
+        true => UartKind::Pl011,
+        false => UartKind::Ns16550 {
+            shift: number("reg-shift").unwrap_or(0).min(3),
+            width: number("reg-io-width").unwrap_or(1),
+        },
+    };
+    let mut base = None;
+    for_each_reg(node, |index, range| {
+        if index == 0 {
+            base = Some(range.start);
+        }
+    });
+    base.map(|base| (base, kind))
+}
+
+/// INTID of the console's UART: a GICv3 specifier is (0 = SPI, number, flags).
+fn find_uart_intid(tree: Fdt<'_>) -> Option<u32> {
+    let uart = uart_node(tree)?;
     let interrupts = uart.property("interrupts")?;
     let mut cells = interrupts.value().chunks_exact(4).map(read_be);
     match (cells.next()?, cells.next()?) {
@@ -253,7 +275,7 @@ fn read(tree: Fdt<'static>) -> Machine {
         cores,
         distributor: *distributor,
         redistributors: redistributors.to_vec(),
-        uart: find_uart(tree).expect("the device tree names a PL011"),
+        uart: find_uart(tree).expect("the device tree names a UART").0,
         uart_intid: find_uart_intid(tree),
         conduit: if smc { Conduit::Smc } else { Conduit::Hvc },
     }

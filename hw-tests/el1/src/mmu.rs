@@ -128,7 +128,7 @@ pub(crate) unsafe fn build_map(tree: Fdt<'_>) -> u64 {
     unsafe {
         machine::for_each_ram(tree, |ram| builder.map(root, ram, NORMAL));
         machine::for_each_gic_frame(tree, |_, frame| builder.map(root, frame, DEVICE));
-        if let Some(uart) = machine::find_uart(tree) {
+        if let Some((uart, _)) = machine::find_uart(tree) {
             builder.map(
                 root,
                 Range {

@@ -4,6 +4,7 @@ use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node, Property};
 use efi_boot::{Refusal, acpi, tree};
 use smp_boot::PaRange;
+use smp_boot::machine::UartKind;
 
 use crate::tables::{self, GICD, GICR, UART};
 
@@ -25,7 +26,8 @@ fn the_engine_reads_what_acpi_says() {
     assert_eq!(read.timer.physical, Some(30));
     assert_eq!(read.timer.virtual_, Some(27));
     assert_eq!(read.timer.hypervisor, Some(26));
-    assert_eq!(read.uart, Some(range(UART, 0x1000)));
+    let uart = read.uart.unwrap();
+    assert_eq!((uart.base, uart.kind), (UART, UartKind::Pl011));
     assert_eq!(read.ram.as_slice(), [range(0x4000_0000, 0x4000_0000)]);
     assert_eq!(read.reserved.as_slice(), [range(0x7ff0_0000, 0x10_0000)]);
     assert_eq!(read.initrd, Some(tables::archive()));
@@ -106,6 +108,18 @@ fn the_host_finds_its_console_and_how_interrupts_are_triggered() {
     assert_eq!(compatible, b"ns16550a\0");
     assert_eq!(shift.unwrap(), [0, 0, 0, 2]);
     assert_eq!(width.unwrap(), [0, 0, 0, 4]);
+}
+
+#[test]
+fn the_engine_writes_to_a_16550_as_spcr_has_it() {
+    for (bits, access, shift, width) in [(8, 1, 0, 1), (32, 3, 2, 4), (32, 1, 2, 1), (16, 2, 1, 2)]
+    {
+        let mut tables = tables::machine(1);
+        tables[3] = tables::spcr(0x12, bits, access);
+        let machine = tables::read(&tables::place(&tables)).unwrap();
+        let uart = tables::engine_reads(&machine).unwrap().uart.unwrap();
+        assert_eq!(uart.kind, UartKind::Ns16550 { shift, width });
+    }
 }
 
 #[test]
