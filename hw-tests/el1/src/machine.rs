@@ -74,6 +74,13 @@ pub struct Machine {
     pub conduit: Conduit,
 }
 
+impl Machine {
+    /// The first address past all RAM.
+    pub fn ram_end(&self) -> u64 {
+        self.ram.iter().map(|ram| ram.end()).max().unwrap_or(0)
+    }
+}
+
 /// Nodes under `/reserved-memory` by which the engine tells where it is.
 const ENGINE_NODE: &str = "bulkhead";
 

@@ -49,7 +49,7 @@ fn engine_calls(_: &mut Random) -> TestResult {
         (Call::EngineDonate, &[LAST, 2], NOWHERE),
         (Call::EngineDonate, &[1 << 51, 1], NOT_RAM),
         (Call::EngineDonate, &[uart, 1], NOT_RAM),
-        (Call::EngineDonate, &[0, 1], NOT_RAM),
+        (Call::EngineDonate, &[machine().ram_end(), 1], NOT_RAM),
         (Call::EngineDonate, &[engine, 1], ENGINES),
         (Call::EngineReclaim, &[0], OUT_OF_RANGE),
         (Call::EngineReclaim, &[17], OUT_OF_RANGE),
@@ -179,7 +179,7 @@ fn vm_map(_: &mut Random) -> TestResult {
         (map, &[h, own, HOLE, 1, u64::MAX], OUT_OF_RANGE),
         (map, &[h, uart, HOLE, 1, RIGHTS], NOT_RAM),
         (map, &[h, gic, HOLE, 1, RIGHTS], NOT_RAM),
-        (map, &[h, 0, HOLE, 1, RIGHTS], NOT_RAM),
+        (map, &[h, machine().ram_end(), HOLE, 1, RIGHTS], NOT_RAM),
         (map, &[h, 1 << 51, HOLE, 1, RIGHTS], NOT_RAM),
         (map, &[h, engine, HOLE, 1, RIGHTS], ENGINES),
         (map, &[h, theirs, HOLE, 1, RIGHTS], NOT_OWNER),
@@ -350,7 +350,7 @@ fn page_calls(_: &mut Random) -> TestResult {
     let poison = Call::PagePoison;
     let most = limit::CENSUS_PAGES as u64;
     let mut cases: Vec<Case<'_>> = Vec::new();
-    let addresses = [uart, 1 << 51, u64::MAX, 0];
+    let addresses = [uart, 1 << 51, u64::MAX, machine().ram_end()];
     for address in &addresses {
         cases.push((Call::PageInfo, core::slice::from_ref(address), OUT_OF_RANGE));
     }
