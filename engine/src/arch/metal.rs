@@ -117,7 +117,7 @@ impl Metal {
 
     /// Parks this core at EL2 until it is released.
     pub fn park_core(&self, cpu: CpuId) {
-        park::wait(self.core(cpu), &self.core_features(cpu));
+        park::wait(self.core(cpu), &self.core_features(cpu), self.distributor);
     }
 
     /// Lends this core's private state.

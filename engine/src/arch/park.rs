@@ -4,7 +4,7 @@
 //! stores the word, then DSB, then sends; the parked core enables the SGI, then looks at the word, then
 //! WFI, which a pending SGI keeps from waiting.
 //! A parked core is woken by nothing but that SGI (or what the host gives the same top priority):
-//! ICC_PMR_EL1 lets only priorities below [`PARK_PRIORITY_MASK`] through.
+//! ICC_PMR_EL1 lets only priorities below [`park_mask`] through.
 
 use super::features::CoreFeatures;
 use super::metal::MetalCpu;
@@ -16,6 +16,8 @@ use core::arch::asm;
 const PARK_SGI: u8 = 15;
 /// Lets priority 0 through, and less than 16 other levels on any GIC.
 const PARK_PRIORITY_MASK: u64 = 0x10;
+/// The same where ICC_PMR_EL1 and the distributor have different views.
+const PARK_PRIORITY_MASK_LOWER: u64 = 0x80 | PARK_PRIORITY_MASK >> 1;
 /// How often to look for an SGI that was sent right after the word was stored. Most wakes have
 /// dropped it already and look in vain: it is a matter of microseconds.
 const SGI_PATIENCE: u32 = 1_000;
@@ -23,6 +25,8 @@ const SGI_PATIENCE: u32 = 1_000;
 /// EnableGrp1(A) is bit 1 in both, ARE(_NS) bit 4.
 const GICD_CTLR_ENABLE_GROUP1: u32 = 1 << 1;
 const GICD_CTLR_AFFINITY_ROUTING: u32 = 1 << 4;
+/// GICD_CTLR.DS: one security state; RES0 to Non-secure software of two.
+const GICD_CTLR_ONE_STATE: u32 = 1 << 6;
 
 /// Lets a parked core go. The caller has stored what it shall find.
 pub fn release(target: &MetalCpu, distributor: u64) {
@@ -57,14 +61,34 @@ fn open_distributor(distributor: u64) {
     dsb_sy();
 }
 
+/// What lets the SGI through and as little else as can be.
+///
+/// With two security states the distributor takes a Non-secure priority for the lower half of all:
+/// 0 is 0x80. ICC_PMR_EL1 does the same only if EL3 routes FIQs to itself; else it means what it says
+/// (IHI0069 4.8.1, 4.8.6).
+fn park_mask(distributor: u64) -> u64 {
+    // SAFETY: GICD_CTLR, mapped at VA = PA as device memory; a read without effect.
+    let control = unsafe { (distributor as usize as *const u32).read_volatile() };
+    // The least priority above 0 (ICC_CTLR_EL1.PRIbits is their number less 1): in the Non-secure view
+    // there is no such bit.
+    let least = 0x80 >> (ICC_CTLR_EL1.get() >> 8 & 0x7);
+    ICC_PMR_EL1.set(least);
+    let is_plain = ICC_PMR_EL1.get() == least;
+    let differs = control & GICD_CTLR_ONE_STATE == 0 && is_plain;
+    match differs && !cfg!(mutant = "park-one-view") {
+        true => PARK_PRIORITY_MASK_LOWER,
+        false => PARK_PRIORITY_MASK,
+    }
+}
+
 /// Waits until this core is released; its EL1 is then as PSCI starts a core.
-pub fn wait(cpu: &MetalCpu, core: &CoreFeatures) {
+pub fn wait(cpu: &MetalCpu, core: &CoreFeatures, distributor: u64) {
     let gic = &cpu.redistributor;
     host::reset_el1(core.pauth);
     // Interrupts must be this level's to end a WFI here (Arm ARM D1.6.2); PSTATE.I stays set.
     HCR_EL2.set(controls::hcr_guest(core));
     gic.wake();
-    ICC_PMR_EL1.set(PARK_PRIORITY_MASK);
+    ICC_PMR_EL1.set(park_mask(distributor));
     ICC_IGRPEN1_EL1.set(1);
     #[cfg(not(mutant = "park-no-isb-before"))]
     isb();

@@ -91,6 +91,7 @@ system_registers! {
     CNTHP_CVAL_EL2 = "S3_4_C14_C2_2";
     // GIC CPU interface (IHI0069 12.2).
     ICC_PMR_EL1 = "S3_0_C4_C6_0";
+    ICC_CTLR_EL1 = "S3_0_C12_C12_4";
     ICC_HPPIR1_EL1 = "S3_0_C12_C12_2";
     ICC_SGI1R_EL1 = "S3_0_C12_C11_5";
     ICC_SRE_EL1 = "S3_0_C12_C12_5";

@@ -14,12 +14,19 @@ const RESERVE_LIMIT: Bytes = Bytes(64 * GIB);
 /// More emulated cores than this share one processor: see [`pinned`].
 const CROWD: u32 = 32;
 
+/// A board that is not `virt`: RAM from address 0, GIC and UART at other addresses too, a GIC with two
+/// security states, a device tree that is a board's. It stands where a processor model stands.
+const BOARD: &str = "xlnx-versal-virt";
+
+/// Cores of that board, which `-smp` counts, that are no application processors.
+const BOARD_OTHER_CORES: u32 = 2;
+
 /// What is emulated, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// Cores.
     pub cpus: u32,
-    /// The `-cpu` argument.
+    /// The `-cpu` argument, or a board that has processors of its own.
     pub cpu: String,
     /// RAM.
     pub mem: Bytes,
@@ -67,7 +74,10 @@ impl Machine {
 
     /// The machine without anything to boot.
     fn hardware(&self, qemu: &Qemu) -> Command {
-        let mut machine = "virt,gic-version=3,virtualization=on".to_owned();
+        let (mut machine, cores) = match self.is_board() {
+            true => (BOARD.to_owned(), self.cpus + BOARD_OTHER_CORES),
+            false => ("virt,gic-version=3,virtualization=on".to_owned(), self.cpus),
+        };
         let mut command = qemu.command();
         if self.mem > RESERVE_LIMIT {
             machine += ",memory-backend=ram";
@@ -83,12 +93,19 @@ impl Machine {
         if self.gdb {
             command.args(["-S", "-gdb", "tcp:localhost:1234"]);
         }
+        if !self.is_board() {
+            command.args(["-cpu", &self.cpu]);
+        }
         command
-            .args(["-M", &machine, "-cpu", &self.cpu])
-            .args(["-smp", &self.cpus.to_string()])
+            .args(["-M", &machine])
+            .args(["-smp", &cores.to_string()])
             .args(["-m", &format!("size={}B", self.mem.0)])
             .args(["-nodefaults", "-nographic", "-serial", "mon:stdio"]);
         command
+    }
+
+    fn is_board(&self) -> bool {
+        self.cpu == BOARD
     }
 
     /// The command where it should run.
