@@ -5,7 +5,7 @@
 //! list that says which source functions may have it. It also fails on entries of the list that
 //! nothing in the image uses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::litmus::manifest::Manifest;
 use crate::litmus::program::Program;
@@ -61,7 +61,24 @@ pub fn check(program: &Program, manifest: &Manifest, form: &str) -> Option<Strin
     (!unused.is_empty()).then(|| format!("nothing in the image has it in {}", unused.join(", ")))
 }
 
-fn is_watched(name: &str) -> bool {
+/// The instructions whose loss `check` would see: a listed place has no other of that form.
+pub fn noticed(program: &Program, manifest: &Manifest) -> BTreeSet<u64> {
+    let mut users: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
+    for (address, instruction) in program.code() {
+        let Some(name) = instruction.name.as_deref() else {
+            continue;
+        };
+        let places = manifest.approved.get(name).into_iter().flatten();
+        for place in places.filter(|place| instruction.places.contains(place)) {
+            users.entry((name, place)).or_default().push(*address);
+        }
+    }
+    let alone = users.into_values().filter(|users| users.len() == 1);
+    alone.flatten().collect()
+}
+
+/// Is it an instruction that has to be on the list?
+pub fn is_watched(name: &str) -> bool {
     let first = name.split('.').next().unwrap_or(name);
     WATCHED.contains(&first) || REGISTERS.contains(&name)
 }

@@ -1,5 +1,5 @@
-//! `loom-tests/litmus/litmus.toml`: the sequences and the tests with their expected verdicts; and
-//! `approved.toml`: the approved instructions.
+//! `loom-tests/litmus/litmus.toml`: the sequences and the tests with their expected verdicts;
+//! `approved.toml`: the approved instructions; `unnoticed.toml`: those that could be lost unseen.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,8 +27,45 @@ pub struct Manifest {
     /// Where each of the instructions that are not to be anywhere may be: a file of its own.
     #[serde(skip)]
     pub approved: BTreeMap<String, Vec<Place>>,
+    /// What could be lost without a test that notices: a file of its own.
+    #[serde(skip)]
+    pub unnoticed: Vec<Unnoticed>,
     pub herd: BTreeMap<String, HerdTest>,
     pub smt: BTreeMap<String, SolverTest>,
+}
+
+/// Instructions that could be lost without a test that notices.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unnoticed {
+    pub form: String,
+    /// The function that they are in, not one that it is inlined into.
+    pub place: Place,
+    /// How many lines of that function they are; in assembly, instructions.
+    pub lines: usize,
+    /// Why nothing looks for them.
+    why: String,
+}
+
+#[cfg(test)]
+impl Unnoticed {
+    /// So many lines of a place.
+    pub fn of(form: &str, place: &str, lines: usize) -> Self {
+        let (form, place, why) = (form.into(), place.into(), "a test".into());
+        Self {
+            form,
+            place,
+            lines,
+            why,
+        }
+    }
+}
+
+/// The list of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnnoticedList {
+    unnoticed: Vec<Unnoticed>,
 }
 
 /// A kind of memory access.
@@ -158,7 +195,31 @@ impl Manifest {
     pub fn load(root: &Path) -> Result<Self> {
         let mut manifest: Self = read(&root.join(FOLDER).join("litmus.toml"))?;
         manifest.approved = read(&root.join(FOLDER).join("approved.toml"))?;
+        let list: UnnoticedList = read(&root.join(FOLDER).join("unnoticed.toml"))?;
+        manifest.unnoticed = list.unnoticed;
+        for it in &manifest.unnoticed {
+            ensure!(
+                !it.why.trim().is_empty(),
+                "{} of {} has no reason",
+                it.form,
+                it.place
+            );
+        }
         Ok(manifest)
+    }
+
+    /// One that has nothing but these.
+    #[cfg(test)]
+    pub fn of_unnoticed(unnoticed: impl IntoIterator<Item = Unnoticed>) -> Self {
+        Self {
+            mark: BTreeMap::new(),
+            pattern: BTreeMap::new(),
+            sequence: BTreeMap::new(),
+            approved: BTreeMap::new(),
+            unnoticed: unnoticed.into_iter().collect(),
+            herd: BTreeMap::new(),
+            smt: BTreeMap::new(),
+        }
     }
 
     /// The sequences' names.

@@ -8,7 +8,8 @@
 //! - `herd::NAME`, `smt::NAME`: herd7 (stage 1, Arm's axiomatic model) and z3 (both stages, any number
 //!   of cores) decide that the pattern is enough, and that it is not with one word less.
 //!
-//! A test of the last kind counts only if the image keeps to its sequence.
+//! A test of the last kind counts only if the image keeps to its sequence. And `sweep::FORM`: each
+//! instruction of that form can not be lost unseen, or is listed with a reason.
 
 mod approved;
 mod callers;
@@ -21,8 +22,10 @@ mod program;
 mod report;
 mod row;
 mod smt;
+mod sweep;
 mod switch;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +42,7 @@ use crate::setup::toolchain::{BARE, Toolchain};
 use manifest::{Manifest, Sequence};
 use program::Program;
 use report::{Outcome, Report};
+use sweep::Sweep;
 
 /// What to test.
 #[derive(Args, Clone, Debug)]
@@ -66,7 +70,8 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     if options.list {
         let wanted = options.test.as_deref();
         let forms = manifest.approved.keys().cloned().collect();
-        let tests = names(&manifest, forms, wanted);
+        // Which forms are swept only the image says; the others are these.
+        let tests = names(&manifest, forms, BTreeSet::new(), wanted);
         tests.iter().for_each(|test| println!("{test}"));
         return Ok(ExitCode::SUCCESS);
     }
@@ -78,6 +83,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         sequences: manifest.sequences()?,
         program: Program::read(&ENGINE.elf(paths), &paths.root)?,
         manifest,
+        sweep: OnceCell::new(),
     };
 
     let tests = bench.select(options.test.as_deref());
@@ -97,10 +103,16 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
 }
 
 /// The tests, of these forms too, with that name or beginning; all if there is none.
-fn names(manifest: &Manifest, forms: BTreeSet<String>, wanted: Option<&str>) -> Vec<String> {
-    let kinds: [(&str, Vec<&String>); 4] = [
+fn names(
+    manifest: &Manifest,
+    forms: BTreeSet<String>,
+    swept: BTreeSet<String>,
+    wanted: Option<&str>,
+) -> Vec<String> {
+    let kinds: [(&str, Vec<&String>); 5] = [
         ("approved", forms.iter().collect()),
         ("sequence", manifest.sequence_names().collect()),
+        ("sweep", swept.iter().collect()),
         ("herd", manifest.herd.keys().collect()),
         ("smt", manifest.smt.keys().collect()),
     ];
@@ -129,13 +141,15 @@ struct Bench<'a> {
     manifest: Manifest,
     sequences: BTreeMap<String, Sequence>,
     program: Program,
+    sweep: OnceCell<Sweep>,
 }
 
 impl Bench<'_> {
     /// The tests with that name or beginning, all if there is none.
     fn select(&self, wanted: Option<&str>) -> Vec<String> {
         let forms = approved::forms(&self.program, &self.manifest);
-        names(&self.manifest, forms, wanted)
+        let swept = sweep::forms(&self.program, &self.manifest);
+        names(&self.manifest, forms, swept, wanted)
     }
 
     fn tools(&self, tests: &[String]) -> Result<Tools> {
@@ -160,10 +174,20 @@ impl Bench<'_> {
                 Ok(Outcome::of(fault))
             }
             ("sequence", ..) => Ok(Outcome::of(self.fault_in(name)?)),
+            ("sweep", ..) => Ok(Outcome::of(self.sweep()?.fault(name, &self.manifest))),
             ("herd", Some(herd), _) => self.test_by_herd(name, herd),
             ("smt", _, Some(solver)) => self.test_by_solver(name, solver),
             _ => anyhow::bail!("no test {test}"),
         }
+    }
+
+    /// What of the image could be lost unseen, found out once.
+    fn sweep(&self) -> Result<&Sweep> {
+        if let Some(sweep) = self.sweep.get() {
+            return Ok(sweep);
+        }
+        let sweep = Sweep::of(&self.program, &self.manifest, &self.sequences)?;
+        Ok(self.sweep.get_or_init(|| sweep))
     }
 
     /// What is wrong about the image's sequence `name`.

@@ -27,40 +27,15 @@ type Fault = String;
 
 /// Checks one sequence; `Ok` holds what is wrong, if something is.
 pub fn check(program: &Program, sequence: &Sequence) -> Result<Option<Fault>> {
-    let walk = Walk {
-        program,
-        sequence,
-        met: RefCell::default(),
-        known: RefCell::default(),
-    };
-    let mut is_anywhere = false;
-    for function in program.functions() {
-        let has_place = program
-            .code()
-            .range(function.start..function.end)
-            .any(|(_, instruction)| sequence.is_from(instruction));
-        if !has_place {
-            continue;
-        }
-        is_anywhere = true;
-        let start = sequence.pattern.start();
-        let ends = match walk.through(function, &start, false, 0)? {
-            Ok(ends) => ends,
-            Err(fault) => return Ok(Some(fault)),
-        };
-        for end in ends {
-            if !sequence.pattern.is_end(&end) {
-                let due = sequence.pattern.due(&end).join(" or ");
-                return Ok(Some(format!("{} ends where {due} is due", function.name)));
-            }
-        }
-    }
-    if !is_anywhere {
-        let places = sequence.place.join(" or ");
-        return Ok(Some(format!("nothing in the image is from {places}")));
-    }
-    let unmet = sequence.pattern.unmet(&walk.met.borrow());
-    Ok((!unmet.is_empty()).then(|| format!("nothing in the image does {}", unmet.join(", "))))
+    Walk::new(program, sequence).check()
+}
+
+/// Where the functions begin that are entered for a sequence, and the instructions that count in it.
+pub fn walked(program: &Program, sequence: &Sequence) -> Result<(BTreeSet<u64>, BTreeSet<u64>)> {
+    let walk = Walk::new(program, sequence);
+    walk.check()?;
+    let entered = walk.known.into_inner().into_keys().map(|(start, ..)| start);
+    Ok((entered.collect(), walk.counted.into_inner()))
 }
 
 type Ends = std::result::Result<BTreeSet<State>, Fault>;
@@ -70,11 +45,56 @@ struct Walk<'a> {
     sequence: &'a Sequence,
     /// Positions of the pattern that were met.
     met: RefCell<State>,
+    /// Where instructions are that count.
+    counted: RefCell<BTreeSet<u64>>,
     /// What came of a function that was entered so before.
     known: RefCell<BTreeMap<(u64, State, bool), BTreeSet<State>>>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(program: &'a Program, sequence: &'a Sequence) -> Self {
+        Self {
+            program,
+            sequence,
+            met: RefCell::default(),
+            counted: RefCell::default(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// What is wrong about the sequence, if something is.
+    fn check(&self) -> Result<Option<Fault>> {
+        let mut is_anywhere = false;
+        for function in self.program.functions() {
+            let has_place = self
+                .program
+                .code()
+                .range(function.start..function.end)
+                .any(|(_, instruction)| self.sequence.is_from(instruction));
+            if !has_place {
+                continue;
+            }
+            is_anywhere = true;
+            let start = self.sequence.pattern.start();
+            let ends = match self.through(function, &start, false, 0)? {
+                Ok(ends) => ends,
+                Err(fault) => return Ok(Some(fault)),
+            };
+            for end in ends {
+                if !self.sequence.pattern.is_end(&end) {
+                    let due = self.sequence.pattern.due(&end).join(" or ");
+                    return Ok(Some(format!("{} ends where {due} is due", function.name)));
+                }
+            }
+        }
+        if !is_anywhere {
+            let places = self.sequence.place.join(" or ");
+            return Ok(Some(format!("nothing in the image is from {places}")));
+        }
+        let unmet = self.sequence.pattern.unmet(&self.met.borrow());
+        Ok((!unmet.is_empty()).then(|| format!("nothing in the image does {}", unmet.join(", "))))
+    }
+
     /// The states in which control comes back from `function`, entered in `state`. If `all`,
     /// everything in it counts.
     fn through(&self, function: &Function, state: &State, all: bool, depth: usize) -> Result<Ends> {
@@ -166,6 +186,7 @@ impl Walk<'_> {
         let Some(word) = self.word(instruction).filter(|_| counts) else {
             return Ok(state);
         };
+        self.counted.borrow_mut().insert(address);
         let pattern = &self.sequence.pattern;
         let next = pattern.step(&state, &word);
         if next.is_empty() {

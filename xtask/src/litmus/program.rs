@@ -21,15 +21,19 @@ use crate::litmus::switch;
 pub type Place = String;
 
 /// One instruction.
+#[derive(Clone)]
 pub struct Instruction {
     pub word: u32,
     /// Its name, if its order matters.
     pub name: Option<String>,
     /// The places that it comes from, the innermost first.
     pub places: Vec<Place>,
+    /// Its line in each of these, 0 if none is known; empty for assembly.
+    pub lines: Vec<u32>,
 }
 
 /// A function as the linker sees it.
+#[derive(Clone)]
 pub struct Function {
     pub name: String,
     pub start: u64,
@@ -52,7 +56,7 @@ impl Program {
         let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
         let elf = ElfBytes::<elf::endian::LittleEndian>::minimal_parse(&bytes)?;
         let (functions, data) = symbols(&elf)?;
-        let lines = lines(&elf)?;
+        let debug = lines(&elf)?;
         let mut code = BTreeMap::new();
         for header in elf.section_headers().context("no sections")? {
             let is_code = header.sh_flags & u64::from(SHF_EXECINSTR) != 0;
@@ -74,16 +78,22 @@ impl Program {
                 let flow = instruction::flow(word, address);
                 // The others' places are of no use, and most of the work.
                 let counts = name.is_some() || matches!(flow, Flow::Call(_) | Flow::Jump(_));
-                let mut places = match counts {
-                    true => inlined(&lines, address, root)?,
-                    false => Vec::new(),
+                let (mut places, lines) = match counts {
+                    true => inlined(&debug, address, root)?,
+                    false => Default::default(),
                 };
                 if places.is_empty() {
                     places.extend(
                         enclosing(&functions, address).map(|function| function.name.clone()),
                     );
                 }
-                code.insert(address, Instruction { word, name, places });
+                let instruction = Instruction {
+                    word,
+                    name,
+                    places,
+                    lines,
+                };
+                code.insert(address, instruction);
             }
         }
         ensure!(!code.is_empty(), "{} holds no code", file.display());
@@ -100,7 +110,13 @@ impl Program {
             for (&word, address) in words.iter().zip((start..).step_by(4)) {
                 let places = vec![name.to_owned()];
                 let name = instruction::name(word);
-                code.insert(address, Instruction { word, name, places });
+                let instruction = Instruction {
+                    word,
+                    name,
+                    places,
+                    lines: Vec::new(),
+                };
+                code.insert(address, instruction);
             }
             let end = start + 4 * words.len() as u64;
             let name = name.to_owned();
@@ -123,6 +139,30 @@ impl Program {
         program.switches = switch::find_all(&program, memory);
         program.find_returning();
         program
+    }
+
+    /// The functions that begin there, by themselves: the others are known, but hold nothing.
+    pub fn only(&self, starts: &BTreeSet<u64>) -> Self {
+        let kept = starts.iter().filter_map(|start| self.functions.get(start));
+        let code = kept.flat_map(|function| self.code.range(function.start..function.end));
+        Self {
+            code: code.map(|(at, it)| (*at, it.clone())).collect(),
+            functions: self.functions.clone(),
+            switches: self.switches.clone(),
+            returning: self.returning.clone(),
+        }
+    }
+
+    /// What `ask` finds with a NOP in the place of the instruction at `address`. No branch is taken
+    /// out so: where control goes stays.
+    pub fn without<T>(&mut self, address: u64, ask: impl FnOnce(&Self) -> T) -> T {
+        let instruction = self.code.get_mut(&address);
+        let lost = instruction.and_then(|it| it.name.take());
+        let found = ask(self);
+        if let Some(instruction) = self.code.get_mut(&address) {
+            instruction.name = lost;
+        }
+        found
     }
 
     /// Every instruction by address.
@@ -269,22 +309,23 @@ fn lines<'a>(elf: &Elf<'a>) -> Result<Lines<Reader<'a>>> {
     Ok(Lines::from_dwarf(dwarf)?)
 }
 
-/// The functions that the instruction was inlined through, the innermost first.
-fn inlined(lines: &Lines<Reader<'_>>, address: u64, root: &Path) -> Result<Vec<Place>> {
+/// The functions that the instruction was inlined through, the innermost first, and its line in each.
+fn inlined(lines: &Lines<Reader<'_>>, address: u64, root: &Path) -> Result<(Vec<Place>, Vec<u32>)> {
     let mut frames = lines.find_frames(address).skip_all_loads()?;
-    let mut places = Vec::new();
+    let (mut places, mut numbers) = (Vec::new(), Vec::new());
     while let Some(frame) = frames.next()? {
         let Some(function) = frame.function else {
             continue;
         };
         let mangled = function.raw_name()?;
         let name = format!("{:#}", rustc_demangle::demangle(&mangled));
-        let file = frame.location.and_then(|location| location.file);
-        let file = Path::new(file.unwrap_or("?"));
+        let at = frame.location.as_ref();
+        let file = Path::new(at.and_then(|at| at.file).unwrap_or("?"));
+        numbers.push(at.and_then(|at| at.line).unwrap_or(0));
         let file = file.strip_prefix(root).unwrap_or(file).display();
         places.push(format!("{file} {}", own_name(&name)));
     }
-    Ok(places)
+    Ok((places, numbers))
 }
 
 /// `f` of `a::<impl b::C<D>>::f::<E>`, `closure` of any closure.
