@@ -2,9 +2,10 @@
 
 use abi::psci;
 use engine::host::Next;
-use loom_tests::explore_engine;
+use loom::sync::{Condvar, Mutex};
 use loom_tests::host::Host;
 use loom_tests::world::Size;
+use loom_tests::{Arc, explore_engine};
 
 const SUCCESS: i64 = psci::SUCCESS;
 
@@ -47,23 +48,32 @@ fn cpu_on_against_cpu_on() {
     });
 }
 
-/// A core turns itself off while another turns it on again: it was on still, or it comes back where
-/// that one said.
+/// A core turns itself off and parks while another turns it on again: it was on still, and can be
+/// turned on when it is off; or it comes back where that one said. Either way it does not sleep on.
 #[test]
 fn cpu_on_against_cpu_off() {
     explore_engine(2, || {
         let mut host = Host::boot(Size::of(1));
+        let is_off = Arc::new((Mutex::new(false), Condvar::new()));
 
-        let turning_off = host.beside(|core| core.smc([psci::CPU_OFF, 0, 0, 0]));
+        let told = is_off.clone();
+        let back = host.beside(move |core| {
+            assert_eq!(core.smc([psci::CPU_OFF, 0, 0, 0]), (SUCCESS, Next::Park));
+            *told.0.lock().unwrap() = true;
+            told.1.notify_one();
+            core.wait_parked()
+        });
         let (mut answer, _) = host.smc([psci::CPU_ON_64, 1, 1 << 12, 1]);
-        assert_eq!(turning_off.join().unwrap(), (SUCCESS, Next::Park));
-
         if answer != SUCCESS {
             assert_eq!(answer, psci::ALREADY_ON);
+            let mut is_told = is_off.0.lock().unwrap();
+            while !*is_told {
+                is_told = is_off.1.wait(is_told).unwrap();
+            }
+            drop(is_told);
             (answer, _) = host.smc([psci::CPU_ON_64, 1, 1 << 12, 1]);
             assert_eq!(answer, SUCCESS, "it is off");
         }
-        let back = host.beside(|core| core.wait_parked());
         assert_eq!(back.join().unwrap(), Some((1 << 12, 1)));
         host.check();
     });
