@@ -10,6 +10,7 @@ mod lines;
 mod mutants;
 mod packages;
 mod private_paths;
+mod protections;
 mod regions;
 mod source;
 mod unsafe_files;
@@ -42,7 +43,7 @@ type Findings = Vec<String>;
 
 type Check = fn(&Path, &Workspace) -> Result<Findings>;
 
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     (
         "each crate imports only what the layering allows",
         imports::check,
@@ -70,6 +71,10 @@ const CHECKS: [(&str, Check); 9] = [
     (
         "each protective step of the protocol has a mutant, or a reason for none",
         coverage::check,
+    ),
+    (
+        "each row of protections says what its mutants' tests say",
+        protections::check,
     ),
     ("lines of code of the trusted part", lines::report),
     ("where the chosen packages are used", packages::report),

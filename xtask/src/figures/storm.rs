@@ -1,8 +1,10 @@
 //! `cargo xtask storm`: all cores take pages away at once, and what the engine executes in each call.
 //!
-//! Boots the hardware test `tlb::storm` with one tick of time per instruction, under the plugin that counts each
-//! core's instructions in the engine. Invariant: each call that was made has a window, in the same order; a
-//! call with more instructions or broadcasts than [`BOUNDS`] allows its kind fails.
+//! Boots the hardware test `tlb::storm` under the plugin that counts each core's instructions in the engine: on one
+//! core with one tick of time per instruction, so that the numbers are the same in every run; on several as fast as
+//! these go, as QEMU 10.0 with a plugin ends at once where several cores count ticks. They are counted, not timed,
+//! there too. Invariant: each call that was made has a window, in the same order; a call with more instructions or
+//! broadcasts than [`BOUNDS`] allows its kind fails.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,11 +44,11 @@ struct Bound {
 const BOUNDS: [Bound; 7] = [
     Bound::new('c', "VM_CREATE", 12_000, 0, 0),
     Bound::new('p', "VM_MAP, 1 page", 100_000, 0, 12),
-    Bound::new('q', "VM_MAP, 24 pages", 160_000, 0, 64),
+    Bound::new('q', "VM_MAP, 24 pages", 100_000, 0, 32),
     Bound::new('l', "VM_LEND, 24 pages", 120_000, 0, 0),
-    Bound::new('u', "VM_UNLEND, 24 pages", 60_000, 0, 32),
+    Bound::new('u', "VM_UNLEND, 24 pages", 120_000, 0, 32),
     Bound::new('d', "VM_DESTROY", 4_000, 200, 0),
-    Bound::new('r', "VM_RECLAIM", 160_000, 200, 4),
+    Bound::new('r', "VM_RECLAIM", 700_000, 200, 6),
 ];
 
 impl Bound {
@@ -106,7 +108,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
             cpus,
             cpu: cpu_argument(&options.cpu, true),
             mem: Bytes(2 * GIB),
-            icount: true,
+            icount: cpus == 1,
             gdb: false,
         };
         let log = paths.logs().join(format!("storm-{cpus}.log"));
@@ -132,7 +134,11 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
             .filter_map(|line| line.strip_prefix(RECORD))
             .map(|text| serde_json::from_str(text).with_context(|| text.to_owned()))
             .collect::<Result<_>>()?;
-        ensure!(told.len() == cpus as usize, "{} cores told", told.len());
+        ensure!(
+            told.len() == cpus as usize,
+            "{} cores told what they did",
+            told.len()
+        );
         let windows: Vec<Vec<Counts>> = plugin
             .read(&console)?
             .cores

@@ -56,7 +56,7 @@ impl Manifest {
         Self::parse(&text).context(FILE)
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         let manifest: Self = toml::from_str(text)?;
         for (name, mutant) in &manifest.mutants {
             mutant.check().with_context(|| name.clone())?;

@@ -24,11 +24,12 @@ use clap::Args;
 
 use crate::paths::Paths;
 
-use catcher::{Catcher, Kind};
+use catcher::Catcher;
 use laboratory::Laboratory;
 use report::{Report, Row};
 
-pub use manifest::Manifest;
+pub use catcher::Kind;
+pub use manifest::{Manifest, Mutant};
 pub use places::check_test;
 pub use sources::{SOURCES, require};
 pub use workbench::Workbench;

@@ -2,13 +2,15 @@
 //!
 //! Of a block of 2 MiB one page after the other goes, first out of the block, then out of the table that takes its
 //! place; the cores at work are at other pages of it. On machines without FEAT_BBM level 2 the entry is invalid for
-//! a moment (break-before-make): an access that meets that is tried again, and nobody is told. Scenario 11: a split
-//! invalidates the wrong range. Scenario 12: size changed without break-before-make.
+//! a moment (break-before-make): an access that meets that is tried again, and nobody is told. When all is home the
+//! host's table becomes a block again, and the table's page another VM's table: nobody walks it on. Scenario 5: a
+//! subtree is freed and then walked. Scenario 11: a split invalidates the wrong range. Scenario 12: size changed
+//! without break-before-make.
 
 use super::hammer::{Words, flushes, tell_flushes};
 use crate::{
     crew::{Fleet, check_zero, clear_words, undisturbed},
-    guest::DATA,
+    guest::{DATA, HOLE, RAM},
     outcome::{OrFail, TestResult, check, complete},
     paging::ALIAS_OF_DATA,
     random::Random,
@@ -38,6 +40,10 @@ const ROUNDS: u64 = 6;
 const REST_TICKS: u64 = 2 << 20;
 /// Calls after which the engine has looked at every area that may have been touched before.
 const CALLS: u32 = 300;
+
+/// VMs that take the tables which were given up, and what their pages hold.
+const OTHERS: usize = 4;
+const OTHER: u64 = 0x0bad_0bad_0bad_0bad;
 
 /// MEM_RELINQUISH of pages of a block that all vCPUs use; then others of the table's.
 fn guests_block(_: &mut Random) -> TestResult {
@@ -112,7 +118,22 @@ fn split_and_join(block: u64, page: u64) -> TestResult {
     for _ in 0..CALLS {
         call::engine_info(InfoIndex::Version).or_fail("ENGINE_INFO")?;
     }
-    Ok(())
+    reuse_tables()
+}
+
+/// The table that was given up becomes another VM's, and leads to pages that hold something else.
+fn reuse_tables() -> TestResult {
+    let mut vms = Vec::new();
+    for _ in 0..OTHERS {
+        let mut vm = TestVm::create(1)?;
+        for ipa in [RAM, HOLE, DATA] {
+            let pa = pages::take(1, PAGE).or_fail("a page")?;
+            fill(pa, 1, OTHER);
+            vm.donate(pa, ipa, 1)?;
+        }
+        vms.push(vm);
+    }
+    vms.into_iter().try_for_each(TestVm::destroy)
 }
 
 fn hosts_block(random: &mut Random) -> TestResult {
