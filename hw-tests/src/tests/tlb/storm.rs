@@ -8,7 +8,7 @@
 use crate::{
     guest::{DATA, GICR, RAM, RAM_SIZE, WINDOW, WINDOW_SIZE},
     measure,
-    outcome::{OrFail, TestResult, check, check_eq, complete},
+    outcome::{OrFail, TestResult, check, check_eq},
     random::Random,
     runner::register,
     team,
@@ -16,7 +16,11 @@ use crate::{
 };
 use abi::{Counter, Status, limit};
 use alloc::{string::String, sync::Arc, vec::Vec};
-use el1::{PAGE, call, cpu, pages, println, probe};
+use el1::{
+    PAGE,
+    call::{self, Batch},
+    cpu, pages, println, probe,
+};
 use spin::mutex::SpinMutex;
 
 register!("tlb::storm": on_all_cores);
@@ -49,6 +53,30 @@ impl Calls {
     }
 }
 
+impl Calls {
+    /// Makes a call for what is left of `n` pages until all are done: a batch may end early where another core
+    /// is at work beside it.
+    fn make_all(
+        &mut self,
+        letter: char,
+        n: u64,
+        call: impl Fn(u64, u64) -> Result<Batch, Status>,
+    ) -> TestResult {
+        let mut done = 0;
+        while done < n {
+            let batch = self.make(letter, || call(done * PAGE, n - done));
+            let batch = batch.or_fail("a batch")?;
+            check!(
+                matches!(batch.reason, Status::Success | Status::Busy),
+                "call {letter}: {done} of {n} pages, {}",
+                batch.reason.name()
+            );
+            done += batch.done;
+        }
+        Ok(())
+    }
+}
+
 /// One VM's life; `pa` is where the core's pages begin.
 fn live(calls: &mut Calls, pa: u64) -> TestResult {
     // In the host's map, all of them.
@@ -57,14 +85,14 @@ fn live(calls: &mut Calls, pa: u64) -> TestResult {
     let shape = shape(1, 0b10)?;
     let create = || call::vm_create(shape, GICR, (RAM, RAM_SIZE), (WINDOW, WINDOW_SIZE));
     let vm = calls.make('c', create).or_fail("VM_CREATE")?;
-    let given = calls.make('p', || call::vm_map(vm, one, RAM, 1, ALL));
-    complete("VM_MAP of one", given, 1)?;
-    let given = calls.make('q', || call::vm_map(vm, many, DATA, BATCH, ALL));
-    complete("VM_MAP of many", given, BATCH)?;
-    let loan = calls.make('l', || call::vm_lend(vm, lent, WINDOW, BATCH, ALL));
-    complete("VM_LEND", loan, BATCH)?;
-    let taken = calls.make('u', || call::vm_unlend(vm, WINDOW, BATCH));
-    complete("VM_UNLEND", taken, BATCH)?;
+    calls.make_all('p', 1, |_, n| call::vm_map(vm, one, RAM, n, ALL))?;
+    calls.make_all('q', BATCH, |at, n| {
+        call::vm_map(vm, many + at, DATA + at, n, ALL)
+    })?;
+    calls.make_all('l', BATCH, |at, n| {
+        call::vm_lend(vm, lent + at, WINDOW + at, n, ALL)
+    })?;
+    calls.make_all('u', BATCH, |at, n| call::vm_unlend(vm, WINDOW + at, n))?;
     check!(probe::load(many).is_err(), "the host reads what it gave");
     calls
         .make('d', || call::vm_destroy(vm))
