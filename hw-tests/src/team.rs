@@ -7,7 +7,7 @@
 use crate::outcome::{OrFail, Stop, TestResult, check};
 use abi::{Counter, InfoIndex};
 use alloc::{format, sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use el1::{call, cpu, gic, irq, println, timer};
 use spin::{Once, mutex::SpinMutex};
 
@@ -22,6 +22,8 @@ type Job = Arc<dyn Fn(usize) -> TestResult + Send + Sync>;
 struct Seat {
     /// The turn whose job this core has finished; turn 0 is its start.
     finished: AtomicU64,
+    /// The engine does not start it.
+    is_missing: AtomicBool,
     /// Its number in the engine.
     engine_cpu: AtomicU64,
     result: SpinMutex<TestResult>,
@@ -44,6 +46,7 @@ fn team() -> &'static Team {
     TEAM.call_once(|| {
         let seat = |_: &&cpu::Cpu| Seat {
             finished: AtomicU64::new(ABSENT),
+            is_missing: AtomicBool::new(false),
             engine_cpu: AtomicU64::new(ABSENT),
             result: SpinMutex::new(Ok(())),
         };
@@ -74,9 +77,11 @@ pub fn start(with_engine: bool) {
     for index in 1..team.seats.len() {
         if let Err(error) = cpu::start(index, main) {
             println!("core {index} does not start: {error}");
+            // Relaxed: only this core looks.
+            team.seats[index].is_missing.store(true, Ordering::Relaxed);
         }
     }
-    wait_for(|| count_online() == team.seats.len());
+    wait_for(|| count_online() == team.present().count());
 }
 
 /// Cores that have started.
@@ -137,7 +142,7 @@ pub fn wait_for(condition: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Runs `job` on every core at once; fails with the first core's failure.
+/// Runs `job` on every core that there is at once; fails with the first core's failure.
 pub fn everywhere(job: impl Fn(usize) -> TestResult + Send + Sync + 'static) -> TestResult {
     let team = team();
     // Relaxed: only this core changes the turn.
@@ -145,7 +150,7 @@ pub fn everywhere(job: impl Fn(usize) -> TestResult + Send + Sync + 'static) -> 
     // Acquire: pairs with the Release at the end of `work`; results are seen.
     let is_done = |seat: &Seat, turn| seat.finished.load(Ordering::Acquire) == turn;
     check!(
-        team.seats.iter().skip(1).all(|seat| is_done(seat, turn)),
+        team.present().skip(1).all(|(_, seat)| is_done(seat, turn)),
         "a core is missing or still at an earlier job"
     );
     let job: Job = Arc::new(job);
@@ -159,10 +164,10 @@ pub fn everywhere(job: impl Fn(usize) -> TestResult + Send + Sync + 'static) -> 
     *team.seats[0].result.lock() = job(0);
     // Release: as at the end of `work`.
     team.seats[0].finished.store(turn, Ordering::Release);
-    wait_for(|| team.seats.iter().all(|seat| is_done(seat, turn)));
+    wait_for(|| team.present().all(|(_, seat)| is_done(seat, turn)));
     // What the job holds is the caller's alone again.
     *team.job.lock() = None;
-    for (index, seat) in team.seats.iter().enumerate() {
+    for (index, seat) in team.present() {
         check!(is_done(seat, turn), "core {index} does not finish");
         let result = seat.result.lock().clone();
         result.map_err(|stop| match stop {
@@ -174,6 +179,13 @@ pub fn everywhere(job: impl Fn(usize) -> TestResult + Send + Sync + 'static) -> 
 }
 
 impl Team {
+    /// The cores that were started, the boot core first.
+    fn present(&self) -> impl Iterator<Item = (usize, &Seat)> {
+        let seats = self.seats.iter().enumerate();
+        // Relaxed: only the boot core writes and looks.
+        seats.filter(|(_, seat)| !seat.is_missing.load(Ordering::Relaxed))
+    }
+
     /// Tells that this core is there.
     fn take_seat(&self, index: usize, with_engine: bool) {
         if with_engine && let Ok(number) = call::engine_info(InfoIndex::ThisCpu) {

@@ -10,6 +10,7 @@ mod engine_memory;
 mod figures;
 mod flushing;
 mod interrupts;
+mod late;
 mod psci;
 mod redistributors;
 mod roundtrip;
@@ -49,6 +50,7 @@ pub const ALL: &[&[Test]] = &[
     vcpu_arguments::TESTS,
     churn::TESTS,
     thousand::TESTS,
+    late::TESTS,
 ];
 
 /// Measurements and the stress, which take long, and tests of memory errors: they run only where the filter

@@ -41,6 +41,9 @@ pub struct Group {
     /// What boots the machine, if it is not QEMU itself.
     #[serde(default)]
     pub firmware: Option<Firmware>,
+    /// The last core begins to run so many seconds after the others.
+    #[serde(default)]
+    late_s: Option<u64>,
     /// Parts of names of tests that this machine is made for: one that is skipped has failed.
     #[serde(default)]
     must_run: Vec<String>,
@@ -79,6 +82,8 @@ pub struct Boot {
     pub absent_ram: bool,
     /// What boots the machine, if it is not QEMU itself.
     pub firmware: Option<Firmware>,
+    /// The last core begins to run so long after the others.
+    pub late: Option<Duration>,
     /// Parts of names of tests that must not be skipped.
     pub must_run: Vec<String>,
     /// It is to run twice and say the same.
@@ -133,11 +138,10 @@ impl Manifest {
 
     /// Everything on a machine that no group has, with the limits of the group that goes to most cores.
     pub fn any_machine(&self, cpus: u32, model: &str) -> Result<Boot> {
-        let is_ordinary = |group: &&Group| !group.absent_ram && group.firmware.is_none();
         let group = self
             .group
             .iter()
-            .filter(is_ordinary)
+            .filter(|group| group.is_ordinary())
             .max_by_key(|group| group.cpus.iter().max())
             .context("no group has an ordinary machine")?;
         Ok(Boot {
@@ -162,6 +166,11 @@ impl Group {
         self.filter.is_empty() || self.filter.split(',').any(overlap)
     }
 
+    /// Is it a machine like any other?
+    pub fn is_ordinary(&self) -> bool {
+        !self.absent_ram && self.firmware.is_none() && self.late_s.is_none()
+    }
+
     fn mem(&self) -> Result<Bytes> {
         self.mem.parse().context("mem")
     }
@@ -183,6 +192,7 @@ impl Group {
             limit: Duration::from_secs(self.timeout_s),
             absent_ram: self.absent_ram,
             firmware: self.firmware,
+            late: self.late_s.map(Duration::from_secs),
             must_run: self.must_run.clone(),
             is_replayed: self.replayed,
         };

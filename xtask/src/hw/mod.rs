@@ -27,6 +27,7 @@ use crate::image::efi::EfiImages;
 use crate::image::symbols::Symbols;
 use crate::mutants;
 use crate::paths::Paths;
+use crate::run::late;
 use crate::run::supervise::{Input, Outcome, Supervision};
 use crate::setup::Tools;
 
@@ -300,6 +301,10 @@ fn boot_once(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(
         let plain = boot.machine.command(qemu, &files);
         let tree = absent::write_tree(plain, &paths.images().join("hw-test"))?;
         command.arg("-dtb").arg(tree);
+    }
+    if let Some(late) = boot.late {
+        let folder = paths.images().join("hw-test");
+        late::hold_last_core(&mut command, boot.machine.cpus, late, &folder)?;
     }
     let outcome = Supervision {
         limit: Some(boot.limit),

@@ -4,6 +4,7 @@ pub mod autopsy;
 pub mod console;
 pub mod events;
 pub mod fate;
+pub mod late;
 pub mod machine;
 pub mod options;
 pub mod plan;
