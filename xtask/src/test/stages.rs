@@ -56,6 +56,11 @@ pub fn all() -> Vec<Stage> {
             "cargo xtask stress --cpus 4 --seconds 1 --icount --twice",
             Rule::OwnCount,
         ),
+        Stage::new(
+            "stress-1t",
+            "cargo xtask stress --cpus 8 --seconds 20 --mem 1T",
+            Rule::OwnCount,
+        ),
         Stage::new("run", "cargo xtask run", Rule::Status),
         Stage::new(
             "fates",

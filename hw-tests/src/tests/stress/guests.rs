@@ -16,7 +16,7 @@ use crate::{
 use abi::{Call, ExitReason, Outcome, Status, VcpuHandle, VmHandle, limit};
 use alloc::{format, vec::Vec};
 use core::sync::atomic::Ordering;
-use el1::{irq, timer};
+use el1::{irq, probe, timer};
 
 /// Microseconds that a core runs guests at least and at most.
 const RUN_US: (u64, u64) = (200, 3000);
@@ -100,6 +100,10 @@ impl Worker {
             self.bring_home(vm);
             add(&world.totals.live, -1);
             return false;
+        }
+        // Nobody else can have brought it home yet.
+        if probe::load(code).is_ok() {
+            world.fail(format!("core {} reads code that it gave away", self.core));
         }
         let mut vcpus = Vec::new();
         let count = self.random.below(1 + VCPUS as u64);
