@@ -5,10 +5,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::boot::{Images, log_file, run_boot};
 use super::manifest::{Boot, Manifest};
 use super::output::Output;
 use super::twins::Twins;
-use super::{Images, Options, TESTS, log_file, run_boot};
+use super::{Options, TESTS};
 use crate::attacks::{self, Book};
 use crate::count::Count;
 use crate::image::build::{self, ENGINE};
