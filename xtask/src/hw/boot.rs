@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::manifest::{Boot, Firmware};
-use super::output::Output;
+use super::output::{self, Output};
 use super::report::{Report, Verdict};
 use super::twins::Twins;
 use crate::count::Count;
@@ -42,6 +42,7 @@ pub fn run_boot(
     println!("==> hardware tests: {}, seed {seed}", boot.name);
     let (mut report, outcome) = observe(paths, images, boot, seed)?;
     twins.compare(boot, seed, &mut report);
+    output::print(&report);
     output.add(boot, seed, &report);
     let count = report.count();
     println!("    {count}");

@@ -31,9 +31,8 @@ struct Row {
 }
 
 impl Output {
-    /// Prints the results of a boot in the lines of `cargo test`, and keeps them for the files.
+    /// Keeps the results of a boot for the files.
     pub fn add(&mut self, boot: &Boot, seed: u64, report: &Report) {
-        print(report);
         let mut suite = TestSuite::new(format!("{}, seed {seed}", boot.name));
         for result in &report.results {
             let (word, reason) = match &result.verdict {
@@ -79,8 +78,8 @@ impl Output {
     }
 }
 
-/// The lines of `cargo test`.
-fn print(report: &Report) {
+/// Prints the results of a boot in the lines of `cargo test`.
+pub fn print(report: &Report) {
     let trials = report.results.iter().map(|result| {
         let verdict = result.verdict.clone();
         Trial::ignorable_test(result.name.clone(), move || match verdict {
