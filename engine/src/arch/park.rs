@@ -10,14 +10,11 @@ use super::features::CoreFeatures;
 use super::metal::MetalCpu;
 use super::regs::*;
 use super::{controls, host, init, interrupts};
+use crate::gic::priority;
 use core::arch::asm;
 
 /// The SGI that wakes a parked core: its number is the host's again as soon as the core runs.
 const PARK_SGI: u8 = 15;
-/// Lets priority 0 through, and less than 16 other levels on any GIC.
-const PARK_PRIORITY_MASK: u64 = 0x10;
-/// The same where ICC_PMR_EL1 and the distributor have different views.
-const PARK_PRIORITY_MASK_LOWER: u64 = 0x80 | PARK_PRIORITY_MASK >> 1;
 /// How often to look for an SGI that was sent right after the word was stored. Most wakes have
 /// dropped it already and look in vain: it is a matter of microseconds.
 const SGI_PATIENCE: u32 = 1_000;
@@ -61,24 +58,14 @@ fn open_distributor(distributor: u64) {
     dsb_sy();
 }
 
-/// What lets the SGI through and as little else as can be.
-///
-/// With two security states the distributor takes a Non-secure priority for the lower half of all:
-/// 0 is 0x80. ICC_PMR_EL1 does the same only if EL3 routes FIQs to itself; else it means what it says
-/// (IHI0069 4.8.1, 4.8.6).
+/// What lets the SGI, whose priority is 0, through and as little else as can be.
 fn park_mask(distributor: u64) -> u64 {
     // SAFETY: GICD_CTLR, mapped at VA = PA as device memory; a read without effect.
     let control = unsafe { (distributor as usize as *const u32).read_volatile() };
-    // The least priority above 0 (ICC_CTLR_EL1.PRIbits is their number less 1): in the Non-secure view
-    // there is no such bit.
-    let least = 0x80 >> (ICC_CTLR_EL1.get() >> 8 & 0x7);
-    ICC_PMR_EL1.set(least);
-    let is_plain = ICC_PMR_EL1.get() == least;
-    let differs = control & GICD_CTLR_ONE_STATE == 0 && is_plain;
-    match differs && !cfg!(mutant = "park-one-view") {
-        true => PARK_PRIORITY_MASK_LOWER,
-        false => PARK_PRIORITY_MASK,
-    }
+    let probe = priority::next_to_zero((ICC_CTLR_EL1.get() >> 8) as u8);
+    ICC_PMR_EL1.set(probe.into());
+    let is_plain = ICC_PMR_EL1.get() == u64::from(probe);
+    priority::most_urgent(control & GICD_CTLR_ONE_STATE == 0, is_plain).into()
 }
 
 /// Waits until this core is released; its EL1 is then as PSCI starts a core.

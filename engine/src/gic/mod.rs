@@ -24,6 +24,7 @@ pub mod deliver;
 pub mod guard;
 pub mod intid;
 pub mod lr;
+pub mod priority;
 pub mod private;
 pub mod redistributor;
 pub mod sgi;

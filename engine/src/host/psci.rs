@@ -28,7 +28,9 @@ impl<P: Platform> Engine<P> {
                 if self.has_queued(cpu) {
                     return (psci::DENIED, Next::Resume);
                 }
-                if let Some(core) = self.parts.host_cores.get(cpu.id().index()) {
+                if let Some(core) = self.parts.host_cores.get(cpu.id().index())
+                    && !cfg!(mutant = "cpu-off-stays-on")
+                {
                     core.turn_off();
                 }
                 (psci::SUCCESS, Next::Park)
