@@ -123,8 +123,8 @@ impl Words {
     }
 }
 
-/// Has every other core at work on `count` things while the first does `take`, after which nobody may reach
-/// them. `worker` makes what a core tries each of them with.
+/// Has every other core at work on `count` things while the first, which reached them before, does `take`, after
+/// which nobody may reach them. `worker` makes what a core tries each of them with.
 pub fn take_by<A: FnMut(usize) -> TestResult<bool>>(
     count: usize,
     worker: impl Fn(usize) -> A + Send + Sync + 'static,
@@ -134,6 +134,9 @@ pub fn take_by<A: FnMut(usize) -> TestResult<bool>>(
     team::everywhere(move |core| {
         let mut access = worker(core);
         if core == 0 {
+            for index in 0..count {
+                check!(access(index)?, "number {index} is not reached");
+            }
             taking.lead(&take)?;
             return (0..count).try_for_each(|index| {
                 check!(!access(index)?, "number {index} is still reached");
