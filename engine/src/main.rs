@@ -28,8 +28,9 @@ mod metal {
         Boot, CpuBoot, Engine, MachineInfo, PaRange, console, crash, firmware, println,
     };
 
-    /// Events of each core that are told behind a crash record.
-    const TOLD_IN_CRASH: u64 = 8;
+    /// Events that are told behind a crash record, shared among the cores, and most of one core. The others go on
+    /// until the machine is off, so these are few.
+    const TOLD_IN_CRASH: (u64, u64) = (128, 8);
 
     struct Bulkhead;
 
@@ -99,8 +100,11 @@ mod metal {
         }
 
         fn last_words(engine: &'static MetalEngine) {
-            for (core, ring) in engine.rings().iter().enumerate() {
-                for record in ring.latest(TOLD_IN_CRASH) {
+            let (all, most) = TOLD_IN_CRASH;
+            let rings = engine.rings();
+            let each = (all / (rings.len() as u64).max(1)).clamp(1, most);
+            for (core, ring) in rings.iter().enumerate() {
+                for record in ring.latest(each) {
                     console::write_in_crash(format_args!("{}\n", record.line(core)));
                 }
             }

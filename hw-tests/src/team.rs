@@ -142,6 +142,17 @@ pub fn wait_for(condition: impl Fn() -> bool) -> bool {
     true
 }
 
+/// Does `step` again and again, without rest, until it says that this is all; false if it never does.
+pub fn repeat(mut step: impl FnMut() -> TestResult<bool>) -> TestResult<bool> {
+    let patience = timer::now() + timer::ticks(PATIENCE_S * 1000);
+    while !step()? {
+        if timer::now() > patience {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Runs `job` on every core that there is at once; fails with the first core's failure.
 pub fn everywhere(job: impl Fn(usize) -> TestResult + Send + Sync + 'static) -> TestResult {
     let team = team();

@@ -1,7 +1,8 @@
 //! The console: for the banner, for a refusal to start, and for a crash record. Nothing on a
 //! hypercall's path writes here, and once the host runs the UART is the host's.
 //!
-//! Every wait is bounded: if the UART never drains, characters are lost, not the machine.
+//! Every wait is bounded, and only the first is long: if the UART never drains, characters are lost, not the
+//! machine.
 
 use core::fmt::{self, Write};
 
@@ -17,8 +18,15 @@ const PATIENCE: u32 = 1_000_000;
 
 static CONSOLE: Mutex<Option<Console>> = Mutex::new(None);
 
+/// What is written to, and whether it has stopped taking anything.
+pub struct Console {
+    uart: Driver,
+    /// It did not drain in time: from now on a byte that it does not take at once is lost.
+    is_stuck: bool,
+}
+
 /// A UART that was set up by the firmware.
-pub enum Console {
+enum Driver {
     /// Arm's.
     Pl011(Uart<'static>),
     /// The one of old PCs, and of some servers.
@@ -33,39 +41,44 @@ impl Console {
     /// The registers are such a UART's, can be accessed at VA == PA as device memory, and this is
     /// the only `Console` for it.
     pub unsafe fn new(uart: UartInfo) -> Option<Self> {
-        match uart.kind {
+        let uart = match uart.kind {
             UartKind::Pl011 => {
                 let registers = NonNull::new(uart.base as usize as *mut PL011Registers)?;
                 // SAFETY: the caller's promise.
-                Some(Self::Pl011(Uart::new(unsafe {
-                    UniqueMmioPointer::new(registers)
-                })))
+                Driver::Pl011(Uart::new(unsafe { UniqueMmioPointer::new(registers) }))
             }
             UartKind::Ns16550 { shift, width } => {
                 // SAFETY: the caller's promise.
-                Some(Self::Ns16550(unsafe {
-                    Ns16550::new(uart.base as usize, shift, width)
-                }))
+                Driver::Ns16550(unsafe { Ns16550::new(uart.base as usize, shift, width) })
             }
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        match self {
-            Self::Pl011(uart) => uart.is_tx_fifo_full(),
-            Self::Ns16550(uart) => uart.is_full(),
-        }
+        };
+        Some(Self {
+            uart,
+            is_stuck: false,
+        })
     }
 
     fn put(&mut self, byte: u8) {
-        for _ in 0..PATIENCE {
-            if !self.is_full() {
-                match self {
-                    Self::Pl011(uart) => uart.write_word(byte),
-                    Self::Ns16550(uart) => uart.write(byte),
-                }
-                return;
-            }
+        let patience = if self.is_stuck { 1 } else { PATIENCE };
+        self.is_stuck = !(0..patience).any(|_| self.uart.is_ready());
+        if !self.is_stuck {
+            self.uart.write(byte);
+        }
+    }
+}
+
+impl Driver {
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Pl011(uart) => !uart.is_tx_fifo_full(),
+            Self::Ns16550(uart) => !uart.is_full(),
+        }
+    }
+
+    fn write(&mut self, byte: u8) {
+        match self {
+            Self::Pl011(uart) => uart.write_word(byte),
+            Self::Ns16550(uart) => uart.write(byte),
         }
     }
 }
@@ -104,7 +117,7 @@ pub fn write_in_crash(text: fmt::Arguments<'_>) {
         core::hint::spin_loop();
     }
     // SAFETY: only the first core to crash comes here and it never returns. If another core still
-    // holds the lock, the worst is two lines mixed on the wire: a PL011 takes a byte per store.
+    // holds the lock, the worst is two lines mixed on the wire, or a byte of one lost.
     unsafe { CONSOLE.force_unlock() };
     write(text);
 }

@@ -6,7 +6,7 @@
 
 use core::arch::global_asm;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, MPIDR_EL1, Readable, SPSR_EL2};
 
@@ -17,8 +17,8 @@ use crate::handover::Engine;
 use crate::machine::Mpidr;
 use crate::{console, firmware, stack};
 
-/// Whether a core is writing its crash record already.
-static CRASHED: AtomicBool = AtomicBool::new(false);
+/// MPIDR_EL1 of the core that is writing its crash record, 0 while there is none: bit 31 is always set.
+static CRASHED: AtomicU64 = AtomicU64::new(0);
 
 /// What is told behind a crash record.
 struct LastWords {
@@ -119,11 +119,15 @@ pub fn report_panic(info: &PanicInfo<'_>) -> ! {
 
 /// Writes one crash record and powers off. Only the first core to come here writes.
 fn end(what: core::fmt::Arguments<'_>) -> ! {
-    // Relaxed: says only who is first; nothing is published.
-    if CRASHED.swap(true, Relaxed) {
-        firmware::halt();
+    let mpidr = MPIDR_EL1.get();
+    // Relaxed, both: says only who is first; nothing is published.
+    match CRASHED.compare_exchange(0, mpidr, Relaxed, Relaxed) {
+        Ok(_) => {}
+        // It crashed again while it wrote.
+        Err(first) if first == mpidr => firmware::power_off(),
+        Err(_) => firmware::halt(),
     }
-    let core = Mpidr::from_bits(MPIDR_EL1.get());
+    let core = Mpidr::from_bits(mpidr);
     console::write_in_crash(format_args!("\n@crash core={core} {what}\n"));
     if let Some(words) = LAST_WORDS.try_lock().as_deref().and_then(Option::as_ref) {
         (words.tell)(words.shared);

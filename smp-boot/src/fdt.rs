@@ -227,6 +227,11 @@ fn read_gic(fdt: Fdt<'_>, gic: &mut Gic) -> Result<(), BootError> {
     }
 }
 
+/// Bytes of a PL011's registers up to the last that is used (DDI0183 3.2).
+const PL011_BYTES: u64 = 0x48;
+/// Bytes of the smallest redistributor (IHI0069 12.10).
+const REDISTRIBUTOR_BYTES: u64 = 2 << 16;
+
 fn read_gic_node(path: Path<'_, '_>, node: &FdtNode<'_>, gic: &mut Gic) -> Result<(), BootError> {
     let regions = number(node, "#redistributor-regions")?.unwrap_or(1);
     let stride = number(node, "redistributor-stride")?;
@@ -246,6 +251,9 @@ fn read_gic_node(path: Path<'_, '_>, node: &FdtNode<'_>, gic: &mut Gic) -> Resul
             range: next()?,
             stride,
         };
+        if region.range.size() < REDISTRIBUTOR_BYTES {
+            return Err(BootError::BadNode("a region holds no redistributor"));
+        }
         push(&mut gic.redistributors, region, "regions of redistributors")?;
     }
     Ok(())
@@ -284,11 +292,18 @@ fn uart_of(fdt: Fdt<'_>) -> Option<UartInfo> {
     let path = tree::find(fdt, full)?;
     let kind = uart_kind(path.last()?)?;
     let registers = tree::regs(&path).next()?.ok()?;
-    Some(UartInfo {
+    let (bytes, width) = match kind {
+        UartKind::Pl011 => (PL011_BYTES, 4),
+        UartKind::Ns16550 { shift, width } => (8 << shift, u64::from(width)),
+    };
+    let uart = UartInfo {
         base: registers.start(),
         pages: registers.pages_around(),
         kind,
-    })
+    };
+    // Else a write would end in an abort of the engine's own.
+    let is_mapped = PaRange::new(uart.base, bytes).is_some_and(|it| uart.pages.contains(it));
+    (uart.base != 0 && uart.base.is_multiple_of(width) && is_mapped).then_some(uart)
 }
 
 fn uart_kind(node: &FdtNode<'_>) -> Option<UartKind> {
@@ -302,7 +317,7 @@ fn uart_kind(node: &FdtNode<'_>) -> Option<UartKind> {
     let shift = number(node, "reg-shift").ok()?.unwrap_or(0);
     let width = number(node, "reg-io-width").ok()?.unwrap_or(1);
     match (shift, width) {
-        (0..=3, 1 | 2 | 4) => Some(UartKind::Ns16550 {
+        (0..=3, 1 | 2 | 4) if width <= 1 << shift => Some(UartKind::Ns16550 {
             shift: shift as u32,
             width: width as u32,
         }),

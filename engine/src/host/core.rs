@@ -71,10 +71,10 @@ impl HostCore {
 
     /// On the boot core, before the host runs: this core has been given up. It may be on its way still.
     pub fn leave_out(&self) {
-        // Relaxed: nothing is published, and only the core itself could write at the same time, which `arrive`
-        // does as long as it is absent.
+        // Relaxed: nothing is published. An exchange, so that it comes before or after what `arrive` does at the same
+        // time, and is what remains: `arrive` writes as long as the core is absent.
         #[cfg(not(mutant = "late-core-parked"))]
-        self.state.store(LEFT_OUT, Ordering::Relaxed);
+        self.state.swap(LEFT_OUT, Ordering::Relaxed);
     }
 
     /// CPU_ON: wins the core if it is off and says where it starts.

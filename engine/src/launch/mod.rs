@@ -279,7 +279,9 @@ fn guarded_frames(machine: &MachineInfo) -> heapless::Vec<GuardedFrames, 64> {
             let stride = stride_of(region.stride, typer);
             GuardedFrames {
                 base: region.range.start(),
-                size: region.range.size(),
+                // With frames of GICv4, whose tables the host could place anywhere, even where the firmware
+                // counts none.
+                size: region.range.size().max(stride),
                 present: present(region.range, stride),
                 stride,
             }

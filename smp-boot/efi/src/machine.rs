@@ -83,14 +83,19 @@ fn read_madt(table: &[u8]) -> Result<Machine, Refusal> {
         4 => FRAMES_V4,
         _ => return Err(Refusal::NoGicV3),
     };
-    let known = cores.len();
-    cores.retain(|core| core.is_enabled);
+    let (cores, unusable): (Vec<_>, Vec<_>) = cores.into_iter().partition(|core| core.is_enabled);
     if regions.is_empty() {
-        let own = cores.iter().map(|core| core.redistributor);
-        regions.extend(
-            own.filter(|base| *base != 0)
-                .flat_map(|base| PaRange::new(base, frames)),
-        );
+        if unusable.iter().any(|core| core.redistributor != 0) {
+            // It may not answer, so that nobody may look at it, and is not the host's either.
+            return Err(Refusal::UnusableRedistributor);
+        }
+        for core in &cores {
+            let own = PaRange::new(core.redistributor, frames);
+            regions.push(
+                own.filter(|it| it.start() != 0)
+                    .ok_or(Refusal::NoRedistributor)?,
+            );
+        }
         regions.sort_unstable();
         // Each stays a region of its own while that goes: one that is the last of its kind says so.
         if regions.len() > MAX_REDISTRIBUTORS {
@@ -102,7 +107,7 @@ fn read_madt(table: &[u8]) -> Result<Machine, Refusal> {
     }
     let maintenance = cores.first().map(|core| core.maintenance);
     Ok(Machine {
-        unusable_cores: known - cores.len(),
+        unusable_cores: unusable.len(),
         cores: cores.iter().map(|core| core.mpidr).collect(),
         distributor: distributor.base,
         redistributors: regions,

@@ -29,6 +29,8 @@ mod kind {
     pub const LOADER_CODE: u32 = 1;
     pub const BOOT_SERVICES_DATA: u32 = 4;
     pub const CONVENTIONAL: u32 = 7;
+    /// With memory errors.
+    pub const UNUSABLE: u32 = 8;
     pub const ACPI_NVS: u32 = 10;
     pub const PERSISTENT: u32 = 14;
 }
@@ -102,7 +104,7 @@ fn is_ram(descriptor: &Descriptor) -> bool {
         descriptor.kind,
         kind::RESERVED..=kind::ACPI_NVS | kind::PERSISTENT
     );
-    may_be && descriptor.attributes & WRITE_BACK != 0
+    may_be && descriptor.kind != kind::UNUSABLE && descriptor.attributes & WRITE_BACK != 0
 }
 
 fn is_free(descriptor: &Descriptor) -> bool {

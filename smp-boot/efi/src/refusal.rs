@@ -30,6 +30,12 @@ pub enum Refusal {
     /// MADT's distributor is older, or there are no redistributors.
     #[error("ACPI: no GICv3")]
     NoGicV3,
+    /// MADT names redistributors one by one, and one is missing.
+    #[error("ACPI: a core has no redistributor")]
+    NoRedistributor,
+    /// MADT names redistributors one by one, also of cores that are not there.
+    #[error("ACPI: a redistributor belongs to a core that cannot be used")]
+    UnusableRedistributor,
     /// The memory map.
     #[error("the EFI memory map has no RAM")]
     NoRam,

@@ -11,7 +11,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dtoolkit::fdt::Fdt;
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::{Node, Property};
@@ -71,7 +70,7 @@ pub fn adopt(blob: &[u8]) -> Result<DeviceTree, Refusal> {
     if depth(blob).is_none_or(|depth| depth > MAX_DEPTH) {
         return Err(Refusal::BadTree("malformed, or too deep"));
     }
-    let fdt = Fdt::new(blob).map_err(|_| Refusal::BadTree("malformed"))?;
+    let fdt = smp_boot::wellformed::open(blob).ok_or(Refusal::BadTree("malformed"))?;
     Ok(DeviceTree::from_fdt(&fdt))
 }
 
@@ -232,7 +231,9 @@ fn serial(name: String, uart: &Uart) -> DeviceTreeNode {
     if let Some(intid) = uart.intid {
         set(&mut serial, "interrupts", &[SPI, intid - 32, LEVEL_HIGH]);
     }
-    if let Some(baud) = uart.baud {
+    // Linux drives no SBSA UART without a speed, which then says nothing; it takes this one under ACPI too.
+    let unsaid = (uart.kind == Kind::Pl011).then_some(115_200);
+    if let Some(baud) = uart.baud.or(unsaid) {
         set(&mut serial, "current-speed", &[baud]);
     }
     serial

@@ -34,7 +34,7 @@ pub struct Options {
 
 /// Boots, and writes or compares.
 pub fn run(paths: &Paths, options: Options) -> Result<ExitCode> {
-    let book = hw::play_attacks(paths)?;
+    let (book, count) = hw::play_attacks(paths)?;
     if options.check {
         check(&paths.root, &book)?;
         println!("{FILE} says the same");
@@ -43,9 +43,10 @@ pub fn run(paths: &Paths, options: Options) -> Result<ExitCode> {
         fs::write(paths.root.join(FILE), text).with_context(|| format!("write {FILE}"))?;
         println!("{FILE}: {} cases", book.cases().len());
     }
+    println!("{count}");
     Ok(match book.has_failures() {
         true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
+        false => count.exit_code(),
     })
 }
 

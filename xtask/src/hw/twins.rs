@@ -44,7 +44,8 @@ impl Twins {
                 missing.cloned().collect()
             };
             report.fail(format!(
-                "not the tests that run without firmware: lacks {:?}, has {:?}",
+                "not the tests that run without firmware (as a whole `cargo xtask hw-test` compares them): lacks \
+                 {:?}, has {:?}",
                 without(expected, &asked),
                 without(&asked, expected)
             ));

@@ -69,6 +69,25 @@ impl Options {
     }
 }
 
+/// The command that does the same again.
+fn again(options: &Options) -> String {
+    let Options {
+        cpus,
+        cpu,
+        mem,
+        seconds,
+        mutant,
+        ..
+    } = options;
+    let mutant = mutant
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" --mutant {name}"));
+    let mem = mem.0;
+    format!(
+        "cargo xtask linux-host --cpus {cpus} --cpu {cpu} --mem {mem} --seconds {seconds}{mutant}"
+    )
+}
+
 /// Boots the kernel and judges what it says.
 pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     ensure!(
@@ -148,6 +167,10 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         outcome
             .quoted_tail()
             .for_each(|line| println!("    {line}"));
+        outcome
+            .quoted_events()
+            .for_each(|line| println!("    {line}"));
+        println!("    again:   {}", again(options));
         println!("    console: {}", log.display());
     }
     println!("{count}");

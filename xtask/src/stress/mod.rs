@@ -93,8 +93,9 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let files = BootFiles::write(paths, "stress", &engine, &host)?;
     let (told, mut checks) = boot(paths, options, &tools, &files)?;
     if options.twice {
-        let (again, _) = boot(paths, options, &tools, &files)?;
+        let (again, second) = boot(paths, options, &tools, &files)?;
         let is_same = told.is_some() && told == again;
+        checks.extend(second);
         checks.push(("the same seed gives the same run", is_same));
     }
     if let Some(told) = &told {
@@ -190,6 +191,9 @@ fn again(options: &Options) -> String {
     );
     if options.icount {
         line += " --icount";
+    }
+    if options.twice {
+        line += " --twice";
     }
     if let Some(name) = &options.mutant {
         line += &format!(" --mutant {name}");

@@ -25,9 +25,9 @@ attacks! {
     Host core_off_with_a_queue [] "PSCI CPU_OFF of a core that has vCPUs queued" => "DENIED";
     Host suspends_to_anywhere [] "PSCI CPU_SUSPEND with a power state that there is not" => "INVALID_PARAMETERS";
     Host one_vcpu_on_two_cores [] "queues one vCPU on two cores at once, again and again, while both run" => "one core runs it; BUSY";
-    Host answers_from_another_core [] "VCPU_RESPOND, VCPU_ENQUEUE and VCPU_DEQUEUE of a vCPU that runs elsewhere" => "BUSY";
-    Host starts_a_vm_twice [24] "VM_START twice; pages and vCPUs for a VM that is sealed" => "BAD_STATE";
-    Host doorbell_that_is_none [] "ENGINE_DOORBELL of SGIs past the last" => "OUT_OF_RANGE, the old doorbell stays";
+    Host answers_from_another_core [] "VCPU_RESPOND and VCPU_ENQUEUE of a vCPU that runs elsewhere" => "BUSY; BAD_STATE for an answer between two turns, when it may be moved";
+    Host starts_a_vm_twice [] "VM_START twice, VCPU_CREATE and VM_RECLAIM of a VM that runs" => "BAD_STATE";
+    Host doorbell_that_is_none [] "ENGINE_DOORBELL of SGIs past the last" => "OUT_OF_RANGE";
     Host doorbell_storm [32] "SGIs in a loop, the doorbell among them, at a core that runs a guest" => "the guest goes on";
     Host spi_storm [] "all 988 SPIs at once, edges and levels, into a guest that takes none" => "the machine goes on";
 }
@@ -262,10 +262,10 @@ fn doorbell_storm(stage: &mut Stage<'_>) -> TestResult {
             // SAFETY: a lent page of the host's.
             let count = || unsafe { (counter as *const u64).read_volatile() };
             check!(team::wait_for(|| count() > 0), "the guest does not run");
-            let before = count();
             for round in 0..SGIS {
                 gic::send_sgi((round % 16) as u32, cpu::all()[1].mpidr);
             }
+            let before = count();
             check!(
                 team::wait_for(|| count() > before),
                 "the guest does not go on"

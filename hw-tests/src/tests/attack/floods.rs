@@ -15,8 +15,8 @@ use el1::{call, irq, machine, probe, timer};
 
 attacks! {
     "floods":
-    Guest timer_at_once_for_ever [27] "a timer that is always due, its interrupt on, taken and ended in a loop" => "the turn ends on time, the victim goes on";
-    Guest sgis_to_itself_for_ever [] "SGIs to all of its affinities in a loop" => "the turn ends on time, the victim goes on";
+    Guest timer_at_once_for_ever [27] "a timer that is always due, its interrupt on, taken and ended in a loop" => "the turn ends, the victim goes on";
+    Guest sgis_to_itself_for_ever [] "SGIs to all of its affinities in a loop" => "the turn ends, the victim goes on";
     Guest sgis_to_everybody [29] "SGIs to every affinity and to all others" => "none arrives in another VM";
     Guest interrupt_left_active [29] "acknowledges an interrupt and never ends it, then loses the core" => "the next VM has no active or pending interrupt and no running priority";
     Guest turns_lpis_on [] "GICR_CTLR.EnableLPIs and LPI tables in its own redistributor" => "read as zero";

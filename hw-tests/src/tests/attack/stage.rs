@@ -12,7 +12,7 @@ use crate::{
     team,
     vm::{TestVm, take_patterned},
 };
-use abi::InfoIndex;
+use abi::{InfoIndex, VcpuHandle};
 use el1::{PAGE, call};
 
 /// Pages that the victim digests.
@@ -41,7 +41,7 @@ impl Victim {
         vm.donate(pa, DATA, VICTIM_PAGES)?;
         let armed = puppet::gadget(vm.vcpus[0], Gadget::Arm, DATA, seed)?;
         check_eq!(armed.esr, 0, "the victim's own fault");
-        let digest = digest(&vm)?;
+        let digest = digest(vm.vcpus[0])?;
         Ok(Self { vm, pa, digest })
     }
 
@@ -57,13 +57,21 @@ impl Victim {
 
     /// Requires that it finds itself as it was.
     pub fn check_unharmed(&self) -> TestResult {
-        check_eq!(digest(&self.vm)?, self.digest, "the victim's digest");
-        Ok(())
+        self.pulse()()
+    }
+
+    /// The same for a job, which can hold on to nothing.
+    pub fn pulse(&self) -> impl Fn() -> TestResult + Send + Sync + use<> {
+        let (vcpu, before) = (self.vm.vcpus[0], self.digest);
+        move || {
+            check_eq!(digest(vcpu)?, before, "the victim's digest");
+            Ok(())
+        }
     }
 }
 
-fn digest(vm: &TestVm) -> TestResult<u64> {
-    let reply = puppet::gadget(vm.vcpus[0], Gadget::Digest, DATA, 0)?;
+fn digest(vcpu: VcpuHandle) -> TestResult<u64> {
+    let reply = puppet::gadget(vcpu, Gadget::Digest, DATA, 0)?;
     check_eq!(reply.esr, 0, "the victim's own fault");
     check_eq!(reply.exits, [], "exits of the victim");
     Ok(reply.x[0])

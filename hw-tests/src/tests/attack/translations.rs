@@ -248,11 +248,13 @@ fn tlbi_storm(stage: &mut Stage<'_>) -> TestResult {
     let (handle, vcpu, counter) = (vm.handle, vm.vcpus[0], vm.lend(WINDOW)?);
     puppet::give(vcpu, [CALL, Gadget::FloodTlbi.ipa(), WINDOW, 0])?;
     insist(|| call::vcpu_enqueue(vcpu, team::engine_cpu(1))).or_fail("VCPU_ENQUEUE")?;
+    let pulse = stage.victim.pulse();
     team::everywhere(move |index| match index {
         0 => {
             // SAFETY: a lent page of the host's.
             let count = || unsafe { (counter as *const u64).read_volatile() };
             check!(team::wait_for(|| count() > 0), "the storm does not begin");
+            pulse()?;
             let before = count();
             check!(
                 team::wait_for(|| count() > before),

@@ -15,8 +15,8 @@ use alloc::vec::Vec;
 
 attacks! {
     "worlds":
-    Guest every_register_of_the_host [25] "writes a canary to every register that can be read at EL1, PAR_EL1 and what no list names among them" => "the host's registers are as before";
-    Guest every_register_of_another_vm [25, 27] "writes a canary to every register, then loses the core to another VM" => "the other VM's registers are as before";
+    Guest every_register_of_the_host [25] "writes a canary to every system register of op0 3 that can be read at EL1, PAR_EL1 and what no list names among them, but not to SCTLR_EL1 and VBAR_EL1" => "the host's registers are as before";
+    Guest every_register_of_another_vm [25, 27] "writes a canary to these registers, then loses the core to another VM" => "the other VM's registers are as before";
 }
 
 /// What the attacker writes.

@@ -7,7 +7,7 @@
 
 use crate::{
     guest::{MAILBOX, PAGING, Program, WINDOW},
-    outcome::{TestResult, check, check_eq, complete},
+    outcome::{Stop, TestResult, check, check_eq, complete},
     paging::{self, ALIAS},
     puppet,
     random::Random,
@@ -16,7 +16,7 @@ use crate::{
     vm::{ALL, TestVm, fill, insist},
 };
 use abi::{VcpuHandle, psci};
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use el1::{PAGE, call, cpu};
 
@@ -58,6 +58,9 @@ fn visit(vm: &TestVm, has: usize, stop: Stop, homes: &[u64]) -> TestResult {
 }
 
 fn from_core_to_core(random: &mut Random) -> TestResult {
+    if cpu::all().len() == 1 {
+        return Err(Stop::Skip(String::from("one core")));
+    }
     let mut vm = puppet::start(1)?;
     // Every page is lent at its own place too, so that the VM's end gives it back.
     let mut homes = Vec::new();

@@ -58,7 +58,10 @@ impl<'t> Iterator for Structures<'t> {
 
     fn next(&mut self) -> Option<&'t [u8]> {
         // A length that leads nowhere ends the walk.
-        let length = usize::from(u8_at(self.rest, 1)?).max(2);
+        let length = usize::from(u8_at(self.rest, 1)?);
+        if length < 2 {
+            return None;
+        }
         let (structure, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
         Some(structure)

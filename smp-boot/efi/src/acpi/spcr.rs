@@ -45,21 +45,23 @@ pub fn read(table: &[u8]) -> Option<Uart> {
     if space != MEMORY || base == 0 {
         return None;
     }
+    let width: u32 = match access {
+        2 => 2,
+        3 => 4,
+        _ => 1,
+    };
     let by_gic = u8_at(table, 52)? & BY_GIC != 0;
     Some(Uart {
         kind,
         base,
-        // Registers that are wider than a byte lie as far apart as they are wide.
+        // Registers that are wider than a byte lie as far apart as they are wide, and no access is wider.
         shift: match bits {
             16 => 1,
             32 => 2,
             _ => 0,
-        },
-        width: match access {
-            2 => 2,
-            3 => 4,
-            _ => 1,
-        },
+        }
+        .max(width.ilog2()),
+        width,
         intid: by_gic
             .then(|| u32_at(table, 54))
             .flatten()

@@ -163,7 +163,6 @@ fn what_does_not_fit_is_refused() {
     );
     for structures in [
         vec![tables::gicc(0, 1, 0), tables::gicr(GICR, 0x2_0000)],
-        vec![tables::gicd(3), tables::gicc(0, 1, 0)],
         vec![
             tables::gicd(2),
             tables::gicc(0, 1, 0),
@@ -171,6 +170,21 @@ fn what_does_not_fit_is_refused() {
         ],
     ] {
         assert_eq!(refusal(1, tables::madt(&structures)), Refusal::NoGicV3);
+    }
+    // Redistributors by core: one is missing, wraps, or is of a core that is not there.
+    for (others, reason) in [
+        (tables::gicc(1, 1, 0), Refusal::NoRedistributor),
+        (
+            tables::gicc(1, 1, u64::MAX - 0xffff),
+            Refusal::NoRedistributor,
+        ),
+        (
+            tables::gicc(1, 0, GICR + 0x2_0000),
+            Refusal::UnusableRedistributor,
+        ),
+    ] {
+        let structures = [tables::gicd(3), tables::gicc(0, 1, GICR), others];
+        assert_eq!(refusal(1, tables::madt(&structures)), reason);
     }
     let mut broken = tables::madt(&[]);
     broken[20] ^= 1;
