@@ -23,7 +23,7 @@ included.
 *Refused* means that what the fourth column says came on every machine, and nothing else. *Scenario* is the number of
 a bug that other engines had ([scenarios.md](scenarios.md)); those that are not here are of devices (16, 31),
 or say there what hardware would have to show. The last column names protections that, built away, make the case fail
-(`xtask/mutants.toml`): where it is empty, the refusal is the architecture's, or another test has the mutant. A
+(`xtask/mutants.toml`): where it is empty, the refusal is the architecture's, or nobody has built it away yet. A
 machine that lacks what is attacked refuses by itself: QEMU has no profiling, trace, activity monitors, partitions
 and, here, no memory tags.
 ";

@@ -32,7 +32,7 @@ const RECORD: &str = "@storm ";
 const LIMIT: Duration = Duration::from_secs(1200);
 
 /// A kind of call: its letter in the test's lines, its name, and the most instructions and broadcasts that one may
-/// take: twice what was measured, and for each core what the engine's look at that core takes.
+/// take: what was measured (docs/figures.md) with room for tables that happen to be missing, and for each core what the engine's look at that core takes.
 struct Bound {
     letter: char,
     name: &'static str,
