@@ -7,7 +7,7 @@
 
 use crate::{
     guest::{MAILBOX, PAGING, Program, WINDOW},
-    outcome::{Stop, TestResult, check, check_eq, complete},
+    outcome::{self, TestResult, check, check_eq, complete},
     paging::{self, ALIAS},
     puppet,
     random::Random,
@@ -59,7 +59,7 @@ fn visit(vm: &TestVm, has: usize, stop: Stop, homes: &[u64]) -> TestResult {
 
 fn from_core_to_core(random: &mut Random) -> TestResult {
     if cpu::all().len() == 1 {
-        return Err(Stop::Skip(String::from("one core")));
+        return Err(outcome::Stop::Skip(String::from("one core")));
     }
     let mut vm = puppet::start(1)?;
     // Every page is lent at its own place too, so that the VM's end gives it back.
