@@ -7,6 +7,8 @@
 //! Properties are those of the Devicetree Specification v0.4 and of the kernel's bindings for
 //! `arm,gic-v3`, `arm,psci` and `arm,armv8-timer`.
 
+mod uart;
+
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::standard::{NodeStandard, Status};
 use dtoolkit::{Node, Property};
@@ -15,7 +17,7 @@ use percpu::MAX_CPUS;
 
 use crate::error::BootError;
 use crate::machine::{
-    Gic, MAX_RAM, MAX_RESERVED, MachineInfo, Mpidr, Redistributors, TimerPpis, UartInfo, UartKind,
+    Gic, MAX_RAM, MAX_RESERVED, MachineInfo, Mpidr, Redistributors, TimerPpis, UartInfo,
 };
 use crate::range::PaRange;
 use crate::tree::{self, Path};
@@ -47,7 +49,7 @@ pub fn parse(
     read_reserved(fdt, &mut machine.reserved)?;
     read_cpus(fdt, boot, &mut machine.cpus)?;
     read_gic(fdt, &mut machine.gic)?;
-    machine.uart = uart_of(fdt);
+    machine.uart = uart::read(fdt);
     machine.timer = read_timer(fdt)?;
     machine.initrd = read_initrd(fdt)?;
     machine.dtb = dtb;
@@ -56,7 +58,7 @@ pub fn parse(
 
 /// The console's registers, found apart from the rest so that a bad tree can be complained about.
 pub fn find_uart(blob: &[u8]) -> Option<UartInfo> {
-    uart_of(open(blob, 0).ok()?)
+    uart::read(open(blob, 0).ok()?)
 }
 
 /// Whether the tree says that PSCI is called by HVC.
@@ -227,8 +229,6 @@ fn read_gic(fdt: Fdt<'_>, gic: &mut Gic) -> Result<(), BootError> {
     }
 }
 
-/// Bytes of a PL011's registers up to the last that is used (DDI0183 3.2).
-const PL011_BYTES: u64 = 0x48;
 /// Bytes of the smallest redistributor (IHI0069 12.10).
 const REDISTRIBUTOR_BYTES: u64 = 2 << 16;
 
@@ -274,54 +274,6 @@ fn require_psci(fdt: Fdt<'_>) -> Result<(), BootError> {
         Some("smc") => Ok(()),
         Some("hvc") => Err(BootError::PsciByHvc),
         _ => Err(BootError::NoPsci),
-    }
-}
-
-/// The UART behind `/chosen/stdout-path`, which is a path or an alias, with options after a colon.
-fn uart_of(fdt: Fdt<'_>) -> Option<UartInfo> {
-    let root = fdt.root();
-    let chosen = root.child("chosen")?;
-    let stdout = chosen.property("stdout-path")?;
-    let name = stdout.value_as::<&str>().ok()?.split(':').next()?;
-    let aliases = root.child("aliases");
-    let alias = aliases.and_then(|aliases| aliases.property(name));
-    let full = match &alias {
-        Some(alias) => alias.value_as::<&str>().ok()?,
-        None => name,
-    };
-    let path = tree::find(fdt, full)?;
-    let kind = uart_kind(path.last()?)?;
-    let registers = tree::regs(&path).next()?.ok()?;
-    let (bytes, width) = match kind {
-        UartKind::Pl011 => (PL011_BYTES, 4),
-        UartKind::Ns16550 { shift, width } => (8 << shift, u64::from(width)),
-    };
-    let uart = UartInfo {
-        base: registers.start(),
-        pages: registers.pages_around(),
-        kind,
-    };
-    // Else a write would end in an abort of the engine's own.
-    let is_mapped = PaRange::new(uart.base, bytes).is_some_and(|it| uart.pages.contains(it));
-    (uart.base != 0 && uart.base.is_multiple_of(width) && is_mapped).then_some(uart)
-}
-
-fn uart_kind(node: &FdtNode<'_>) -> Option<UartKind> {
-    let is_one_of = |names: &[&str]| names.iter().any(|name| node.is_compatible(name));
-    if is_one_of(&["arm,pl011"]) {
-        return Some(UartKind::Pl011);
-    }
-    if !is_one_of(&["ns16550a", "ns16550", "snps,dw-apb-uart"]) {
-        return None;
-    }
-    let shift = number(node, "reg-shift").ok()?.unwrap_or(0);
-    let width = number(node, "reg-io-width").ok()?.unwrap_or(1);
-    match (shift, width) {
-        (0..=3, 1 | 2 | 4) if width <= 1 << shift => Some(UartKind::Ns16550 {
-            shift: shift as u32,
-            width: width as u32,
-        }),
-        _ => None,
     }
 }
 

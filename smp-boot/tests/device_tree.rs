@@ -237,6 +237,31 @@ fn a_console_may_be_a_16550() {
 }
 
 #[test]
+fn a_console_that_cannot_be_written_to_is_none() {
+    let reg = |base: u64, bytes: u64| [base.to_be_bytes(), bytes.to_be_bytes()].concat();
+    for (base, bytes, why) in [
+        (0x900_0000, 0, "nothing is mapped"),
+        (0, 0x1000, "no address"),
+        (0x900_0002, 0x1000, "unaligned"),
+        (0x900_0fc0, 0x10, "its last registers are not mapped"),
+        (u64::MAX - 0xfff, 0x1000, "it wraps"),
+    ] {
+        let blob = replace(VIRT, &reg(0x900_0000, 0x1000), &reg(base, bytes));
+        assert_eq!(fdt::find_uart(&blob), None, "{why}");
+    }
+}
+
+#[test]
+fn a_region_too_small_for_a_redistributor_is_refused() {
+    let reg = |bytes: u64| [0x80a_0000u64.to_be_bytes(), bytes.to_be_bytes()].concat();
+    let of_one = replace(VIRT, &reg(0xf6_0000), &reg(2 << 16));
+    assert!(parse(&of_one).is_ok());
+    let blob = replace(VIRT, &reg(0xf6_0000), &reg(1 << 16));
+    let expected = BootError::BadNode("a region holds no redistributor");
+    assert_eq!(parse(&blob).unwrap_err(), expected);
+}
+
+#[test]
 fn never_panics_on_a_damaged_tree() {
     for at in 0..SOC.len() {
         for damage in [0x00, 0xff, SOC[at] ^ 1] {

@@ -112,8 +112,13 @@ fn the_host_finds_its_console_and_how_interrupts_are_triggered() {
 
 #[test]
 fn the_engine_writes_to_a_16550_as_spcr_has_it() {
-    for (bits, access, shift, width) in [(8, 1, 0, 1), (32, 3, 2, 4), (32, 1, 2, 1), (16, 2, 1, 2)]
-    {
+    for (bits, access, shift, width) in [
+        (8, 1, 0, 1),
+        (32, 3, 2, 4),
+        (32, 1, 2, 1),
+        (16, 2, 1, 2),
+        (8, 3, 2, 4),
+    ] {
         let mut tables = tables::machine(1);
         tables[3] = tables::spcr(0x12, bits, access);
         let machine = tables::read(&tables::place(&tables)).unwrap();
