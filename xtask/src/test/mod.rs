@@ -13,6 +13,9 @@ use crate::paths::Paths;
 use crate::process;
 use crate::test::stages::Stage;
 
+/// Lines of a failed stage that are shown beside its log, at most.
+const FAILURES_SHOWN: usize = 20;
+
 /// Runs the stages whose names contain `filter`; all if it is empty.
 pub fn run(paths: &Paths, filter: &str) -> Result<ExitCode> {
     let mut total = Count::default();
@@ -40,6 +43,9 @@ fn run_stage(paths: &Paths, stage: &Stage) -> Result<Count> {
     let count = stage.rule.count(status, &output);
     println!("    {count} in {} s", started.elapsed().as_secs());
     if count.failed > 0 {
+        for line in rule::failures(&output).take(FAILURES_SHOWN) {
+            println!("    {line}");
+        }
         println!("    again: {}", stage.command);
         println!("    log:   {}", log.display());
     }

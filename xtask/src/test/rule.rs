@@ -32,6 +32,12 @@ impl Rule {
     }
 }
 
+/// The lines that say which tests failed, and why where a line says it.
+pub fn failures(output: &str) -> impl Iterator<Item = &str> {
+    let is_one = |line: &&str| line.contains("... FAILED") || line.starts_with("error");
+    output.lines().map(str::trim).filter(is_one)
+}
+
 /// The count of a single test.
 fn one(passed: bool) -> Count {
     Count::new(u32::from(passed), u32::from(!passed), 0)
@@ -94,6 +100,18 @@ mod tests {
         ] {
             assert_eq!(Rule::CargoTest.count(status, output).failed, 1, "{output}");
         }
+    }
+
+    #[test]
+    fn failed_tests_are_named() {
+        let output = "test a ... ok\ntest b ... FAILED: 3 of 4\r\n  test c ... FAILED\n\
+            error: could not compile\n";
+        let wanted = [
+            "test b ... FAILED: 3 of 4",
+            "test c ... FAILED",
+            "error: could not compile",
+        ];
+        assert_eq!(failures(output).collect::<Vec<_>>(), wanted);
     }
 
     #[test]
