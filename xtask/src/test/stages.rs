@@ -70,7 +70,7 @@ pub fn all() -> Vec<Stage> {
         ),
         Stage::new(
             "linux-host",
-            "cargo xtask linux-host --mem 512M --seconds 5",
+            "cargo xtask linux-host --mem 512M --icount --seconds 2",
             Rule::OwnCount,
         ),
         Stage::new("mutants", "cargo xtask mutants --quick", Rule::OwnCount),
