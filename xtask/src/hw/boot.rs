@@ -17,7 +17,7 @@ use crate::image::build::ENGINE;
 use crate::image::efi::EfiImages;
 use crate::image::symbols::Symbols;
 use crate::paths::Paths;
-use crate::run::late;
+use crate::run::late::{self, Held};
 use crate::run::supervise::{Input, Outcome, Supervision};
 use crate::setup::Tools;
 
@@ -85,13 +85,13 @@ fn again(boot: &Boot, seed: u64, mutant: Option<&str>) -> String {
     let machine = &boot.machine;
     let cpu = machine.cpu.split(',').next().unwrap_or_default();
     let mut command = format!(
-        "cargo xtask hw-test --cpus {} --cpu {cpu} --seed {seed}",
-        machine.cpus
+        "cargo xtask hw-test --group {} --cpus {} --cpu {cpu} --seed {seed}",
+        boot.group, machine.cpus
     );
-    if boot.firmware.is_some() {
+    if boot.firmware == Some(Firmware::Edk2) {
         command.push_str(" --efi");
     }
-    if machine.icount {
+    if machine.icount && !boot.is_replayed {
         command.push_str(" --icount");
     }
     if let Some(name) = mutant {
@@ -112,11 +112,14 @@ pub fn log_file(paths: &Paths, boot: &Boot) -> PathBuf {
 }
 
 fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(Report, Outcome)> {
-    let (outcome, console) = boot_once(paths, images, boot, seed)?;
-    let mut troubles = outcome.troubles();
+    let Run {
+        outcome,
+        console,
+        mut troubles,
+    } = boot_once(paths, images, boot, seed)?;
     if boot.is_replayed {
-        let (_, again) = boot_once(paths, images, boot, seed)?;
-        if !of_machine(&console).eq(of_machine(&again)) {
+        let again = boot_once(paths, images, boot, seed)?;
+        if !of_machine(&console).eq(of_machine(&again.console)) {
             troubles.push("the same seed gave another run".into());
         }
     }
@@ -131,8 +134,14 @@ fn of_machine(console: &str) -> impl Iterator<Item = &str> {
     lines.filter(|line| !line.contains("qemu-system-aarch64: "))
 }
 
-/// How the machine ended, and what it said.
-fn boot_once(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(Outcome, String)> {
+/// How a machine ended, what it said, and what was wrong, whatever it said.
+struct Run {
+    outcome: Outcome,
+    console: String,
+    troubles: Vec<String>,
+}
+
+fn boot_once(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<Run> {
     let key = if boot.is_exact { "exact" } else { "filter" };
     let host = HostFiles {
         image: &images.tests,
@@ -156,16 +165,23 @@ fn boot_once(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(
         let tree = absent::write_tree(plain, &paths.images().join("hw-test"))?;
         command.arg("-dtb").arg(tree);
     }
-    if let Some(late) = boot.late {
-        let folder = paths.images().join("hw-test");
-        late::hold_last_core(&mut command, boot.machine.cpus, late, &folder)?;
-    }
+    let folder = paths.images().join("hw-test");
+    let held = boot
+        .late
+        .map(|late| late::hold_last_core(&mut command, boot.machine.cpus, late, &folder))
+        .transpose()?;
     let outcome = Supervision {
         limit: Some(boot.limit),
         input: Input::Nothing,
         log: &log,
     }
     .run(command, io::sink())?;
+    let mut troubles = outcome.troubles();
+    troubles.extend(held.and_then(Held::trouble));
     let console = fs::read(&log)?;
-    Ok((outcome, String::from_utf8_lossy(&console).into_owned()))
+    Ok(Run {
+        console: String::from_utf8_lossy(&console).into_owned(),
+        outcome,
+        troubles,
+    })
 }

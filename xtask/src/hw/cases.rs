@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::boot::{Images, log_file, run_boot};
 use super::manifest::{Boot, Manifest};
 use super::output::Output;
+use super::select::are_all_machines;
 use super::twins::Twins;
 use super::{Options, TESTS};
 use crate::attacks::{self, Book};
@@ -19,8 +20,8 @@ use crate::setup::Tools;
 /// Do these options leave out no test, no machine and no part of the engine?
 pub fn are_all_selected(options: &Options) -> bool {
     let selects = options.filter.is_some() || options.names.is_some();
-    let changes = options.mutant.is_some() || options.icount || options.efi;
-    !selects && !changes && options.cpus.is_none() && options.cpu.is_none()
+    let changes = options.mutant.is_some() || options.icount;
+    !selects && !changes && are_all_machines(options)
 }
 
 /// Does this boot run all tests, the attacks among them, once? (One with firmware has a twin without.)
@@ -52,7 +53,7 @@ pub fn play(paths: &Paths) -> Result<(Book, Count)> {
     let mut boots = Manifest::load(&paths.root)?.boots()?;
     boots.retain(are_all_in);
     let mut book = Book::default();
-    let (mut output, mut twins) = (Output::default(), Twins::default());
+    let (mut output, mut twins) = (Output::default(), Twins::new(false));
     let mut count = Count::default();
     for boot in &mut boots {
         boot.filter = attacks::FILTER.into();

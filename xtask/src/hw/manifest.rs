@@ -99,6 +99,15 @@ impl Boot {
         machine.cpu = cpu_argument(model, true);
         machine.icount = true;
     }
+
+    /// From now on it runs these tests in place of its group's; what it must run is left out where none of them
+    /// is that.
+    pub fn narrow(&mut self, filter: &str, is_exact: bool) {
+        filter.clone_into(&mut self.filter);
+        self.is_exact = is_exact;
+        let is_wanted = |part: &str| filter.split(',').any(|want| overlap(want, part));
+        self.must_run.retain(|part| is_wanted(part));
+    }
 }
 
 impl Manifest {
@@ -127,11 +136,7 @@ impl Manifest {
     pub fn boots(&self) -> Result<Vec<Boot>> {
         let mut boots = Vec::new();
         for group in &self.group {
-            for model in &group.models {
-                for cpus in &group.cpus {
-                    boots.push(group.boot(*cpus, model)?);
-                }
-            }
+            boots.extend(group.boots()?);
         }
         Ok(boots)
     }
@@ -159,16 +164,31 @@ impl Group {
 
     /// Is it for everything, or for tests that `wanted` (such a list too) may name?
     pub fn is_for(&self, wanted: &str) -> bool {
-        let overlap = |part: &str| {
-            let mut parts = wanted.split(',').filter(|want| !want.is_empty());
-            parts.any(|want| want.contains(part) || part.contains(want))
-        };
-        self.filter.is_empty() || self.filter.split(',').any(overlap)
+        let is_wanted = |part| wanted.split(',').any(|want| overlap(want, part));
+        self.filter.is_empty() || self.filter.split(',').any(is_wanted)
     }
 
     /// Is it a machine like any other?
     pub fn is_ordinary(&self) -> bool {
-        !self.absent_ram && self.firmware.is_none() && self.late_s.is_none()
+        let is_plain = !self.absent_ram && self.late_s.is_none() && !self.replayed;
+        is_plain && self.firmware.is_none()
+    }
+
+    /// Is its machine made for tests that this part of a name may mean?
+    pub fn is_made_for(&self, wanted: &str) -> bool {
+        let mut parts = self.must_run.iter();
+        parts.any(|part| overlap(wanted, part))
+    }
+
+    /// The boots on its machines, in order.
+    pub fn boots(&self) -> Result<Vec<Boot>> {
+        let mut boots = Vec::new();
+        for model in &self.models {
+            for cpus in &self.cpus {
+                boots.push(self.boot(*cpus, model)?);
+            }
+        }
+        Ok(boots)
     }
 
     fn mem(&self) -> Result<Bytes> {
@@ -201,6 +221,11 @@ impl Group {
         }
         Ok(boot)
     }
+}
+
+/// May a test's name have both parts? Nothing is no part.
+fn overlap(wanted: &str, part: &str) -> bool {
+    !wanted.is_empty() && (wanted.contains(part) || part.contains(wanted))
 }
 
 #[cfg(test)]

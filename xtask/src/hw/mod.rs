@@ -54,6 +54,9 @@ pub struct Options {
     /// Only on one machine, with this processor model
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
+    /// Only the machines of this group; on another number of cores or processor model too
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
     /// Boot through UEFI firmware, with ACPI and no device tree
     #[arg(long)]
     pub efi: bool,
@@ -100,7 +103,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     };
     let mut total = Count::default();
     let mut output = Output::default();
-    let mut twins = Twins::default();
+    let mut twins = Twins::new(select::are_all_machines(options));
     let mut book = Book::default();
     for round in 0..options.repeat {
         for boot in &boots {

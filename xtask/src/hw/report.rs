@@ -114,9 +114,17 @@ impl Report {
         count
     }
 
-    /// Takes each test that was skipped, and whose name contains one of `parts`, for failed: the machine was
-    /// made for it.
+    /// Takes each test that was skipped, and whose name contains one of `parts`, for failed, and a part that is
+    /// in no name: the machine was made for it.
     pub fn require(&mut self, parts: &[String]) {
+        for part in parts {
+            let mut names = self.results.iter().map(|result| &result.name);
+            if !names.any(|name| name.contains(part.as_str())) {
+                self.fail(format!(
+                    "no test has {part:?} in its name, which this machine is made for"
+                ));
+            }
+        }
         for result in &mut self.results {
             let is_wanted = parts.iter().any(|part| result.name.contains(part.as_str()));
             if let (Verdict::Skipped(why), true) = (&result.verdict, is_wanted) {
@@ -218,6 +226,9 @@ mod tests {
         report.require(&["a::c".into()]);
         assert_eq!(report.count(), Count::new(1, 1, 1));
         assert_eq!(wrong(&report), ["a::c: skipped on its own machine: no a"]);
+        report.require(&["a::".into(), "c::".into()]);
+        assert_eq!(report.count(), Count::new(1, 2, 1));
+        assert!(wrong(&report)[1].contains("\"c::\""));
     }
 
     #[test]

@@ -5,51 +5,96 @@ use super::manifest::Boot;
 use super::report::{Report, Verdict};
 use crate::run::machine::Machine;
 
-/// What decides which tests run.
+/// What decides which tests run, but for the filter.
 #[derive(PartialEq, Eq)]
 struct Case {
     machine: Machine,
-    filter: String,
     is_exact: bool,
     seed: u64,
 }
 
 /// The tests that machines without firmware have run.
-#[derive(Default)]
-pub struct Twins(Vec<(Case, Vec<String>)>);
+pub struct Twins {
+    known: Vec<Known>,
+    /// Every machine with firmware has one without among those that run before it.
+    is_complete: bool,
+}
+
+/// A machine without firmware, the filter of its tests, and those.
+struct Known {
+    case: Case,
+    filter: String,
+    tests: Vec<String>,
+}
 
 impl Twins {
+    /// None yet; `is_complete`: each machine with firmware must find its twin.
+    pub fn new(is_complete: bool) -> Self {
+        Self {
+            known: Vec::new(),
+            is_complete,
+        }
+    }
+
     /// Notes the tests of a boot without firmware; fails a boot with one that has run others than the
-    /// same machine did without. A machine that has not run without has nothing to be compared with.
+    /// same machine did without.
     pub fn compare(&mut self, boot: &Boot, seed: u64, report: &mut Report) {
         let case = Case {
             machine: boot.machine.clone(),
-            filter: boot.filter.clone(),
             is_exact: boot.is_exact,
             seed,
         };
-        let asked = asked(report);
+        let tests = asked(report);
         if boot.firmware.is_none() {
-            if !boot.absent_ram {
-                self.0.push((case, asked));
+            if !boot.absent_ram && boot.late.is_none() && !boot.is_replayed {
+                let filter = boot.filter.clone();
+                self.known.push(Known {
+                    case,
+                    filter,
+                    tests,
+                });
             }
             return;
         }
-        let twin = self.0.iter().find(|(known, _)| *known == case);
-        if let Some((_, expected)) = twin
-            && *expected != asked
-        {
-            let without = |list: &[String], other: &[String]| -> Vec<String> {
-                let missing = list.iter().filter(|name| !other.contains(name));
-                missing.cloned().collect()
-            };
-            report.fail(format!(
-                "not the tests that run without firmware (as a whole `cargo xtask hw-test` compares them): lacks \
-                 {:?}, has {:?}",
-                without(expected, &asked),
-                without(&asked, expected)
-            ));
+        let mut twins = self.known.iter().filter(|known| known.case == case);
+        let expected = twins.find_map(|known| known.tests_of(&boot.filter));
+        match expected {
+            Some(expected) if expected == tests => {}
+            Some(expected) => {
+                let without = |list: &[String], other: &[String]| -> Vec<String> {
+                    let missing = list.iter().filter(|name| !other.contains(name));
+                    missing.cloned().collect()
+                };
+                report.fail(format!(
+                    "not the tests that run without firmware (as a whole `cargo xtask hw-test` compares them): \
+                     lacks {:?}, has {:?}",
+                    without(&expected, &tests),
+                    without(&tests, &expected)
+                ));
+            }
+            None if self.is_complete => {
+                report.fail("no machine without firmware has run the same tests before".into());
+            }
+            None => {}
         }
+    }
+}
+
+impl Known {
+    /// The tests that `filter` would have let run; none where that can't be told.
+    fn tests_of(&self, filter: &str) -> Option<Vec<String>> {
+        if self.filter == filter {
+            return Some(self.tests.clone());
+        }
+        let parts = filter.split(',');
+        let is_told = self.filter.is_empty() && !self.case.is_exact;
+        let tests = self.tests.iter();
+        is_told.then(|| {
+            tests
+                .filter(|name| parts.clone().any(|part| name.contains(part)))
+                .cloned()
+                .collect()
+        })
     }
 }
 
@@ -66,6 +111,7 @@ fn asked(report: &Report) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::hw::manifest::Manifest;
+    use std::path::Path;
 
     const TEXT: &str = r#"
         [[group]]
@@ -97,7 +143,7 @@ mod tests {
         let boots = Manifest::parse(TEXT).unwrap().boots().unwrap();
         let (plain, efi) = (&boots[0], &boots[2]);
         let both = "test a::b ... ok\ntest a::c ... ok\n";
-        let mut twins = Twins::default();
+        let mut twins = Twins::new(false);
         twins.compare(plain, 1, &mut report(both, 2, 0));
         let mut failed = |tests, passed, skipped, seed, boot| {
             let mut report = report(tests, passed, skipped);
@@ -111,5 +157,38 @@ mod tests {
         // Another machine, another seed: nothing to compare with.
         assert_eq!(failed(skipping, 1, 1, 2, efi), 0);
         assert_eq!(failed(skipping, 1, 1, 1, &boots[3]), 0);
+    }
+
+    #[test]
+    fn a_whole_run_has_a_twin_for_each_machine_with_firmware() {
+        let boots = Manifest::parse(TEXT).unwrap().boots().unwrap();
+        let mut twins = Twins::new(true);
+        let both = "test a::b ... ok\ntest a::c ... ok\n";
+        twins.compare(&boots[0], 1, &mut report(both, 2, 0));
+        let mut failed = |boot: &Boot, tests, passed| {
+            let mut report = report(tests, passed, 0);
+            twins.compare(boot, 1, &mut report);
+            report.count().failed
+        };
+        assert_eq!(failed(&boots[2], both, 2), 0);
+        assert_eq!(failed(&boots[3], both, 2), 1);
+        // Its list is a part of its twin's.
+        let mut part = boots[2].clone();
+        part.narrow("::c,::d", false);
+        assert_eq!(failed(&part, "test a::c ... ok\n", 1), 0);
+        assert_eq!(failed(&part, "test a::b ... ok\n", 1), 1);
+        part.narrow("a::c", true);
+        assert_eq!(failed(&part, "test a::c ... ok\n", 1), 1);
+    }
+
+    #[test]
+    fn every_machine_with_firmware_has_a_twin_in_the_manifest() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut twins = Twins::new(true);
+        for boot in Manifest::load(root).unwrap().boots().unwrap() {
+            let mut report = Report::default();
+            twins.compare(&boot, 1, &mut report);
+            assert_eq!(report, Report::default(), "{}", boot.name);
+        }
     }
 }

@@ -1,20 +1,34 @@
-//! A core that does not run at first: QEMU's debugger interface starts all cores but the last, and that one later
-//! or never. What the machine does is its own; CPU_ON of the core succeeds, and nothing comes of it.
+//! A core that does not run at first: QEMU's debugger interface starts all cores but the last, and that one later.
+//! What the machine does is its own; CPU_ON of the core succeeds, and nothing comes of it.
 //!
-//! The debugger's protocol is that of GDB's manual, appendix E: a packet is `$TEXT#SUM`; QEMU numbers its threads,
-//! the cores, from 1.
+//! Invariant: a machine whose last core was not held so long, or was not seen to run afterwards, is a failure.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-/// How long QEMU may take to listen, and to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::run::debugger::Debugger;
+
+/// How often the last core is looked at, once it may run, and for how long it runs before each look.
+const LOOKS: u32 = 100;
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A core that is held, or was.
+pub struct Held(JoinHandle<Result<()>>);
+
+impl Held {
+    /// What went wrong, of a machine that has ended.
+    pub fn trouble(self) -> Option<String> {
+        let error = match self.0.join() {
+            Ok(result) => format!("{:#}", result.err()?),
+            Err(_) => "its thread panicked".into(),
+        };
+        Some(format!("the last core was not seen to come late: {error}"))
+    }
+}
 
 /// Lets the machine of `command` begin without its last core, which begins `late` afterwards. The debugger's
 /// socket is in `folder`.
@@ -23,7 +37,7 @@ pub fn hold_last_core(
     cpus: u32,
     late: Duration,
     folder: &Path,
-) -> Result<()> {
+) -> Result<Held> {
     ensure!(cpus > 1, "a machine of one core has none to hold");
     let socket = folder.join(format!("gdb-{}", std::process::id()));
     match std::fs::remove_file(&socket) {
@@ -34,50 +48,25 @@ pub fn hold_last_core(
         "unix:{},server=on,wait=off",
         socket.display().to_string().replace(',', ",,")
     ));
-    // A machine that is not let go, or ends before, shows that by its own results.
-    thread::spawn(move || drive(socket, cpus, late));
-    Ok(())
+    Ok(Held(thread::spawn(move || drive(socket, cpus, late))))
 }
 
 fn drive(socket: PathBuf, cpus: u32, late: Duration) -> Result<()> {
-    let mut stream = connect(&socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let others: Vec<String> = (1..cpus).map(|thread| format!(";c:{thread:x}")).collect();
-    send(&mut stream, &format!("vCont{}", others.concat()))?;
+    let mut debugger = Debugger::connect(&socket)?;
+    debugger.resume(1..cpus)?;
     thread::sleep(late);
-    // Stops all, and leaves them running for good.
-    stream.write_all(&[3])?;
-    let mut answer = [0; 64];
-    let read = stream.read(&mut answer)?;
-    ensure!(read > 0, "QEMU has ended");
-    send(&mut stream, "D")
-}
-
-fn connect(socket: &Path) -> Result<UnixStream> {
-    let begin = Instant::now();
-    loop {
-        match UnixStream::connect(socket) {
-            Err(_) if begin.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(50)),
-            result => return result.context("QEMU's debugger interface"),
+    debugger.stop().context("it ended before")?;
+    let held = debugger.program_counter(cpus)?;
+    for _ in 0..LOOKS {
+        debugger.resume(1..=cpus)?;
+        thread::sleep(LOOK);
+        debugger.stop()?;
+        if debugger.program_counter(cpus)? != held {
+            return debugger.leave();
         }
     }
-}
-
-/// Sends a packet and reads that it came.
-fn send(stream: &mut UnixStream, text: &str) -> Result<()> {
-    stream.write_all(packet(text).as_bytes())?;
-    let mut answer = [0];
-    // What QEMU said before is of no interest.
-    while answer != [b'+'] {
-        let read = stream.read(&mut answer)?;
-        ensure!(read == 1, "QEMU has ended");
-    }
-    Ok(())
-}
-
-fn packet(text: &str) -> String {
-    let sum = text.bytes().fold(0u8, u8::wrapping_add);
-    format!("${text}#{sum:02x}")
+    debugger.leave()?;
+    bail!("it stays at {held:#x}")
 }
 
 #[cfg(test)]
@@ -85,15 +74,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_carry_the_sum_of_their_bytes() {
-        assert_eq!(packet("D"), "$D#44");
-        assert_eq!(packet("vCont;c"), "$vCont;c#a8");
-    }
-
-    #[test]
     fn one_core_alone_is_not_held() {
         let mut command = Command::new("true");
         let held = hold_last_core(&mut command, 1, Duration::ZERO, Path::new("/nowhere"));
         assert!(held.is_err());
+    }
+
+    #[test]
+    fn a_machine_that_ends_before_has_not_seen_its_last_core() {
+        let folder = std::env::temp_dir().join(format!("bulkhead-late-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut command = Command::new("true");
+        let held = hold_last_core(&mut command, 2, Duration::ZERO, &folder).unwrap();
+        let socket = folder.join(format!("gdb-{}", std::process::id()));
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        drop(listener.accept().unwrap());
+        let trouble = held.trouble().unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(trouble.contains("not seen to come late"), "{trouble}");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod autopsy;
 pub mod console;
+pub mod debugger;
 pub mod events;
 pub mod fate;
 pub mod late;

@@ -1,0 +1,166 @@
+//! QEMU's debugger interface: a machine's cores are stopped, let go and looked at from outside.
+//!
+//! The protocol is that of GDB's manual, appendix E: a packet is `$TEXT#SUM`, and who reads one says `+`. QEMU
+//! numbers its threads, the cores, from 1. Invariant: while cores run nothing is sent but [`Debugger::stop`], as
+//! QEMU takes any byte for it.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// How long QEMU may take to listen, and to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The most bytes of an answer.
+const LONGEST: usize = 1 << 16;
+/// Among the registers of an AArch64 core, 8 bytes each, the program counter stands behind x0 to x30 and SP.
+const PC: usize = 32;
+
+/// A connection.
+pub struct Debugger<S> {
+    stream: S,
+}
+
+impl Debugger<UnixStream> {
+    /// Connects to the socket of a machine that is being started.
+    pub fn connect(socket: &Path) -> Result<Self> {
+        let begin = Instant::now();
+        let stream = loop {
+            match UnixStream::connect(socket) {
+                Err(_) if begin.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(50)),
+                result => break result.context("QEMU's debugger interface")?,
+            }
+        };
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream })
+    }
+}
+
+impl<S: Read + Write> Debugger<S> {
+    /// Lets the cores with these numbers go.
+    pub fn resume(&mut self, cores: impl Iterator<Item = u32>) -> Result<()> {
+        let cores: Vec<String> = cores.map(|core| format!(";c:{core:x}")).collect();
+        self.send(&format!("vCont{}", cores.concat()))
+    }
+
+    /// Stops every core.
+    pub fn stop(&mut self) -> Result<()> {
+        self.stream.write_all(&[3])?;
+        let answer = self.answer()?;
+        ensure!(answer.starts_with('T'), "QEMU does not stop: {answer:?}");
+        Ok(())
+    }
+
+    /// Where a core is; all are stopped.
+    pub fn program_counter(&mut self, core: u32) -> Result<u64> {
+        self.send(&format!("Hg{core:x}"))?;
+        self.expect_ok()?;
+        self.send("g")?;
+        let registers = self.answer()?;
+        let digits = registers.get(PC * 16..(PC + 1) * 16);
+        let value = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        Ok(value
+            .context("no program counter in QEMU's answer")?
+            .swap_bytes())
+    }
+
+    /// Leaves the machine, every core running.
+    pub fn leave(mut self) -> Result<()> {
+        self.send("D")?;
+        self.expect_ok()
+    }
+
+    fn expect_ok(&mut self) -> Result<()> {
+        let answer = self.answer()?;
+        ensure!(answer == "OK", "QEMU refuses: {answer:?}");
+        Ok(())
+    }
+
+    /// Sends a packet and reads that it came.
+    fn send(&mut self, text: &str) -> Result<()> {
+        self.stream.write_all(packet(text).as_bytes())?;
+        let answer = self.byte()?;
+        ensure!(answer == b'+', "QEMU did not understand {text:?}");
+        Ok(())
+    }
+
+    /// The text of the next packet.
+    fn answer(&mut self) -> Result<String> {
+        while self.byte()? != b'$' {}
+        let mut text = String::new();
+        while text.len() < LONGEST {
+            match self.byte()? {
+                b'#' => {
+                    let sum = [self.byte()?, self.byte()?];
+                    ensure!(
+                        packet(&text).as_bytes().ends_with(&sum),
+                        "a broken packet: {text:?}"
+                    );
+                    self.stream.write_all(b"+")?;
+                    return Ok(text);
+                }
+                byte => text.push(char::from(byte)),
+            }
+        }
+        bail!("a packet of QEMU's does not end")
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        let mut byte = [0];
+        match self.stream.read_exact(&mut byte) {
+            Ok(()) => Ok(byte[0]),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => bail!("QEMU has ended"),
+            Err(error) => Err(error).context("QEMU's debugger interface"),
+        }
+    }
+}
+
+fn packet(text: &str) -> String {
+    let sum = text.bytes().fold(0u8, u8::wrapping_add);
+    format!("${text}#{sum:02x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine that says this, whatever it hears.
+    fn saying(text: &str) -> Debugger<UnixStream> {
+        let (stream, mut other) = UnixStream::pair().unwrap();
+        other.write_all(text.as_bytes()).unwrap();
+        other.shutdown(std::net::Shutdown::Write).unwrap();
+        // What is heard has room in the socket; it stays open.
+        std::mem::forget(other);
+        Debugger { stream }
+    }
+
+    #[test]
+    fn packets_carry_the_sum_of_their_bytes() {
+        assert_eq!(packet("D"), "$D#44");
+        assert_eq!(packet("vCont;c"), "$vCont;c#a8");
+    }
+
+    #[test]
+    fn a_core_is_where_its_registers_say() {
+        let registers = "0".repeat(PC * 16) + "0010204000000000" + "c5030060";
+        let said = format!("+{}+{}", packet("OK"), packet(&registers));
+        assert_eq!(saying(&said).program_counter(4).unwrap(), 0x4020_1000);
+        let short = format!("+{}+{}", packet("OK"), packet("E22"));
+        assert!(saying(&short).program_counter(4).is_err());
+    }
+
+    #[test]
+    fn what_qemu_does_not_say_did_not_happen() {
+        assert!(saying(&packet("T02thread:01;")).stop().is_ok());
+        assert!(saying("+$OK#9a").leave().is_ok());
+        for said in ["", "+", "+$OK#9b", "+$E22#a9", "-"] {
+            assert!(saying(said).leave().is_err(), "{said}");
+        }
+        for said in ["", "$T02", "$W00#b7"] {
+            assert!(saying(said).stop().is_err(), "{said}");
+        }
+    }
+}
