@@ -22,6 +22,8 @@ pub struct Told {
     pub all: All,
     /// Calls of each core by kind and ending.
     pub cores: Vec<Vec<Endings>>,
+    /// Of each core, pages that guests looked at there and found in order.
+    pub pages_kept: Vec<u64>,
 }
 
 /// What was counted for all cores together.
@@ -34,7 +36,7 @@ pub struct All {
     pub censuses: u64,
     vms_ended: u64,
     /// Pages that guests looked at and found in order.
-    pub pages_kept: u64,
+    pages_kept: u64,
     /// Pages that were not zero after their scrub.
     pub scrub_violations: u64,
     /// At the end, all VMs gone.
@@ -60,13 +62,14 @@ pub struct Pages {
 #[serde(deny_unknown_fields)]
 struct Core {
     core: usize,
+    pages_kept: u64,
     calls: Vec<Endings>,
 }
 
 impl Told {
     /// Reads the machine's lines; none if it did not come to the last of them.
     pub fn read(records: &[String]) -> Result<Option<Self>> {
-        let mut cores = Vec::new();
+        let (mut cores, mut pages_kept) = (Vec::new(), Vec::new());
         for line in records.iter().filter_map(|line| line.strip_prefix(CORE)) {
             let core: Core = serde_json::from_str(line).with_context(|| line.to_owned())?;
             anyhow::ensure!(
@@ -74,13 +77,22 @@ impl Told {
                 "not the next core's calls: {line}"
             );
             cores.push(core.calls);
+            pages_kept.push(core.pages_kept);
         }
         let last = records.iter().find_map(|line| line.strip_prefix(ALL));
         let Some(last) = last else {
             return Ok(None);
         };
-        let all = serde_json::from_str(last).with_context(|| last.to_owned())?;
-        Ok(Some(Self { all, cores }))
+        let all: All = serde_json::from_str(last).with_context(|| last.to_owned())?;
+        anyhow::ensure!(
+            all.pages_kept == pages_kept.iter().sum::<u64>(),
+            "pages kept by all cores are not those of each: {last}"
+        );
+        Ok(Some(Self {
+            all,
+            cores,
+            pages_kept,
+        }))
     }
 
     /// Calls of a kind by ending, all cores together.
@@ -148,11 +160,12 @@ impl Told {
             scrub_violations,
             ..
         } = &self.all;
+        let least = self.pages_kept.iter().min().unwrap_or(&0);
         let _ = writeln!(
             text,
             "{:<16} {success:>10} {busy:>10} {refused:>10}\n\
-             {censuses} censuses, {vms_ended} VMs ended, {pages_kept} pages found in order by guests, \
-             {scrub_violations} not zero after their scrub",
+             {censuses} censuses, {vms_ended} VMs ended, {pages_kept} pages found in order by guests (at least \
+             {least} on each core), {scrub_violations} not zero after their scrub",
             "together"
         );
         text
@@ -173,6 +186,7 @@ impl Told {
         let mut value = json!(self.all);
         value["pages"]["lost"] = json!(self.all.pages.lost());
         value["cpus"] = json!(cpus);
+        value["pages_kept_by_core"] = json!(self.pages_kept);
         value["calls"] = Value::Object(calls);
         value["success_rate"] = json!(self.rate(0));
         value["busy_rate"] = json!(self.rate(1));
@@ -202,7 +216,8 @@ pub mod tests {
     /// A stress in which everything held, on two cores.
     pub fn good() -> Vec<String> {
         let calls = vec!["[9,1,1]"; Call::ALL.len()].join(",");
-        let core = |core| format!("@stress-core {{\"core\":{core},\"calls\":[{calls}]}}");
+        let core =
+            |core| format!("@stress-core {{\"core\":{core},\"pages_kept\":5,\"calls\":[{calls}]}}");
         let all = "@stress {\"seed\":7,\"seconds\":60,\"censuses\":8,\"vms_ended\":9,\"pages_kept\":10,\
             \"scrub_violations\":0,\"pages\":{\"total\":12,\"reserved\":0,\"host\":10,\"host_fixed\":0,\
             \"engine\":1,\"vm\":0,\"shared\":0,\"claimed\":0,\"poisoned\":1}}";
@@ -228,5 +243,9 @@ pub mod tests {
         let records = good();
         assert!(Told::read(&records[..3]).unwrap().is_none());
         assert!(Told::read(&records[2..]).is_err());
+        let more = records
+            .iter()
+            .map(|line| line.replace("\"pages_kept\":10", "\"pages_kept\":11"));
+        assert!(Told::read(&more.collect::<Vec<_>>()).is_err());
     }
 }

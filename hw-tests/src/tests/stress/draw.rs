@@ -1,7 +1,7 @@
 //! Which call comes next, and with which arguments.
 //!
 //! Most calls are meant to succeed, on VMs and pages that many cores want at the same time. A kind that has not yet
-//! succeeded on this core is drawn more often.
+//! succeeded on this core is drawn more often, and so are guests' turns where none has looked at its pages.
 
 use super::{
     arena::BLOCK,
@@ -71,6 +71,9 @@ impl Worker {
             let mut missing = calls.filter(|call| self.lacks(**call));
             if let Some(call) = missing.next() {
                 return *call;
+            }
+            if self.world.records[self.core].kept() == 0 {
+                return Call::CpuRun;
             }
         }
         let all = WEIGHTS.iter().map(|(_, weight)| weight).sum();

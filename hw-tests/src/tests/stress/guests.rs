@@ -208,8 +208,7 @@ impl Worker {
             }
             ExitReason::Call | ExitReason::MmioRead => {
                 if details[0] == CALL_KEPT {
-                    // Relaxed: a statistic.
-                    world.totals.kept.fetch_add(details[1], Ordering::Relaxed);
+                    world.records[self.core].keep(details[1]);
                 }
                 if let Some(known) = world.vcpu(vcpu) {
                     // Relaxed: a guess.

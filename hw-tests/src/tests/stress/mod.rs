@@ -34,7 +34,7 @@ use el1::{
     cpu, machine, println, timer,
 };
 use pause::Pause;
-use record::Ending;
+use record::{Ending, Record};
 use worker::Worker;
 use world::World;
 
@@ -202,7 +202,7 @@ impl Stress {
             self.seed,
             self.seconds,
             totals.ended.load(Ordering::Relaxed),
-            totals.kept.load(Ordering::Relaxed),
+            self.world.records.iter().map(Record::kept).sum::<u64>(),
         );
         check_eq!(violations, 0, "pages not zero after their scrub");
         Ok(())

@@ -43,6 +43,8 @@ impl Ending {
 #[derive(Default)]
 pub struct Record {
     endings: [[AtomicU64; 3]; NUMBERS],
+    /// Pages that guests looked at on this core and found in order.
+    kept: AtomicU64,
     /// Function identifier of the call that it is in, 0 between calls; its arguments.
     now: AtomicU64,
     arguments: [AtomicU64; 6],
@@ -71,6 +73,18 @@ impl Record {
         self.endings[call.number() as usize][ending as usize].load(Ordering::Relaxed)
     }
 
+    /// A guest that ran here found so many pages in order.
+    pub fn keep(&self, pages: u64) {
+        // Relaxed: as in `end`.
+        self.kept.fetch_add(pages, Ordering::Relaxed);
+    }
+
+    /// Pages that guests found in order here.
+    pub fn kept(&self) -> u64 {
+        // Relaxed: as above.
+        self.kept.load(Ordering::Relaxed)
+    }
+
     /// The call that it is in, for people.
     pub fn describe_now(&self) -> String {
         // Relaxed: as in `begin`.
@@ -82,7 +96,8 @@ impl Record {
         format!("in {} {arguments:#x?}", call.name())
     }
 
-    /// Prints a line for the tool: success, busy, refused of each call in the order of [`Call::ALL`].
+    /// Prints a line for the tool: the pages kept; success, busy, refused of each call in the order of
+    /// [`Call::ALL`].
     pub fn tell(&self, core: usize) {
         let mut list = String::new();
         for (index, call) in Call::ALL.into_iter().enumerate() {
@@ -91,6 +106,7 @@ impl Record {
             // Writing to a string does not fail.
             let _ = write!(list, "{comma}[{success},{busy},{refused}]");
         }
-        println!("@stress-core {{\"core\":{core},\"calls\":[{list}]}}");
+        let kept = self.kept();
+        println!("@stress-core {{\"core\":{core},\"pages_kept\":{kept},\"calls\":[{list}]}}");
     }
 }

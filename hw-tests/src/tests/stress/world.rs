@@ -84,8 +84,6 @@ pub struct Totals {
     pub engine: AtomicI64,
     /// Poisoned.
     pub poisoned: AtomicI64,
-    /// Pages that guests looked at and found in order.
-    pub kept: AtomicU64,
     /// VMs alive.
     pub live: AtomicI64,
     /// VMs brought to their end.
