@@ -78,7 +78,7 @@ pub fn flush_runs<P: Platform>(
     let singles: u64 = runs
         .iter()
         .fold(0, |sum, run| sum.saturating_add(run.pages));
-    let range = platform.features().tlb_range;
+    let range = platform.features().tlb_range && !cfg!(mutant = "flush-no-ranges");
     let operations = if range { runs.len() as u64 } else { singles };
     if operations >= WHOLE_VM_FROM {
         return (flush_vm(platform, cpu, regime), FlushKind::Vm);

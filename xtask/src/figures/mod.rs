@@ -4,6 +4,7 @@
 //! instruction, and turns their `@figure` lines into a table. Nothing is judged: the numbers are
 //! exact and the same in every run of the same image, so that two commits can be compared.
 
+mod bounds;
 mod plugin;
 pub mod storm;
 mod table;

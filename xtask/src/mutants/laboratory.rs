@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::catcher::{Catcher, Kind, Verdict};
+use super::catcher::{Catcher, Kind};
+use super::judgement::Verdict;
 use super::report::{Fate, Row};
 use super::sources;
 use super::trial::Trial;
@@ -117,7 +118,7 @@ impl<'a> Laboratory<'a> {
         let mut workbench = match catcher.kind {
             Kind::Unit | Kind::Sim => Some(&mut self.tests),
             Kind::Loom => Some(&mut self.models),
-            Kind::Litmus | Kind::Hw | Kind::Run => None,
+            Kind::Litmus | Kind::Hw | Kind::Run | Kind::Storm => None,
         };
         if let Some(workbench) = &mut workbench {
             workbench.take_up(mutant)?;

@@ -29,6 +29,9 @@ pub struct Mutant {
     /// Whether the main run goes red.
     #[serde(default)]
     run: bool,
+    /// Whether a call in a storm takes more than it may.
+    #[serde(default)]
+    storm: bool,
     #[serde(default)]
     hw: Vec<String>,
     #[serde(default)]
@@ -140,6 +143,9 @@ impl Mutant {
         all.extend(tests(Kind::Hw, &self.hw));
         if self.run {
             all.push(Catcher::new(Kind::Run, ""));
+        }
+        if self.storm {
+            all.push(Catcher::new(Kind::Storm, ""));
         }
         all
     }

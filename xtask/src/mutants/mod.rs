@@ -6,6 +6,7 @@
 //! failed too.
 
 mod catcher;
+mod judgement;
 mod laboratory;
 mod manifest;
 mod places;
