@@ -237,7 +237,13 @@ impl Platform for LoomMachine {
             cell.expect("an entry that the model has")
                 .store(0, Ordering::Relaxed);
         }
-        self.event().clear_table(cpu.index(), table.raw());
+        // Of a page that stands nowhere nobody else takes notice.
+        let mut hardware = self.look(cpu);
+        if hardware.stands(table.raw()) {
+            drop(hardware);
+            hardware = self.event();
+        }
+        hardware.clear_table(cpu.index(), table.raw());
     }
 
     fn barrier(&self, cpu: CpuId, barrier: Barrier) {
