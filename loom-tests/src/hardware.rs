@@ -22,12 +22,14 @@
 //! zeroed, is in nobody else's reach by then; nobody can load what is another's secret; no store lands
 //! in what is another's by its tables; a vCPU is on one core.
 
+pub mod changes;
 pub mod contents;
 pub mod places;
 mod rules;
 pub mod walkers;
 
 use crate::weakness::{Weakness, Without};
+use changes::Gone;
 use contents::{Contents, LATE};
 use engine::platform::{Barrier, EntryAt, Tlbi};
 use engine::sim::tables::{Below, Place};
@@ -96,9 +98,8 @@ impl Hardware {
         let changed = self
             .walkers
             .change(core, at, new, |vmid| tlb.any_may_hold(vmid));
-        for gone in changed.gone {
-            self.tlb.retire(gone);
-        }
+        self.keep(changed.gone);
+        self.assert_unlinked(at, new);
         for leaf in changed.new {
             self.assert_first(&leaf);
             for page in leaf.page..leaf.page + leaf.pages {
@@ -114,14 +115,29 @@ impl Hardware {
     /// A table page that nobody can see is filled with zeroes.
     pub fn clear_table(&mut self, core: usize, table: u64) {
         let tlb = &self.tlb;
+        let link = tlb.links().find(|link| link.table == table);
+        assert!(
+            link.is_none(),
+            "a table was cleared that walks may still go on in: {link:x?}"
+        );
         self.walkers
             .clear_table(core, table, |vmid| tlb.any_may_hold(vmid));
+    }
+
+    /// What walkers find no more, TLBs may keep.
+    fn keep(&mut self, gone: Gone) {
+        for translation in gone.leaves {
+            self.tlb.retire(translation);
+        }
+        for link in gone.links {
+            self.tlb.unlink(link);
+        }
     }
 
     /// Says where the tables of a new VM are, that no core has run yet.
     pub fn know(&mut self, vmid: u16, root: u64) {
         self.contents.begin(vmid);
-        self.walkers.know(vmid, root);
+        self.know_tables(vmid, root);
     }
 
     /// From now on the host and a VM may both reach a page.
@@ -146,9 +162,8 @@ impl Hardware {
         if matches!(barrier, Barrier::DsbNsh | Barrier::Isb) {
             return;
         }
-        for gone in self.walkers.complete(core) {
-            self.tlb.retire(gone);
-        }
+        let gone = self.walkers.complete(core);
+        self.keep(gone);
         if barrier == Barrier::DsbIsh {
             self.tlb.complete(core, false);
             self.places.complete(core);
@@ -175,8 +190,16 @@ impl Hardware {
 
     /// A core's VTTBR changes, with walks.
     pub fn enter(&mut self, core: usize, vmid: u16, root: u64) {
-        self.walkers.know(vmid, root);
+        let is_first = !self.tlb.any_may_hold(vmid);
+        self.know_tables(vmid, root);
         self.tlb.enter(core, vmid);
+        if is_first {
+            self.assert_first_entry(vmid);
+        }
+    }
+
+    fn know_tables(&mut self, vmid: u16, root: u64) {
+        self.walkers.know(vmid, root, self.tlb.any_may_hold(vmid));
     }
 
     /// A core, under its VMID by now, goes on with the vCPU of this affinity.
@@ -204,7 +227,7 @@ impl Hardware {
 
     /// A core names another VMID for maintenance.
     pub fn borrow(&mut self, core: usize, vmid: u16, root: u64) -> Option<u16> {
-        self.walkers.know(vmid, root);
+        self.know_tables(vmid, root);
         self.tlb.borrow(core, vmid)
     }
 
@@ -312,7 +335,8 @@ impl Hardware {
     /// say otherwise.
     fn old_ways(&self) -> impl Iterator<Item = Translation> {
         let kept = self.tlb.all_leftovers().map(|(_, entry)| entry.translation);
-        kept.chain(self.walkers.unseen())
+        let unseen = self.walkers.unseen();
+        kept.chain(unseen.filter(|old| self.tlb.any_may_hold(old.vmid)))
     }
 
     /// The same, and stores in flight.
@@ -335,6 +359,12 @@ impl Hardware {
     /// What pages hold that hold something.
     pub fn contents(&self) -> BTreeMap<u64, u64> {
         self.contents.values()
+    }
+
+    /// I3, when all is quiet: tables that stand nowhere are free, and no walk goes on in one.
+    pub fn assert_all_unlinked(&self) {
+        let link = self.tlb.links().next();
+        assert!(link.is_none(), "I3: walks may still go by {link:x?}");
     }
 
     /// I8, when all is quiet.

@@ -79,6 +79,7 @@ pub fn check(host: &mut Host) {
         hardware.assert_private(page, &readers);
     }
     hardware.assert_all_left();
+    hardware.assert_all_unlinked();
     drop(hardware);
     let leaves = |page: u64, slot: VmSlot| {
         let all = trees.iter().flat_map(|tree| &tree.leaves);

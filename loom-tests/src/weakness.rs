@@ -20,6 +20,8 @@ pub enum Weakness {
     Combined,
     /// A combined entry is built again from a stage-2 entry.
     Refill,
+    /// Walk caches keep the way to a table that stands there no more.
+    WalkCaches,
     /// A core keeps what it has of a VMID when it goes to another.
     OtherVmids,
     /// An invalidation is for the VMID in VTTBR alone.
@@ -30,6 +32,8 @@ pub enum Weakness {
     LateStores,
     /// Walkers go by what an entry said until a DSB of the core that changed it.
     StaleWalks,
+    /// So do those of a core that enters a VM, as the first, between the two.
+    FirstEntries,
     /// Walkers do not find a new leaf or table until such a DSB.
     LateLinks,
     /// Walkers find in a new table what its page held before, until a DSB of who filled it.
@@ -43,16 +47,18 @@ pub enum Weakness {
 use Weakness::*;
 
 /// All, by the names that the environment uses.
-const NAMES: [(&str, Weakness); 13] = [
+const NAMES: [(&str, Weakness); 15] = [
     ("leftovers", Leftovers),
     ("stage-2", Stage2),
     ("combined", Combined),
     ("refill", Refill),
+    ("walk-caches", WalkCaches),
     ("other-vmids", OtherVmids),
     ("one-vmid", OneVmid),
     ("late-tlbi", LateTlbi),
     ("late-stores", LateStores),
     ("stale-walks", StaleWalks),
+    ("first-entries", FirstEntries),
     ("late-links", LateLinks),
     ("late-tables", LateTables),
     ("stage-1", Stage1),
@@ -110,6 +116,7 @@ impl Without {
             stage2: self.has(Stage2),
             combined: self.has(Combined),
             refill: self.has(Refill),
+            walk_caches: self.has(WalkCaches),
             other_vmids: self.has(OtherVmids),
             one_vmid: self.has(OneVmid),
             late_invalidation: self.has(LateTlbi),

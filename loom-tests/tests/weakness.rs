@@ -38,8 +38,8 @@ const fn at(table: u64) -> EntryAt {
     }
 }
 
-/// Two cores; both have been under VMID 1, whose address 0 leads to the page, and run the host.
-fn hardware(without: Without, has_erratum: bool) -> Hardware {
+/// Two cores that run the host, and VMID 1, whose address 0 leads to the page.
+fn unentered(without: Without, has_erratum: bool) -> Hardware {
     let geometry = Geometry::for_pa_bits(32);
     let mut hardware = Hardware::new(without, geometry, HOST_TABLES[0], 2, has_erratum, false);
     hardware.know(VMID, VM_TABLES[0]);
@@ -52,6 +52,12 @@ fn hardware(without: Without, has_erratum: bool) -> Hardware {
         hardware.change(0, at(table), value);
     }
     hardware.complete(0, Barrier::DsbIsh);
+    hardware
+}
+
+/// The same; both have been under VMID 1.
+fn hardware(without: Without, has_erratum: bool) -> Hardware {
+    let mut hardware = unentered(without, has_erratum);
     for core in [0, 1] {
         hardware.enter(core, VMID, VM_TABLES[0]);
         hardware.leave(core);
@@ -123,6 +129,71 @@ fn a_walk_goes_by_what_is_changing() {
     assert_eq!(at_once(early, 0, leaf(PAGE)), (true, false));
     let early = weakest.and(Weakness::StaleWalks).and(Weakness::Leftovers);
     assert_eq!(at_once(early, leaf(PAGE), 0), (false, true));
+}
+
+#[test]
+fn the_first_walk_of_a_vm_goes_by_what_changed_before() {
+    let found = |without| {
+        let mut hardware = unentered(without, false);
+        hardware.change(0, at(VM_TABLES[2]), 0);
+        store(&mut hardware).0
+    };
+    assert!(found(Without::NOTHING));
+    assert!(!found(Without::NOTHING.and(Weakness::FirstEntries)));
+    assert!(!found(Without::NOTHING.and(Weakness::StaleWalks)));
+    // Behind the DSB it finds nothing.
+    let mut hardware = unentered(Without::NOTHING, false);
+    hardware.change(0, at(VM_TABLES[2]), 0);
+    assert!(hardware.has_to_complete(0, Barrier::DsbIsh));
+    hardware.complete(0, Barrier::DsbIsh);
+    assert!(!store(&mut hardware).0);
+}
+
+#[test]
+fn a_first_walk_to_what_is_another_s_by_now_is_seen() {
+    let mut hardware = unentered(Without::NOTHING, false);
+    hardware.change(0, at(VM_TABLES[2]), 0);
+    // A block with the page in it, right in the host's root.
+    hardware.change(0, at(HOST_TABLES[0]), leaf(PAGE & !3) & !0b10);
+    let first = || hardware.enter(1, VMID, VM_TABLES[0]);
+    assert!(catch_unwind(AssertUnwindSafe(first)).is_err());
+}
+
+/// A table is taken out of a VM's, and these invalidations made; may it be used for something else?
+fn is_free_after(without: Without, ops: &[Tlbi]) -> bool {
+    let mut hardware = hardware(without, false);
+    hardware.change(0, at(VM_TABLES[1]), 0);
+    hardware.complete(0, Barrier::DsbIsh);
+    hardware.borrow(0, VMID, VM_TABLES[0]);
+    for op in ops {
+        hardware.issue(0, *op);
+        hardware.complete(0, Barrier::DsbIsh);
+    }
+    hardware.end_borrow(0, None);
+    catch_unwind(AssertUnwindSafe(|| hardware.clear_table(0, VM_TABLES[2]))).is_ok()
+}
+
+#[test]
+fn walk_caches_keep_the_way_to_a_table() {
+    assert!(!is_free_after(Without::NOTHING, &[]));
+    assert!(!is_free_after(Without::NOTHING, &[Tlbi::Vmalle1is]));
+    assert!(is_free_after(Without::NOTHING, &[BY_PAGE]));
+    assert!(is_free_after(Without::NOTHING, &[FLUSH]));
+    for weakness in [Weakness::WalkCaches, Weakness::Leftovers] {
+        assert!(is_free_after(Without::NOTHING.and(weakness), &[]));
+    }
+}
+
+#[test]
+fn an_entry_where_walk_caches_know_a_table_is_seen() {
+    let mut hardware = hardware(Without::NOTHING, false);
+    hardware.change(0, at(VM_TABLES[1]), 0);
+    hardware.complete(0, Barrier::DsbIsh);
+    hardware.borrow(0, VMID, VM_TABLES[0]);
+    hardware.issue(0, Tlbi::Vmalle1is);
+    hardware.end_borrow(0, None);
+    let link = || hardware.change(0, at(VM_TABLES[1]), table(30));
+    assert!(catch_unwind(AssertUnwindSafe(link)).is_err());
 }
 
 #[test]

@@ -159,10 +159,16 @@ impl<P: Platform> Engine<P> {
                 }
             }
         }
-        #[cfg(not(mutant = "unlend-no-flush"))]
+        #[cfg(not(any(mutant = "unlend-no-flush", mutant = "unlend-unrun-no-flush")))]
         let (flushed, kind) = runs.flush(platform, cpu.id(), stage2.regime());
         #[cfg(mutant = "unlend-no-flush")]
         let (flushed, kind) = (super::tlb::nothing_to_flush(stage2.regime()), None);
+        #[cfg(mutant = "unlend-unrun-no-flush")]
+        let (flushed, kind) = if target.phase == crate::vm::life::Phase::Building {
+            (super::tlb::nothing_to_flush(stage2.regime()), None)
+        } else {
+            runs.flush(platform, cpu.id(), stage2.regime())
+        };
         if let Some(kind) = kind {
             self.count_flush(cpu, kind);
         }

@@ -67,6 +67,11 @@ impl Platform for Sim {
                 table.raw()
             ));
         }
+        let link = inner.tlb.links().find(|link| link.table == table.raw());
+        if let Some(link) = link {
+            let what = format!("a table was cleared that walks may still go on in: {link:?}");
+            inner.violation(what);
+        }
         inner.walkers.forget(table.raw());
         self.ram.clear(table.raw());
     }
@@ -75,8 +80,12 @@ impl Platform for Sim {
         let mut inner = self.inner();
         let core = cpu.index();
         if let Barrier::DsbIshst | Barrier::DsbIsh = barrier {
-            for gone in inner.walkers.complete(core) {
+            let (gone, links) = inner.walkers.complete(core);
+            for gone in gone {
                 inner.tlb.retire(gone);
+            }
+            for link in links {
+                inner.tlb.unlink(link);
             }
         }
         match barrier {

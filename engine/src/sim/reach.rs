@@ -6,8 +6,8 @@
 //! before the next one's leaf is there.
 
 use super::hardware::{Inner, Sim};
-use super::tables::{Below, Descriptor};
-use super::tlb::Translation;
+use super::tables::{Below, Descriptor, span};
+use super::tlb::{Link, Translation};
 use crate::platform::EntryAt;
 use crate::vm::HOST_VMID;
 use ownership::{Op, Pfn, State};
@@ -79,6 +79,16 @@ impl Sim {
             inner.violation(format!(
                 "a valid entry was replaced by another: {at:?} at {place:?}"
             ));
+        }
+        if Descriptor::read(new, place.level).is_valid() {
+            let (ipa_page, pages) = (place.page_of(at.index), span(place.level));
+            let meets = |link: &Link| link.overlaps(place.vmid, ipa_page, pages);
+            let link = inner.tlb.links().find(meets);
+            if let Some(link) = link {
+                inner.violation(format!(
+                    "{at:?} at {place:?} was written while walks may still go by {link:?}"
+                ));
+            }
         }
         for leaf in &after.leaves {
             let beside = inner

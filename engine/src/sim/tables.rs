@@ -4,7 +4,7 @@
 //! Invariant: nothing here knows the engine's marks; an invalid entry that is not zero is listed as
 //! one, whatever it means.
 
-use super::tlb::Translation;
+use super::tlb::{Link, Translation};
 use crate::stage2::Geometry;
 use crate::stage2::descriptor::ROOT_PAGE_ENTRIES;
 use ownership::FAN_OUT_SHIFT;
@@ -80,6 +80,16 @@ impl Place {
     pub fn page_of(self, index: u16) -> u64 {
         self.ipa_page + u64::from(index) * span(self.level)
     }
+
+    /// The link of a walk to this `table`, which stands here and is no root.
+    pub fn link_to(self, table: u64) -> Link {
+        Link {
+            vmid: self.vmid,
+            ipa_page: self.ipa_page,
+            pages: span(self.level) << FAN_OUT_SHIFT,
+            table,
+        }
+    }
 }
 
 /// All that is found below one entry, or one root.
@@ -94,6 +104,12 @@ pub struct Below {
 }
 
 impl Below {
+    /// How walks come to the tables that were found, of which none is a root.
+    pub fn links(&self) -> impl Iterator<Item = Link> {
+        let tables = self.tables.iter();
+        tables.map(|(table, place)| place.link_to(*table))
+    }
+
     /// What the value `raw` of the entry `index` of `table`, which stands at `place`, leads to.
     pub fn entry(entries: &impl Entries, table: u64, place: Place, index: u16, raw: u64) -> Self {
         let mut below = Self::default();

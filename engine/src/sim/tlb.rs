@@ -3,7 +3,9 @@
 //! A core keeps *every* translation that was valid at any time since the last invalidation that
 //! covers it was complete, and an access may use any of them. What is valid in the tables right now
 //! needs no memory here, the tables have it; so this holds the *leftovers*: translations that went
-//! away, each as a stage-2 entry (IPA to PA) and as a combined entry (stage 1 and 2 in one).
+//! away, each as a stage-2 entry (IPA to PA) and as a combined entry (stage 1 and 2 in one); and, for walk
+//! caches, links to tables that stand there no more. No access goes by a link: what it leads to is for
+//! others to judge.
 //!
 //! Invariants, after the Arm ARM (D8.17):
 //! - only a core that has, or had since its last full invalidation, a VM's VTTBR can hold entries of
@@ -12,6 +14,7 @@
 //!   issuer completes it; what is left over later survives;
 //! - by-IPA invalidation drops stage-2 entries and leaves combined ones; a combined entry that is
 //!   invalidated while its stage-2 entry still stands is built again from that;
+//! - a link is dropped with the stage-2 entries of the addresses that it is for, last level or not;
 //! - with the erratum CVE-2025-10263, a dropped entry's last store is still in flight until another
 //!   broadcast invalidation, issued after, is complete.
 //!
@@ -19,7 +22,7 @@
 //!
 //! Plain data: no locks, no atomics, so that a model checker can wrap it as it likes.
 
-pub use super::translation::Translation;
+pub use super::translation::{Link, Translation};
 use crate::platform::Tlbi;
 use std::collections::BTreeSet;
 use std::vec::Vec;
@@ -37,6 +40,8 @@ pub struct Model {
     pub combined: bool,
     /// A combined entry is built again from a stage-2 entry that stands.
     pub refill: bool,
+    /// Links to tables are kept.
+    pub walk_caches: bool,
     /// A core keeps what it has of a VMID when it goes to another.
     pub other_vmids: bool,
     /// An invalidation is for one VMID; without this, for all.
@@ -53,6 +58,7 @@ impl Model {
         stage2: true,
         combined: true,
         refill: true,
+        walk_caches: true,
         other_vmids: true,
         one_vmid: true,
         late_invalidation: true,
@@ -106,6 +112,8 @@ struct Core {
     /// VMIDs of which it may hold what is still valid.
     visited: BTreeSet<u16>,
     leftovers: Vec<Leftover>,
+    /// Links to tables that stand there no more, by number.
+    links: Vec<(u64, Link)>,
     pending: Vec<Pending>,
 }
 
@@ -161,6 +169,7 @@ impl Tlb {
             core.visited.retain(|other| *other == vmid);
             core.leftovers
                 .retain(|entry| entry.translation.vmid == vmid);
+            core.links.retain(|(_, link)| link.vmid == vmid);
         }
     }
 
@@ -218,6 +227,23 @@ impl Tlb {
         }
     }
 
+    /// A table no longer stands where walkers came by it: whoever may go on with it does.
+    pub fn unlink(&mut self, link: Link) {
+        let keeps = self.model.leftovers && self.model.walk_caches;
+        for core in 0..self.cores.len() {
+            if keeps && self.may_hold(core, link.vmid) {
+                self.cores[core].links.push((self.next_id, link));
+                self.next_id += 1;
+            }
+        }
+    }
+
+    /// Links that walks of some core may still go by.
+    pub fn links(&self) -> impl Iterator<Item = Link> {
+        let links = self.cores.iter().flat_map(|core| &core.links);
+        links.map(|(_, link)| *link)
+    }
+
     /// What a core may still use.
     pub fn leftovers(&self, core: usize) -> &[Leftover] {
         &self.cores[core].leftovers
@@ -252,6 +278,9 @@ impl Tlb {
                     .iter()
                     .filter(|entry| other.drops(op, only, self.model.refill, entry));
                 drops.extend(covered.map(|entry| entry.id));
+                let links = other.links.iter();
+                let covered = links.filter(|(_, link)| drops_link(op, only, link));
+                drops.extend(covered.map(|(id, _)| id));
             }
         }
         if !local {
@@ -308,6 +337,7 @@ impl Tlb {
                 }
                 !drop
             });
+            core.links.retain(|(id, _)| !done.drops.contains(id));
             core.visited.retain(|vmid| {
                 let forgets = match done.forgets {
                     Forgets::Nothing => false,
@@ -343,6 +373,18 @@ impl Core {
     fn has_stage2(&self, translation: &Translation) -> bool {
         let mut all = self.leftovers.iter();
         all.any(|other| other.kind == Kind::Stage2 && other.translation == *translation)
+    }
+}
+
+/// Does `op`, issued for VMID `only`, or for all, drop this link?
+fn drops_link(op: Tlbi, only: Option<u16>, link: &Link) -> bool {
+    let vmid = only.unwrap_or(link.vmid);
+    match op {
+        Tlbi::Alle1is => true,
+        Tlbi::Vmalls12e1is => link.vmid == vmid,
+        Tlbi::Ipas2e1is { ipa_page } => link.overlaps(vmid, ipa_page, 1),
+        Tlbi::Ripas2e1is { ipa_page, pages } => link.overlaps(vmid, ipa_page, pages),
+        Tlbi::Vmalle1is | Tlbi::Vmalle1 => false,
     }
 }
 

@@ -120,6 +120,55 @@ fn who_is_there_when_all_is_invalidated_may_hold_what_stands() {
     }
 }
 
+/// A table for the first 512 pages of VMID 3 stands there no more, and core 1, which was there, keeps the
+/// way. What is left of that after core 0's `op`?
+fn links_after(model: Model, op: Tlbi) -> usize {
+    let mut tlb = Tlb::of_model(2, model);
+    tlb.enter(1, 3);
+    tlb.unlink(Link {
+        vmid: 3,
+        ipa_page: 0,
+        pages: 512,
+        table: 77,
+    });
+    tlb.borrow(0, 3);
+    let before = tlb.links().count();
+    tlb.issue(0, op);
+    assert_eq!(tlb.links().count(), before, "not complete before the DSB");
+    tlb.complete(0, false);
+    tlb.links().count()
+}
+
+#[test]
+fn a_link_goes_with_the_stage_2_entries_of_its_addresses() {
+    let left = |op| links_after(Model::WEAKEST, op);
+    let range = |ipa_page| Tlbi::Ripas2e1is {
+        ipa_page,
+        pages: 40,
+    };
+    for op in [
+        Tlbi::Ipas2e1is { ipa_page: 511 },
+        range(500),
+        Tlbi::Vmalls12e1is,
+        Tlbi::Alle1is,
+    ] {
+        assert_eq!(left(op), 0, "{op:?}");
+    }
+    let others = [
+        Tlbi::Ipas2e1is { ipa_page: 512 },
+        range(512),
+        Tlbi::Vmalle1is,
+    ];
+    for op in others {
+        assert_eq!(left(op), 1, "{op:?}");
+    }
+    let without = Model {
+        walk_caches: false,
+        ..Model::WEAKEST
+    };
+    assert_eq!(links_after(without, Tlbi::Vmalle1is), 0);
+}
+
 /// What core 1, which was under VMID 3, has of a page that went away, after core 0's `flush`.
 fn left_over(model: Model, flush: impl Fn(&mut Tlb)) -> usize {
     let mut tlb = Tlb::of_model(2, model);

@@ -1,6 +1,6 @@
-//! One translation, of whatever size, as a TLB keeps it or a leaf makes it.
+//! One translation, of whatever size, as a TLB keeps it or a leaf makes it; and one link of a walk.
 //!
-//! Invariant: its pages follow each other in both address spaces.
+//! Invariant: a translation's pages follow each other in both address spaces.
 
 /// A translation of a run of IPA pages.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -41,8 +41,31 @@ impl Translation {
 
     /// Have the two an IPA page in common?
     pub fn overlaps(&self, vmid: u16, ipa_page: u64, pages: u64) -> bool {
-        self.vmid == vmid
-            && self.ipa_page < ipa_page.saturating_add(pages)
-            && ipa_page < self.ipa_page + self.pages
+        self.vmid == vmid && meet((self.ipa_page, self.pages), (ipa_page, pages))
     }
+}
+
+/// The table that a walk goes on in for a run of IPA pages, as walk caches keep it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Link {
+    /// Whose.
+    pub vmid: u16,
+    /// First IPA page.
+    pub ipa_page: u64,
+    /// Number of pages.
+    pub pages: u64,
+    /// The table's page.
+    pub table: u64,
+}
+
+impl Link {
+    /// Have the two an IPA page in common?
+    pub fn overlaps(&self, vmid: u16, ipa_page: u64, pages: u64) -> bool {
+        self.vmid == vmid && meet((self.ipa_page, self.pages), (ipa_page, pages))
+    }
+}
+
+/// Have two runs of pages, each by its first and their number, one in common?
+fn meet(this: (u64, u64), other: (u64, u64)) -> bool {
+    this.0 < other.0.saturating_add(other.1) && other.0 < this.0 + this.1
 }

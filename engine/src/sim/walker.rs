@@ -6,7 +6,7 @@
 
 use super::ram::Ram;
 use super::tables::{Below, Descriptor, Place, span};
-use super::tlb::Translation;
+use super::tlb::{Link, Translation};
 use crate::platform::EntryAt;
 use crate::stage2::Geometry;
 use crate::stage2::descriptor::{ENTRIES, ROOT_PAGE_ENTRIES};
@@ -20,8 +20,8 @@ struct Unseen {
     old: u64,
     /// What could be reached through the old value.
     reached: Vec<Translation>,
-    /// Table pages under the old value.
-    tables: Vec<u64>,
+    /// How walks came to the tables under it.
+    links: Vec<Link>,
 }
 
 /// Why a walk found nothing.
@@ -102,13 +102,12 @@ impl Walkers {
             Below::default()
         };
         self.places.extend(after.tables.iter().copied());
-        let tables = before.tables.iter().map(|(table, _)| *table).collect();
         self.unseen.push(Unseen {
             cpu,
             at,
             old,
+            links: before.links().collect(),
             reached: before.leaves,
-            tables,
         });
         after
     }
@@ -119,7 +118,7 @@ impl Walkers {
             || self
                 .unseen
                 .iter()
-                .any(|store| store.tables.contains(&table))
+                .any(|store| store.links.iter().any(|link| link.table == table))
     }
 
     /// A table page is filled with zeroes: it stands nowhere any more.
@@ -129,8 +128,8 @@ impl Walkers {
     }
 
     /// A core's DSB: its stores are seen, and by coherence all older ones to the same entries. What
-    /// could be reached before.
-    pub fn complete(&mut self, cpu: usize) -> Vec<Translation> {
+    /// could be reached before, and how walks went.
+    pub fn complete(&mut self, cpu: usize) -> (Vec<Translation>, Vec<Link>) {
         let mut entries = Vec::new();
         let (mut seen, mut later) = (Vec::new(), Vec::new());
         while let Some(store) = self.unseen.pop() {
@@ -145,7 +144,12 @@ impl Walkers {
         }
         later.reverse();
         self.unseen = later;
-        seen.into_iter().flat_map(|store| store.reached).collect()
+        let mut gone = (Vec::new(), Vec::new());
+        for store in seen {
+            gone.0.extend(store.reached);
+            gone.1.extend(store.links);
+        }
+        gone
     }
 
     /// Old translations that walkers may still find.

@@ -4,6 +4,8 @@
 //! to do; so nobody has to make the access that would show it.
 
 use super::Hardware;
+use engine::platform::EntryAt;
+use engine::sim::tables::{Descriptor, span};
 use engine::sim::tlb::Translation;
 use std::collections::BTreeSet;
 
@@ -47,6 +49,32 @@ impl Hardware {
             old.is_none_or(|old| old == *leaf),
             "{leaf:x?} was written while {old:x?} is not gone"
         );
+    }
+
+    /// No walk goes by a link to a table that stood in the place of this entry, or above it.
+    pub(super) fn assert_unlinked(&self, at: EntryAt, new: u64) {
+        let Some(place) = self.walkers.place(at.table.raw()) else {
+            return;
+        };
+        if !Descriptor::read(new, place.level).is_valid() {
+            return;
+        }
+        let (ipa_page, pages) = (place.page_of(at.index), span(place.level));
+        let mut links = self.tlb.links();
+        let link = links.find(|link| link.overlaps(place.vmid, ipa_page, pages));
+        assert!(
+            link.is_none(),
+            "{at:x?} was written while walks may still go by {link:x?}"
+        );
+    }
+
+    /// A VM that nobody walked for is entered: what its tables said before, and a walk may find, is
+    /// nobody else's by now.
+    pub(super) fn assert_first_entry(&self, vmid: u16) {
+        let found = self.walkers.unseen().filter(|old| old.vmid == vmid);
+        for old in found.filter(|old| !self.contents.is_both(old.page)) {
+            self.assert_unreached(&old, &[], "may be found by a first walk");
+        }
     }
 
     /// Nobody else reaches the pages of a leaf, by one of these old ways or by tables that a core may

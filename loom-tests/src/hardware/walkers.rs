@@ -5,9 +5,10 @@
 //! that was filled and not completed holds anything.
 //!
 //! Invariants, which panic where they break: a table is linked only when walkers must see what is in
-//! it, and reused only when no change of a link to it is incomplete. Walkers keep nothing of a table after
-//! that (no walk caches); a VM that no core has entered yet has no walkers that an old entry could lead.
+//! it, and reused only when no change of a link to it is incomplete. What walk caches keep of it after that
+//! the TLBs know. A VM that no core walks for has such old entries too: a core may enter it before the DSB.
 
+use super::changes::{Change, Changes, Gone};
 use crate::weakness::{Weakness, Without};
 use engine::platform::EntryAt;
 use engine::sim::tables::{Below, Descriptor, Entries, Place, span};
@@ -17,22 +18,11 @@ use engine::stage2::descriptor::{ENTRIES, LAST_LEVEL, ROOT_PAGE_ENTRIES};
 use engine::vm::HOST_VMID;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A change of an entry that its core has not completed.
-struct Unseen {
-    core: usize,
-    at: (u64, u16),
-    old: u64,
-    /// What the old value led to.
-    reached: Vec<Translation>,
-    /// Tables that it led through.
-    tables: Vec<u64>,
-}
-
 /// What a change of an entry that stands in a tree took away, and what it leads to.
 #[derive(Default)]
 pub struct Changed {
-    /// Translations that are gone already: no walker may find them any more.
-    pub gone: Vec<Translation>,
+    /// What is gone already: no walker may find it any more.
+    pub gone: Gone,
     /// Leaves that are found from now on, and were not before.
     pub new: Vec<Translation>,
 }
@@ -57,7 +47,7 @@ pub struct Walkers {
     roots: BTreeMap<u16, u64>,
     /// Nonzero entries, by table page and index.
     entries: BTreeMap<(u64, u16), u64>,
-    unseen: Vec<Unseen>,
+    unseen: Changes,
     /// Tables that stand nowhere yet, and the cores that have not completed what they put there.
     unfilled: BTreeMap<u64, BTreeSet<usize>>,
     /// Tables that were linked since they were cleared.
@@ -73,7 +63,7 @@ impl Walkers {
             without,
             roots: BTreeMap::from([(HOST_VMID, root)]),
             entries: BTreeMap::new(),
-            unseen: Vec::new(),
+            unseen: Changes::default(),
             unfilled: BTreeMap::new(),
             linked: BTreeSet::new(),
         }
@@ -85,10 +75,13 @@ impl Walkers {
         self.entries.get(&at).copied().unwrap_or(0)
     }
 
-    /// Says where the tables of a VMID are.
-    pub fn know(&mut self, vmid: u16, root: u64) {
+    /// Says where the tables of a VMID are, for which there are walks if it `is_walked`.
+    pub fn know(&mut self, vmid: u16, root: u64, is_walked: bool) {
         self.assert_filled(root);
-        self.roots.insert(vmid, root);
+        let before = self.roots.insert(vmid, root);
+        if before.is_some_and(|before| before != root) && !is_walked {
+            self.unseen.forget(vmid);
+        }
     }
 
     /// Do walks of this VMID start there?
@@ -153,22 +146,25 @@ impl Walkers {
         if !in_place {
             changed.new = after.leaves;
         }
-        let reached = match is_walked(place.vmid) {
-            true => before.leaves,
-            false => Vec::new(),
+        let may_be_found = self.without.has(Weakness::FirstEntries) || is_walked(place.vmid);
+        let reached = match may_be_found {
+            true => Gone {
+                links: before.links().collect(),
+                leaves: before.leaves,
+            },
+            false => Gone::default(),
         };
         let is_late = match valid(old) {
-            true => self.without.has(Weakness::StaleWalks) && is_walked(place.vmid),
+            true => self.without.has(Weakness::StaleWalks) && may_be_found,
             false => self.without.has(Weakness::LateLinks) && valid(new),
         };
         if is_late {
-            let tables = before.tables.iter().map(|(table, _)| *table);
-            self.unseen.push(Unseen {
+            self.unseen.add(Change {
                 core,
                 at: (table, at.index),
+                vmid: place.vmid,
                 old,
                 reached,
-                tables: tables.collect(),
             });
         } else {
             changed.gone = reached;
@@ -179,17 +175,24 @@ impl Walkers {
     /// A table page that nobody can see is filled with zeroes.
     pub fn clear_table(&mut self, core: usize, table: u64, is_walked: impl Fn(u16) -> bool) {
         let place = self.place(table);
-        let may_be_in_it = place.is_some_and(|place| is_walked(place.vmid))
-            || self
-                .unseen
-                .iter()
-                .any(|store| store.tables.contains(&table));
+        let leads_there = |change: &Change| {
+            let mut links = change.reached.links.iter();
+            is_walked(change.vmid) && links.any(|link| link.table == table)
+        };
+        let may_be_in_it =
+            place.is_some_and(|place| is_walked(place.vmid)) || self.unseen.iter().any(leads_there);
         assert!(
             !may_be_in_it,
             "table {table:#x} was cleared under the walkers"
         );
         // What was a root before is none any more.
-        self.roots.retain(|_, root| *root != table);
+        let unseen = &mut self.unseen;
+        self.roots.retain(|vmid, root| {
+            if *root == table && !is_walked(*vmid) {
+                unseen.forget(*vmid);
+            }
+            *root != table
+        });
         self.entries.retain(|(other, _), _| *other != table);
         self.unfilled.remove(&table);
         self.linked.remove(&table);
@@ -209,53 +212,23 @@ impl Walkers {
         );
     }
 
-    /// Changes that a DSB of `core` completes: its own, and by coherence all older ones of the same
-    /// entries.
-    fn completed_by(&self, core: usize) -> impl Iterator<Item = &Unseen> {
-        let stores = self.unseen.iter().enumerate();
-        stores.filter_map(move |(number, store)| {
-            let later = &self.unseen[number..];
-            let is_done = later
-                .iter()
-                .any(|later| later.at == store.at && later.core == core);
-            is_done.then_some(store)
-        })
-    }
-
-    /// Does a DSB of `core` take a translation away?
+    /// Does a DSB of `core` take anything away?
     pub fn has_to_complete(&self, core: usize) -> bool {
-        self.completed_by(core)
-            .any(|store| !store.reached.is_empty())
+        self.unseen.has_to_complete(core)
     }
 
     /// A DSB of `core`; what no walker may find any more.
-    pub fn complete(&mut self, core: usize) -> Vec<Translation> {
-        let gone = self.completed_by(core);
-        let gone = gone.flat_map(|store| store.reached.clone()).collect();
-        // From the back: what is older goes with what is newer.
-        let mut entries = BTreeSet::new();
-        let mut later = Vec::new();
-        while let Some(store) = self.unseen.pop() {
-            if store.core == core {
-                entries.insert(store.at);
-            }
-            if !entries.contains(&store.at) {
-                later.push(store);
-            }
-        }
-        later.reverse();
-        self.unseen = later;
+    pub fn complete(&mut self, core: usize) -> Gone {
         for cores in self.unfilled.values_mut() {
             cores.remove(&core);
         }
-        gone
+        self.unseen.complete(core)
     }
 
     /// Translations that are gone, and that walkers may still find.
     pub fn unseen(&self) -> impl Iterator<Item = Translation> {
-        self.unseen
-            .iter()
-            .flat_map(|store| store.reached.iter().copied())
+        let all = self.unseen.iter();
+        all.flat_map(|change| change.reached.leaves.iter().copied())
     }
 
     /// An entry that `core` changed, so that something is found by it, and that walkers need not see

@@ -16,7 +16,12 @@ const GIANT: u64 = pages_of(1);
 
 /// A host whose first page is home again after it was a VM's, and mapped no more; and a VM.
 fn one_page_home() -> (Host, VmHandle) {
-    let (mut host, vm) = Host::with_vm(Size::in_blocks(BLOCK));
+    one_page_home_on(Size::in_blocks(BLOCK))
+}
+
+/// The same on a machine of this size.
+fn one_page_home_on(size: Size) -> (Host, VmHandle) {
+    let (mut host, vm) = Host::with_vm(size);
     host.map(vm, 0, 0).expect("the host's page");
     host.destroy(vm).expect("nobody is inside");
     assert_eq!(host.reclaim_rest(vm), 1);
@@ -87,6 +92,31 @@ fn join_against_a_store_beside_it() {
         assert_ne!(stored, Access::Denied);
         assert!(stored == Access::Tried || host.content(1) == 7);
         assert_eq!(host.access(0, None), Access::Done(vec![host.content(0)]));
+        host.set_doorbell();
+        assert_eq!(leaves(&host), 1, "all of it is the host's");
+        host.check();
+    });
+}
+
+/// The same where the area becomes a block without an invalid entry in between: both sizes translate
+/// alike, but no walk goes on in the table that stood there.
+#[test]
+fn join_in_place_against_a_store_beside_it() {
+    explore_engine(2, || {
+        let size = Size {
+            resize_in_place: true,
+            ..Size::in_blocks(BLOCK)
+        };
+        let (mut host, _) = one_page_home_on(size);
+
+        let storing = host.beside(|other| other.access(1, Some(7)));
+        let touched = host.access(0, None);
+        host.set_doorbell();
+        let stored = storing.join().unwrap();
+
+        assert_eq!(touched, Access::Done(vec![0]));
+        assert!(matches!(stored, Access::Done(_)), "{stored:?}");
+        assert_eq!(host.content(1), 7);
         host.set_doorbell();
         assert_eq!(leaves(&host), 1, "all of it is the host's");
         host.check();

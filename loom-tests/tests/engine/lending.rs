@@ -1,7 +1,7 @@
 //! VM_LEND and VM_UNLEND: counts and leaves go together, and an address is free again only when no
 //! core remembers what was there.
 
-use crate::{HOST, lent};
+use crate::{HOST, TWO_VMS, lent};
 use abi::Status;
 use loom_tests::explore_engine;
 use loom_tests::host::Host;
@@ -93,6 +93,34 @@ fn unlend_against_map_there() {
             "{mapped:?}"
         );
         assert_eq!(host.state(0), HOST);
+        host.check();
+    });
+}
+
+/// A loan to a VM that nobody has run is taken back, and another core gives the page to the next VM and
+/// then is the first to enter the one that had it: that one's walks find the page no more.
+#[test]
+fn unlend_against_a_first_entry() {
+    explore_engine(2, || {
+        let (mut host, a) = Host::with_vm(TWO_VMS);
+        let b = host.create_vm().expect("another");
+        host.lend(a, 0, 0).expect("the host's page");
+
+        let running = host.beside(move |other| {
+            let mapped = other.map(b, 0, 0);
+            if mapped.is_ok() {
+                assert!(other.guest_store(b, 0, 9));
+                other.guest_store(a, 0, 7);
+            }
+            mapped
+        });
+        let unlent = host.unlend(a, 0);
+        let mapped = running.join().unwrap();
+
+        assert_eq!(unlent, Ok(()));
+        let refused = matches!(mapped, Err(Status::Busy | Status::NotOwner));
+        assert!(mapped.is_ok() || refused, "{mapped:?}");
+        assert_eq!(host.content(0), if refused { 0 } else { 9 });
         host.check();
     });
 }
