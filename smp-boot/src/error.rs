@@ -60,6 +60,9 @@ pub enum BootError {
     /// Two things of the machine claim one page, so that they need two memory types at once.
     #[error("{0} overlaps something that is mapped already")]
     Overlap(PaRange),
+    /// A core that the tree names, and no redistributor says that it is this core's.
+    #[error("core {0} has no redistributor")]
+    NoRedistributor(Mpidr),
     /// The estimate of boot's own memory was too low: the engine's bug.
     #[error("engine bug: boot memory ran out")]
     OutOfBootMemory,

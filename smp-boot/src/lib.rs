@@ -28,6 +28,7 @@ pub mod machine;
 pub mod ns16550;
 pub mod range;
 pub mod record;
+pub mod redistributors;
 pub mod stack;
 pub mod stage1;
 mod tree;

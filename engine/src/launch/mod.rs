@@ -27,7 +27,7 @@ use engine::{arch, vcpu};
 use host_image::HostError;
 use ownership::{Pa, PageTable};
 use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
-use smp_boot::{Boot, BootError, BootHeap, MachineInfo, PaRange};
+use smp_boot::{Boot, BootError, BootHeap, MachineInfo, Mpidr, PaRange, redistributors};
 use storage::{make, make_one, make_untouched};
 use sync::{AtomicU64, Ordering};
 
@@ -164,17 +164,13 @@ fn make_platform<E: smp_boot::Engine>(
 ) -> Result<Metal, BootError> {
     let machine = boot.machine;
     let mut cores = heapless::Vec::<_, { percpu::MAX_CPUS }>::new();
-    for core in boot.cores() {
-        let _ = cores.push(core);
+    for (core, window) in boot.cores() {
+        let _ = cores.push((core, redistributor_of(machine, core)?, window));
     }
     let heap = &mut boot.heap;
     let cores = make(heap, cores.len(), |index| {
-        let (mpidr, window) = cores[index];
-        MetalCpu::new(
-            mpidr.bits(),
-            redistributor_of(machine, mpidr.bits()),
-            window,
-        )
+        let (mpidr, redistributor, window) = cores[index];
+        MetalCpu::new(mpidr.bits(), redistributor, window)
     })?;
     let regime = HostRegime {
         vtcr: geometry.vtcr(features.pa_bits),
@@ -236,71 +232,33 @@ fn make_pool<E: smp_boot::Engine>(
     Ok(pool)
 }
 
-/// GICR_TYPER (IHI0069 12.11: affinity in bits 63:32, Last in bit 4, VLPIS in bit 1).
-const TYPER: u64 = 8;
-/// GICR_TYPER.Last.
-const TYPER_LAST: u64 = 1 << 4;
-
-/// RD_base of the redistributor of the core with these affinity fields; 0 if there is none.
-fn redistributor_of(machine: &MachineInfo, mpidr: u64) -> u64 {
-    let affinity = mpidr >> 8 & 0xff00_0000 | mpidr & 0xff_ffff;
-    for region in &machine.gic.redistributors {
-        let mut frame = region.range.start();
-        while frame < region.range.end() {
-            // SAFETY: boot mapped the redistributor regions as devices; GICR_TYPER is read-only.
-            let typer = unsafe { ((frame + TYPER) as usize as *const u64).read_volatile() };
-            if typer >> 32 == affinity {
-                return frame;
-            }
-            if typer & TYPER_LAST != 0 {
-                break;
-            }
-            frame += stride_of(region.stride, typer);
-        }
-    }
-    0
+/// GICR_TYPER of the redistributor whose first frame is at `frame`, one that its region has.
+fn typer(frame: u64) -> u64 {
+    // SAFETY: boot mapped the redistributor regions as devices; GICR_TYPER is read-only.
+    unsafe { ((frame + redistributors::TYPER) as usize as *const u64).read_volatile() }
 }
 
-fn stride_of(stride: Option<u64>, typer: u64) -> u64 {
-    stride.unwrap_or(if typer & 1 << 1 != 0 {
-        4 << 16
-    } else {
-        2 << 16
-    })
+/// RD_base of the redistributor of this core.
+fn redistributor_of(machine: &MachineInfo, core: Mpidr) -> Result<u64, BootError> {
+    let mut regions = machine.gic.redistributors.iter();
+    let found = regions.find_map(|region| region.find(core, typer));
+    found.ok_or(BootError::NoRedistributor(core))
 }
 
 fn guarded_frames(machine: &MachineInfo) -> heapless::Vec<GuardedFrames, 64> {
     let regions = machine.gic.redistributors.iter();
     regions
         .map(|region| {
-            // SAFETY: as in `redistributor_of`.
-            let typer =
-                unsafe { ((region.range.start() + TYPER) as usize as *const u64).read_volatile() };
-            let stride = stride_of(region.stride, typer);
+            let stride = region.stride(typer(region.range.start()));
+            let guarded = region.guarded(stride);
             GuardedFrames {
-                base: region.range.start(),
-                // With frames of GICv4, whose tables the host could place anywhere, even where the firmware
-                // counts none.
-                size: region.range.size().max(stride),
-                present: present(region.range, stride),
+                base: guarded.start(),
+                size: guarded.size(),
+                present: region.present(stride, typer),
                 stride,
             }
         })
         .collect()
-}
-
-/// Bytes of a run of redistributors up to the end of its last one.
-fn present(run: PaRange, stride: u64) -> u64 {
-    let mut frame = run.start();
-    while frame < run.end() {
-        // SAFETY: as in `redistributor_of`: before the last one there is a frame at each stride.
-        let typer = unsafe { ((frame + TYPER) as usize as *const u64).read_volatile() };
-        frame += stride;
-        if typer & TYPER_LAST != 0 {
-            break;
-        }
-    }
-    frame.min(run.end()) - run.start()
 }
 
 /// What outside RAM is not the host's to map at all: the ITSs. Redistributors are `guarded_frames`.
