@@ -160,8 +160,33 @@ fn bytes_of<'a>(range: PaRange) -> &'a mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(start, range.size() as usize) }
 }
 
+/// Memory of the firmware's that this application has to itself, and that stays after the firmware is left.
+pub struct Room(PaRange);
+
+impl Room {
+    /// Takes pages for so many bytes.
+    pub fn take(bytes: u64) -> Result<Self, Refusal> {
+        allocate(bytes).map(Self)
+    }
+
+    /// Where it is.
+    pub fn range(&self) -> PaRange {
+        self.0
+    }
+
+    /// Writes `bytes` to its start; false if it has no room for them.
+    pub fn write(&mut self, bytes: &[u8]) -> bool {
+        let room = bytes_of(self.0).get_mut(..bytes.len());
+        let has_room = room.is_some();
+        if let Some(room) = room {
+            room.copy_from_slice(bytes);
+        }
+        has_room
+    }
+}
+
 /// Pages for `bytes`, which stay after the firmware is left.
-pub fn allocate(bytes: u64) -> Result<PaRange, Refusal> {
+fn allocate(bytes: u64) -> Result<PaRange, Refusal> {
     let pages = bytes.div_ceil(PAGE).max(1);
     let place = boot::allocate_pages(
         AllocateType::AnyPages,
@@ -182,9 +207,4 @@ fn read(file: &mut RegularFile, range: PaRange, name: &'static str) -> Result<()
         }
     }
     Ok(())
-}
-
-/// Writes `bytes` to the start of `range`, which has room for them.
-pub fn write(range: PaRange, bytes: &[u8]) {
-    bytes_of(range)[..bytes.len()].copy_from_slice(bytes);
 }

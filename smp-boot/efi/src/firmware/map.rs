@@ -4,6 +4,7 @@
 //! does not change it.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use efi_boot::Refusal;
 use efi_boot::memory::Descriptor;
@@ -11,6 +12,9 @@ use uefi::Status;
 use uefi::boot::{self, MemoryType};
 use uefi::table::system_table_raw;
 use uefi_raw::table::boot::BootServices;
+
+/// Somebody has tried to leave boot services.
+static IS_BEING_LEFT: AtomicBool = AtomicBool::new(false);
 
 /// Room for a few thousand ranges.
 const BYTES: usize = 256 << 10;
@@ -78,8 +82,10 @@ impl MapBuffer {
     }
 
     /// Leaves boot services if the map is still the one that was read. After a first attempt that
-    /// fails, only [`Self::read`] may be asked of the firmware.
+    /// fails, only [`Self::read`] may be asked of the firmware (UEFI 2.10, 7.4.6): [`may_be_asked`].
     pub fn exit_boot_services(&self) -> bool {
+        // Relaxed: this application is one core's, and the firmware's handlers do not look.
+        IS_BEING_LEFT.store(true, Ordering::Relaxed);
         let Ok(services) = boot_services() else {
             return false;
         };
@@ -89,6 +95,12 @@ impl MapBuffer {
         };
         status == Status::SUCCESS
     }
+}
+
+/// Whether the firmware may be asked for more than its memory map: nobody has tried to leave it.
+pub fn may_be_asked() -> bool {
+    // Relaxed: as where it is written.
+    !IS_BEING_LEFT.load(Ordering::Relaxed) && boot_services().is_ok()
 }
 
 /// The services, until they are left.

@@ -15,6 +15,7 @@ use smp_boot::PaRange;
 use uefi::{boot, println};
 
 use self::description::Source;
+use self::files::Room;
 use self::map::MapBuffer;
 
 /// The engine's Image, beside the application.
@@ -42,7 +43,7 @@ struct Start {
     /// The machine, memory left out.
     description: DeviceTree,
     /// Where the tree goes.
-    blob: PaRange,
+    blob: Room,
     map: MapBuffer,
 }
 
@@ -57,7 +58,7 @@ fn prepare() -> Result<Start, Refusal> {
     let mut folder = files::Folder::of_this_application()?;
     let (entry, image) = folder.load_image(IMAGE)?;
     let archive = folder.load(ARCHIVE)?;
-    let blob = files::allocate(smp_boot::fdt::MAX_BLOB)?;
+    let blob = Room::take(smp_boot::fdt::MAX_BLOB)?;
     let mut map = MapBuffer::new()?;
 
     map.read()?;
@@ -97,38 +98,43 @@ fn prepare() -> Result<Start, Refusal> {
 }
 
 /// Leaves the firmware. The tree is written from the very map that the firmware is left with, and nothing
-/// is asked of the firmware between the two.
+/// is asked of the firmware between the two. From the first attempt on the firmware's console may be gone, and
+/// with it whoever could be told of a refusal: there the machine stops ([`map::may_be_asked`]).
 fn run(mut start: Start) -> Refusal {
     for _ in 0..PATIENCE {
         match attempt(&mut start) {
             Ok(false) => {}
-            Ok(true) => leave::enter(start.entry, start.blob, &[start.image, start.archive]),
-            Err(refusal) => return refusal,
+            Ok(true) => leave::enter(
+                start.entry,
+                start.blob.range(),
+                &[start.image, start.archive],
+            ),
+            Err(refusal) if map::may_be_asked() => return refusal,
+            Err(_) => leave::halt(),
         }
     }
-    Refusal::Firmware("its memory map changes all the time")
+    leave::halt()
 }
 
 /// Tries once; whether the firmware was left.
 fn attempt(start: &mut Start) -> Result<bool, Refusal> {
     start.map.read()?;
     let memory = Memory::read(start.map.descriptors())?;
-    for range in [start.image, start.archive, start.blob] {
+    for range in [start.image, start.archive, start.blob.range()] {
         if !memory.ram.iter().any(|ram| ram.contains(range)) {
             return Err(Refusal::Nowhere(range));
         }
     }
     let blob = tree::complete(&mut start.description.clone(), &memory, start.archive)?;
-    if blob.len() as u64 > start.blob.size() {
+    if !start.blob.write(&blob) {
         return Err(Refusal::BadTree("it has no room in 2 MiB"));
     }
-    files::write(start.blob, &blob);
     Ok(start.map.exit_boot_services())
 }
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    if map::boot_services().is_ok() {
+    if map::may_be_asked() {
         println!("bulkhead-efi: {info}");
         // SAFETY: nothing of this application's is known to the firmware: no event, no protocol.
         let _ = unsafe {
