@@ -12,17 +12,15 @@ use spin::Mutex;
 
 use crate::machine::{UartInfo, UartKind};
 use crate::ns16550::Ns16550;
-
-/// Polls for room for one character: at least a few milliseconds on any core.
-const PATIENCE: u32 = 1_000_000;
+use crate::witness::{PATIENCE, Wait};
 
 static CONSOLE: Mutex<Option<Console>> = Mutex::new(None);
 
 /// What is written to, and whether it has stopped taking anything.
 pub struct Console {
     uart: Driver,
-    /// It did not drain in time: from now on a byte that it does not take at once is lost.
-    is_stuck: bool,
+    /// Once it did not drain in time, a byte that it does not take at once is lost.
+    wait: Wait,
 }
 
 /// A UART that was set up by the firmware.
@@ -54,14 +52,12 @@ impl Console {
         };
         Some(Self {
             uart,
-            is_stuck: false,
+            wait: Wait::default(),
         })
     }
 
     fn put(&mut self, byte: u8) {
-        let patience = if self.is_stuck { 1 } else { PATIENCE };
-        self.is_stuck = !(0..patience).any(|_| self.uart.is_ready());
-        if !self.is_stuck {
+        if self.wait.until(|| self.uart.is_ready()) {
             self.uart.write(byte);
         }
     }

@@ -3,10 +3,14 @@
 //! The line starts with `@crash `. It is written on the emergency stack of the core's stack block
 //! (see [`crate::stack`]), so a stack overflow is reported like any other exception; a crash while
 //! one is being reported only powers off. Behind it the engine tells what its cores did last.
+//!
+//! The other cores run on meanwhile, a few milliseconds or as long as a slow UART takes. To stop them first would
+//! take their answers, which a core that holds a lock or spins with interrupts masked does not give, or a look at a
+//! flag on every way into the engine. What they do is no more than before: each claim, flush and scrub is made by
+//! the core that needs it, and none relies on the core that crashed; what that one held stays BUSY for them.
 
 use core::arch::global_asm;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, MPIDR_EL1, Readable, SPSR_EL2};
 
@@ -15,10 +19,10 @@ use spin::Mutex;
 use crate::entry::ImageLayout;
 use crate::handover::Engine;
 use crate::machine::Mpidr;
+use crate::witness::{Part, Witness};
 use crate::{console, firmware, stack};
 
-/// MPIDR_EL1 of the core that is writing its crash record, 0 while there is none: bit 31 is always set.
-static CRASHED: AtomicU64 = AtomicU64::new(0);
+static WITNESS: Witness = Witness::new();
 
 /// What is told behind a crash record.
 struct LastWords {
@@ -120,12 +124,10 @@ pub fn report_panic(info: &PanicInfo<'_>) -> ! {
 /// Writes one crash record and powers off. Only the first core to come here writes.
 fn end(what: core::fmt::Arguments<'_>) -> ! {
     let mpidr = MPIDR_EL1.get();
-    // Relaxed, both: says only who is first; nothing is published.
-    match CRASHED.compare_exchange(0, mpidr, Relaxed, Relaxed) {
-        Ok(_) => {}
-        // It crashed again while it wrote.
-        Err(first) if first == mpidr => firmware::power_off(),
-        Err(_) => firmware::halt(),
+    match WITNESS.part(mpidr) {
+        Part::Tell => {}
+        Part::PowerOff => firmware::power_off(),
+        Part::Halt => firmware::halt(),
     }
     let core = Mpidr::from_bits(mpidr);
     console::write_in_crash(format_args!("\n@crash core={core} {what}\n"));

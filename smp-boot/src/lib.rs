@@ -33,6 +33,7 @@ pub mod stack;
 pub mod stage1;
 mod tree;
 pub mod wellformed;
+pub mod witness;
 
 #[cfg(target_os = "none")]
 pub mod console;
