@@ -133,7 +133,7 @@ fn run_counted(test: &Test, seed: u64, with_engine: bool) -> TestResult {
         return Err(Stop::Skip(String::from("all RAM is there")));
     }
     let before = census::take()?;
-    (test.run)(&mut random)?;
+    attack::run(test, &mut random)?;
     match test.needs {
         Needs::Poison | Needs::AbsentRam => census::check_same_but_poisoned(&before),
         _ => census::check_same(&before),

@@ -16,6 +16,10 @@ const TIDCP: u64 = unless(
     cfg!(mutant = "trap-no-implementation"),
     HCR_EL2::TIDCP::SET.value,
 );
+/// HCR_EL2.TACR: ACTLR_EL1 traps.
+const TACR: u64 = unless(cfg!(mutant = "trap-no-actlr"), HCR_EL2::TACR::SET.value);
+/// HCR_EL2.TSW: maintenance by set and way traps.
+const TSW: u64 = unless(cfg!(mutant = "trap-no-set-way"), HCR_EL2::TSW::SET.value);
 /// HCR_EL2.TID3: feature-ID registers trap.
 const TID3: u64 = unless(cfg!(mutant = "trap-no-id"), HCR_EL2::TID3::SET.value);
 /// HCR_EL2.TLOR: LORegions trap.
@@ -35,7 +39,7 @@ const HCR_COMMON: u64 = HCR_EL2::VM::SET.value
     | HCR_EL2::RW::SET.value
     | HCR_EL2::TSC::SET.value
     | TIDCP
-    | HCR_EL2::TACR::SET.value
+    | TACR
     | TID3
     | HCR_EL2::TID5::SET.value
     | TLOR
@@ -47,7 +51,7 @@ const HCR_GUEST: u64 = HCR_EL2::IMO::SET.value
     | HCR_EL2::FMO::SET.value
     | HCR_EL2::AMO::SET.value
     | HCR_EL2::TWI::SET.value
-    | HCR_EL2::TSW::SET.value
+    | TSW
     | TERR;
 
 /// MDCR_EL2.TPM and TPMCR: the PMU traps.

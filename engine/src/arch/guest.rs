@@ -68,6 +68,7 @@ impl Session {
             fp::save(&mut self.fp);
             self.fp_saved = true;
         }
+        #[cfg(not(mutant = "guest-keep-fp"))]
         fp::load(&context.fp);
         // With TFP clear the class can't come again.
         (enter(&mut context.frame), true)

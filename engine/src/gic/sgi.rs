@@ -47,7 +47,10 @@ impl Sgi {
             Targets::AllOthers
         } else {
             let (aff1, aff2, aff3) = (value >> 16 & 0xFF, value >> 32 & 0xFF, value >> 48 & 0xFF);
+            #[cfg(not(mutant = "sgi-ignore-range"))]
             let range = value >> 44 & 0xF;
+            #[cfg(mutant = "sgi-ignore-range")]
+            let range = 0;
             Targets::Neighbours {
                 cluster: aff3 << 32 | aff2 << 16 | aff1 << 8 | range << 4,
                 list: value as u16,

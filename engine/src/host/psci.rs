@@ -25,7 +25,7 @@ impl<P: Platform> Engine<P> {
                 Next::Resume,
             ),
             PsciCall::CpuOff => {
-                if self.has_queued(cpu) {
+                if self.has_queued(cpu) && cfg!(not(mutant = "off-with-queue")) {
                     return (psci::DENIED, Next::Resume);
                 }
                 if let Some(core) = self.parts.host_cores.get(cpu.id().index())

@@ -88,7 +88,12 @@ impl<P: Platform> Engine<P> {
             .dispatch(cpu, call, &arguments)
             .unwrap_or_else(Answer::from);
         x[0] = answer.status.raw() as u64;
+        #[cfg(not(mutant = "call-keep-results"))]
         x[1..].copy_from_slice(&answer.results);
+        #[cfg(mutant = "call-keep-results")]
+        for (register, result) in x[1..].iter_mut().zip(answer.results).take(call.results()) {
+            *register = result;
+        }
         if let Some(counters) = self.counters(cpu.id()) {
             counters.add_call(call, answer.status != Status::Success);
         }
@@ -106,7 +111,11 @@ impl<P: Platform> Engine<P> {
                     *register = u64::from(word);
                 }
             }
-            _ => x[0] = smccc::NOT_SUPPORTED as u64,
+            _ => {
+                #[cfg(mutant = "unknown-clears")]
+                x.fill(0);
+                x[0] = smccc::NOT_SUPPORTED as u64;
+            }
         }
     }
 

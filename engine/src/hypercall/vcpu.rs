@@ -70,7 +70,7 @@ impl<P: Platform> Engine<P> {
             return Err(Status::OutOfRange);
         }
         let pinned = self.pin_vm(cpu, vm)?;
-        if pinned.phase != Phase::Building {
+        if pinned.phase != Phase::Building && cfg!(not(mutant = "vcpu-create-late")) {
             return Err(Status::BadState);
         }
         if !pinned.vm.ram_holds(entry >> 12, 1) {
@@ -291,7 +291,11 @@ fn complete(
         (Pending::MmioWrite { far }, HostOutcome::Abort) => abort(state, true, far),
         (Pending::Call, HostOutcome::Complete) => {
             state.context.frame.x[..4].copy_from_slice(&values);
+            #[cfg(mutant = "answer-more-registers")]
+            state.context.frame.x[4..18].fill(values[3]);
         }
+        #[cfg(mutant = "answer-abort-call")]
+        (Pending::Call, HostOutcome::Abort) => abort(state, true, 0),
         #[cfg(mutant = "answer-unasked")]
         (Pending::RamFault | Pending::End | Pending::Nothing, _) => {
             state.context.frame.x[..4].copy_from_slice(&values);

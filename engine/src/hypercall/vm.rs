@@ -43,6 +43,7 @@ impl<P: Platform> Engine<P> {
                 continue;
             };
             let Some(root) = self.take_root(cpu) else {
+                #[cfg(not(mutant = "create-keep-slot"))]
                 let _ = vm.life.advance(generation, Phase::Creating, Phase::Free);
                 return Err(Status::NoMemory);
             };
@@ -97,7 +98,8 @@ impl<P: Platform> Engine<P> {
             shape.vcpus as u64 * REDISTRIBUTOR_PAGES * PAGE_SIZE,
             false,
         )?;
-        if ram0.pages == 0 || ram0.overlaps(ram1) || gicr.overlaps(ram0) || gicr.overlaps(ram1) {
+        let overlap = ram0.overlaps(ram1) || gicr.overlaps(ram0) || gicr.overlaps(ram1);
+        if ram0.pages == 0 || overlap && cfg!(not(mutant = "create-overlapping")) {
             return Err(Status::OutOfRange);
         }
         // In ascending order, as VM_RECLAIM's cursor goes.
@@ -167,6 +169,8 @@ impl<P: Platform> Engine<P> {
         let life = &pinned.vm.life;
         match life.advance(pinned.generation, Phase::Building, Phase::Sealing) {
             Ok(()) | Err(Phase::Sealing) => {}
+            #[cfg(mutant = "start-twice")]
+            Err(Phase::Running) => return Ok(Answer::DONE),
             Err(_) => return Err(Status::BadState),
         }
         // A builder that read `Building` shows its pin by now, or sees `Sealing`.

@@ -44,15 +44,22 @@ pub fn run_of(start: u64, end: u64) -> PageRun {
     }
 }
 
+/// What the engine's own pages are.
+#[cfg(not(mutant = "boot-give-engine"))]
+const ENGINES: State = State::Owned(Owner::Engine);
+#[cfg(mutant = "boot-give-engine")]
+const ENGINES: State = State::HostFixed;
+
+/// What the firmware keeps: the host reaches it, and can't give it away.
+#[cfg(not(mutant = "boot-give-firmware"))]
+const FIRMWARES: State = State::HostFixed;
+#[cfg(mutant = "boot-give-firmware")]
+const FIRMWARES: State = State::Owned(Owner::Host);
+
 /// The longest piece from `at` on that has one state.
 fn piece(at: u64, end: u64, machine: &MachineInfo, engine: &[PaRange]) -> (u64, State) {
-    let engines = engine
-        .iter()
-        .map(|range| (*range, State::Owned(Owner::Engine)));
-    let fixed = machine
-        .reserved
-        .iter()
-        .map(|range| (*range, State::HostFixed));
+    let engines = engine.iter().map(|range| (*range, ENGINES));
+    let fixed = machine.reserved.iter().map(|range| (*range, FIRMWARES));
     let mut stop = end;
     for (range, state) in engines.chain(fixed) {
         let range = range.pages_around();

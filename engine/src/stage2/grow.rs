@@ -38,6 +38,8 @@ impl Stage2 {
                 }
                 Entry::Empty => self.install(platform, cpu, pool, found.at)?,
                 Entry::Reserved | Entry::Splitting => return Err(MapError::Busy),
+                #[cfg(mutant = "map-over")]
+                Entry::Leaf { .. } if found.level == level => return Ok(found.at),
                 Entry::Table(_) | Entry::Leaf { .. } => return Err(MapError::Occupied),
             }
         }

@@ -173,7 +173,16 @@ fn fill_with_children<P: Platform>(
     level: u8,
 ) {
     for index in 0..ENTRIES {
-        let child = Pfn::from_raw(base.raw() + index * pages_of(level));
+        #[cfg(mutant = "split-lose-leaf")]
+        if index == 3 {
+            continue;
+        }
+        let number = if cfg!(mutant = "split-wrong-child") {
+            index ^ 1
+        } else {
+            index
+        };
+        let child = Pfn::from_raw(base.raw() + number * pages_of(level));
         let at = EntryAt {
             table,
             index: index as u16,

@@ -155,7 +155,7 @@ fn find_by_affinity<V>(target: u64, find: impl FnOnce(u64) -> Option<V>) -> Resu
 
 /// A64 code is word-aligned and in memory.
 fn check_entry(entry: u64, is_ram: impl FnOnce(u64) -> bool) -> Result<(), i64> {
-    if entry & 0b11 == 0 && is_ram(entry) {
+    if entry & 0b11 == 0 && is_ram(entry) || cfg!(mutant = "cpu-on-anywhere") {
         Ok(())
     } else {
         Err(psci::INVALID_ADDRESS)
@@ -186,6 +186,9 @@ pub fn affinity_info(
         1 => AFFINITY & !0xff,
         2 => AFFINITY & !0xffff,
         3 => AFFINITY & !0xff_ffff,
+        #[cfg(mutant = "affinity-any-level")]
+        _ => 0,
+        #[cfg(not(mutant = "affinity-any-level"))]
         _ => return psci::INVALID_PARAMETERS,
     };
     if target & !AFFINITY != 0 {

@@ -219,7 +219,10 @@ impl Abort {
 }
 
 /// HPFAR_EL2.FIPA, bits 43:4, is IPA bits 51:12.
+#[cfg(not(mutant = "fault-cut-ipa"))]
 const FIPA_MASK: u64 = (1 << 40) - 1;
+#[cfg(mutant = "fault-cut-ipa")]
+const FIPA_MASK: u64 = (1 << 27) - 1;
 
 /// Where a stage-2 fault was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -59,11 +59,23 @@ impl<P: Platform> Engine<P> {
         if pinned.vm.ram_holds(page, 1) {
             return self.ram_fault(cpu, slot, vcpu, state, pinned, page);
         }
+        #[cfg(mutant = "guest-one-to-one")]
+        if self.map_one_to_one(cpu, pinned, page) {
+            return Verdict::Resume;
+        }
+        #[cfg(not(mutant = "mmio-any-access"))]
         let plain = if is_fetch || abort.on_walk {
             None
         } else {
             abort.access
         };
+        #[cfg(mutant = "mmio-any-access")]
+        let plain = abort.access.or(Some(Access {
+            bytes: 8,
+            sign_extend: false,
+            rt: 0,
+            is_64bit: true,
+        }));
         let (Some(access), Some(exact)) = (plain, address.exact()) else {
             return self.abort_guest(cpu, state, abort, is_fetch, far);
         };
@@ -83,6 +95,27 @@ impl<P: Platform> Engine<P> {
             RunExit::of(ExitReason::MmioRead, handle, [exact, bytes, 0]),
             Leave::Parked,
         )
+    }
+
+    /// What the host has for devices, and no guest: the address itself.
+    #[cfg(mutant = "guest-one-to-one")]
+    fn map_one_to_one(&self, cpu: &CpuToken, pinned: &PinnedVm<'_>, page: u64) -> bool {
+        let (platform, ipa) = (&self.parts.platform, Ipa::from_raw(page << 12));
+        let stage2 = pinned.vm.stage2(pinned.slot, self.parts.host.geometry());
+        let pool = &self.parts.pool;
+        let Ok(at) = stage2.take_entry(platform, cpu.id(), pool, ipa, LAST_LEVEL) else {
+            return false;
+        };
+        let all = crate::stage2::descriptor::Access {
+            write: true,
+            execute: true,
+        };
+        let leaf = self
+            .ram_bits(all)
+            .leaf(ownership::Pfn::from_raw(page), LAST_LEVEL);
+        platform.store_entry(cpu.id(), at, leaf);
+        self.publish_leaves(cpu);
+        true
     }
 
     fn ram_fault(

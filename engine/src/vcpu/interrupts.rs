@@ -134,6 +134,12 @@ impl<P: Platform> Engine<P> {
         let Some(sgi) = Sgi::decode(value, scope) else {
             return false;
         };
+        #[cfg(mutant = "sgi-any-vm")]
+        for vcpu in self.parts.vcpus.iter() {
+            if sgi.reaches(sender.mpidr(), vcpu.mpidr()) {
+                vcpu.interrupts.private.raise_sgi(sgi.intid, sgi.scope);
+            }
+        }
         for (index, slot) in pinned.vm.vcpus().enumerate() {
             let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else {
                 continue;

@@ -16,9 +16,8 @@ const HEAD: &str = "\
 
 Each case is a hardware test (`hw-tests/src/tests/`): an attacker in the host's seat, at EL1 with the engine
 beneath, or in a guest. Around every one the census of all pages is taken, and after it a call is answered
-and no page is lost. The cases of `attack` are played in front of a victim: another VM on the same core, which
-before and after takes a checksum of its own memory and of its own registers, FP and system registers
-included.
+and no page is lost. Every case is played in front of a victim: another VM on the same core, which before and
+after takes a checksum of its own memory and of its own registers, FP and system registers included.
 
 *Refused* means that what the fourth column says came on every machine, and nothing else. *Scenario* is the number of
 a bug that other engines had ([scenarios.md](scenarios.md)); those that are not here are of devices (16, 31),
@@ -70,6 +69,13 @@ pub fn render(root: &Path, book: &Book) -> Result<String> {
     Ok(text)
 }
 
+fn why_skipped((_, outcome): &(String, Outcome)) -> Option<&str> {
+    match outcome {
+        Outcome::Skipped(why) => Some(why),
+        _ => None,
+    }
+}
+
 /// One cell for all machines.
 fn outcome(book: &Book, case: &Case) -> String {
     let mut failed = Vec::new();
@@ -88,6 +94,11 @@ fn outcome(book: &Book, case: &Case) -> String {
     }
     if case.outcomes.len() != book.machines().len() {
         return "**not tried everywhere**".into();
+    }
+    if skips.len() == case.outcomes.len() {
+        let whys: BTreeSet<&str> = case.outcomes.iter().filter_map(why_skipped).collect();
+        let whys: Vec<&str> = whys.into_iter().collect();
+        return format!("on none of these machines: {}", whys.join(", "));
     }
     let mut text = String::from("refused");
     for skip in skips {
@@ -113,6 +124,9 @@ mod tests {
         let mut book = Book::default();
         book.add("all-1-max", &console("skipped: one core"))
             .unwrap();
+        let text = render(root, &book).unwrap();
+        let row = "| `a::b` | guest | m | e | 1, 26 | on none of these machines: one core |  |";
+        assert!(text.lines().any(|line| line == row), "{text}");
         book.add("all-2-max", &console("ok")).unwrap();
         let text = render(root, &book).unwrap();
         let row = "| `a::b` | guest | m | e | 1, 26 | refused; not on all-1-max: one core |  |";

@@ -1,5 +1,5 @@
 //! A device tree that names RAM which is not there, for tests of memory errors: QEMU answers an access
-//! to it with an external abort.
+//! to it with an external abort; and that reserves memory for a firmware, as real ones do.
 //!
 //! QEMU writes the tree of a machine, and given it back rewrites its `memory` nodes; but RAM is any node
 //! with `device_type = "memory"`, and one of another name stays. The flattened format is that of the
@@ -16,12 +16,17 @@ const BASE: u64 = 0x3f00_0000;
 /// Its size.
 const SIZE: u64 = 6 << 20;
 
+/// What the firmware keeps: RAM in which nothing is loaded.
+const KEPT: u64 = 0x7000_0000;
+/// Its size.
+const KEPT_SIZE: u64 = 64 << 10;
+
 const BEGIN_NODE: u32 = 1;
 const END_NODE: u32 = 2;
 const PROPERTY: u32 = 3;
 const END: u32 = 9;
 
-/// The machine's tree with that RAM, written by QEMU's `command` for it, as a file in `dir`.
+/// The machine's tree with both, written by QEMU's `command` for it, as a file in `dir`.
 pub fn write_tree(mut command: Command, dir: &Path) -> Result<PathBuf> {
     let (plain, file) = (dir.join("plain.dtb"), dir.join("absent.dtb"));
     command.arg("-machine");
@@ -32,7 +37,7 @@ pub fn write_tree(mut command: Command, dir: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The tree with one more child of the root.
+/// The tree with one more reservation and one more child of the root.
 fn with_absent_ram(tree: &[u8]) -> Result<Vec<u8>> {
     let header = |at: usize| word(tree, at);
     let (structure, strings) = (header(8)?, header(12)?);
@@ -69,8 +74,14 @@ fn with_absent_ram(tree: &[u8]) -> Result<Vec<u8>> {
     add(name_at(b"\0reg\0")? + 1, &reg);
     node.extend(END_NODE.to_be_bytes());
 
-    // The new node before the root's end; the strings behind all, where nothing else is in their way.
-    let mut edited = tree[..end - 8].to_vec();
+    // The reservation before all others. The new node before the root's end; the strings behind all, where
+    // nothing else is in their way.
+    let reservations = header(16)?;
+    ensure!(reservations < structure, "the blocks are in another order");
+    let kept = [KEPT.to_be_bytes(), KEPT_SIZE.to_be_bytes()].concat();
+    let mut edited = tree[..reservations].to_vec();
+    edited.extend(&kept);
+    edited.extend(&tree[reservations..end - 8]);
     edited.extend(&node);
     edited.extend(&tree[end - 8..end]);
     let strings_now = edited.len();
@@ -78,6 +89,7 @@ fn with_absent_ram(tree: &[u8]) -> Result<Vec<u8>> {
     let total = edited.len();
     for (at, value) in [
         (4, total),
+        (8, structure + kept.len()),
         (12, strings_now),
         (36, structure_size + node.len()),
     ] {

@@ -1,18 +1,21 @@
 //! The host with calls that are well formed and wrong: dead handles, other immediates, a core or a time at
 //! which they are not allowed.
 
-use super::stage::{Stage, attacks};
+use super::{
+    beside::{beside_a_guest, second_core},
+    stage::{Stage, attacks},
+};
 use crate::{
     code::{self, HVC_1, SMC_1},
     guest::{CALL, DATA, Gadget, HOLE, SPIN, WINDOW},
-    outcome::{OrFail, Stop, TestResult, check, check_eq, refused},
+    outcome::{OrFail, TestResult, check, check_eq, refused},
     puppet,
     refusal::{BAD_HANDLE, BAD_STATE, Case, OUT_OF_RANGE, RIGHTS, check_refused},
     team,
     vm::{TestVm, insist, run, take_patterned},
 };
 use abi::{Call, ExitReason, InfoIndex, Outcome, Status, VcpuHandle, VmHandle, psci, smccc};
-use alloc::{string::String, sync::Arc};
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use el1::{PAGE, call, cpu, gic, pages, timer};
 
@@ -78,10 +81,31 @@ fn handle_of_a_dead_vcpu(_: &mut Stage<'_>) -> TestResult {
     next.destroy()
 }
 
-/// By chance such a handle's bits may be the right ones of another object, whose state then refuses.
-fn handles_of_the_other_kind(_: &mut Stage<'_>) -> TestResult {
+/// By chance such a handle's bits may be the right ones of another object, whose state then refuses; where they
+/// are nobody's, no call takes them.
+fn handles_of_the_other_kind(stage: &mut Stage<'_>) -> TestResult {
     const NONE: &[Status] = &[Status::BadHandle, Status::BadState];
-    let vm = puppet::start(1)?;
+    // Slots of vCPUs that have been used more often than those of VMs.
+    puppet::start(2)?.destroy()?;
+    let (vm, other) = (puppet::start(1)?, puppet::start(1)?);
+    let all = [stage.victim.vm(), &vm, &other];
+    let vms = all.map(|vm| vm.handle.raw());
+    let vcpus = all.map(|vm| vm.vcpus[0].raw());
+    let is_nobodys = |raw: &&u64| !(vms.contains(raw) && vcpus.contains(raw));
+    let (mut tried, inject) = (0, Call::VcpuInject);
+    for v in vcpus.iter().filter(is_nobodys) {
+        check_refused(&[
+            (Call::VmDestroy, &[*v], BAD_HANDLE),
+            (Call::VmUnlend, &[*v, WINDOW, 1], BAD_HANDLE),
+        ])?;
+        tried += 1;
+    }
+    for h in vms.iter().filter(is_nobodys) {
+        check_refused(&[(inject, &[*h, 40, 0, 0], BAD_HANDLE)])?;
+        tried += 1;
+    }
+    check!(tried > 0, "every handle is of both kinds");
+    other.destroy()?;
     let (h, v) = (vm.handle.raw(), vm.vcpus[0].raw());
     check_refused(&[
         (Call::VmStart, &[v], NONE),
@@ -139,14 +163,6 @@ fn suspends_to_anywhere(_: &mut Stage<'_>) -> TestResult {
     Ok(())
 }
 
-/// The second core, or a skip.
-fn second_core() -> TestResult<u64> {
-    match cpu::all().len() {
-        1 => Err(Stop::Skip(String::from("one core"))),
-        _ => Ok(team::engine_cpu(1)),
-    }
-}
-
 /// The vCPU counts in memory and in a register: two of it would see each other's counts.
 fn one_vcpu_on_two_cores(_: &mut Stage<'_>) -> TestResult {
     const MOVES: u64 = 300;
@@ -202,37 +218,25 @@ fn one_vcpu_on_two_cores(_: &mut Stage<'_>) -> TestResult {
 }
 
 fn answers_from_another_core(_: &mut Stage<'_>) -> TestResult {
-    let second = second_core()?;
-    let mut vm = puppet::start(1)?;
-    let (handle, vcpu, counter) = (vm.handle, vm.vcpus[0], vm.lend(WINDOW)?);
-    puppet::give(vcpu, [SPIN, WINDOW, 0, 0])?;
-    insist(|| call::vcpu_enqueue(vcpu, second)).or_fail("VCPU_ENQUEUE")?;
-    team::everywhere(move |index| match index {
-        0 => {
-            // SAFETY: a lent page of the host's.
-            let counts = || unsafe { (counter as *const u64).read_volatile() } > 0;
-            check!(team::wait_for(counts), "the guest does not run");
-            for round in 0..50 {
-                let answered = call::vcpu_respond(vcpu, [7; 4], Outcome::Complete);
-                let expected = [Err(Status::Busy), Err(Status::BadState)];
-                check!(
-                    expected.contains(&answered),
-                    "round {round}: VCPU_RESPOND: {answered:?}"
-                );
-                let moved = call::vcpu_enqueue(vcpu, team::engine_cpu(0));
-                if moved.is_ok() {
-                    // Between two turns of the other core it is queued, and may be moved back.
-                    insist(|| call::vcpu_enqueue(vcpu, second)).or_fail("VCPU_ENQUEUE")?;
-                } else {
-                    refused("VCPU_ENQUEUE", moved, Status::Busy)?;
-                }
+    beside_a_guest([SPIN, WINDOW, 0, 0], |vcpu| {
+        let second = second_core()?;
+        for round in 0..50 {
+            let answered = call::vcpu_respond(vcpu, [7; 4], Outcome::Complete);
+            let expected = [Err(Status::Busy), Err(Status::BadState)];
+            check!(
+                expected.contains(&answered),
+                "round {round}: VCPU_RESPOND: {answered:?}"
+            );
+            let moved = call::vcpu_enqueue(vcpu, team::engine_cpu(0));
+            if moved.is_ok() {
+                // Between two turns of the other core it is queued, and may be moved back.
+                insist(|| call::vcpu_enqueue(vcpu, second)).or_fail("VCPU_ENQUEUE")?;
+            } else {
+                refused("VCPU_ENQUEUE", moved, Status::Busy)?;
             }
-            crate::vm::destroyed(handle)
         }
-        1 => run().map(drop),
-        _ => Ok(()),
-    })?;
-    vm.destroy()
+        Ok(())
+    })
 }
 
 fn starts_a_vm_twice(_: &mut Stage<'_>) -> TestResult {
@@ -256,31 +260,13 @@ fn doorbell_that_is_none(_: &mut Stage<'_>) -> TestResult {
 
 fn doorbell_storm(stage: &mut Stage<'_>) -> TestResult {
     const SGIS: u64 = 400;
-    let second = second_core()?;
-    let mut vm = puppet::start(1)?;
-    let (handle, vcpu, counter) = (vm.handle, vm.vcpus[0], vm.lend(WINDOW)?);
-    puppet::give(vcpu, [SPIN, WINDOW, 0, 0])?;
-    insist(|| call::vcpu_enqueue(vcpu, second)).or_fail("VCPU_ENQUEUE")?;
-    team::everywhere(move |index| match index {
-        0 => {
-            // SAFETY: a lent page of the host's.
-            let count = || unsafe { (counter as *const u64).read_volatile() };
-            check!(team::wait_for(|| count() > 0), "the guest does not run");
-            for round in 0..SGIS {
-                gic::send_sgi((round % 16) as u32, cpu::all()[1].mpidr);
-            }
-            let before = count();
-            check!(
-                team::wait_for(|| count() > before),
-                "the guest does not go on"
-            );
-            crate::vm::destroyed(handle)
+    beside_a_guest([SPIN, WINDOW, 0, 0], |_| {
+        for round in 0..SGIS {
+            gic::send_sgi((round % 16) as u32, cpu::all()[1].mpidr);
         }
-        1 => run().map(drop),
-        _ => Ok(()),
+        Ok(())
     })?;
-    stage.victim.check_unharmed()?;
-    vm.destroy()
+    stage.victim.check_unharmed()
 }
 
 fn spi_storm(stage: &mut Stage<'_>) -> TestResult {

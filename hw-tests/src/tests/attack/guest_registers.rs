@@ -8,10 +8,12 @@ use super::{
 use crate::{
     code::{GuestCode, ISB, RDVL, SMSTART, Sysreg},
     guest::Gadget,
-    outcome::{TestResult, check, check_eq},
-    puppet,
+    outcome::{OrFail, TestResult, check, check_eq},
+    puppet, team,
     vm::TestVm,
 };
+use abi::Counter;
+use el1::call;
 
 attacks! {
     "guest_registers":
@@ -32,9 +34,9 @@ attacks! {
     Guest physical_timer [] "reads and writes the host's timer" => "UNDEFINED at EL1";
     Guest breakpoints [] "sets breakpoints and watchpoints, enables them, and looks for the host's" => "read as zero, never fire";
     Guest os_locks [] "locks the OS lock and the double lock of the core" => "no effect";
-    Guest auxiliary_control [] "writes ACTLR_EL1" => "reads as zero";
+    Guest auxiliary_control [] "writes ACTLR_EL1" => "the engine answers: reads as zero";
     Guest gic_bypass [] "turns the GIC's system registers off" => "no effect";
-    Guest set_way_maintenance [] "invalidates caches by set and way" => "no effect on the victim";
+    Guest set_way_maintenance [] "cleans and invalidates caches by set and way" => "the engine answers: no effect on the victim";
     Guest hidden_features [] "looks for features that nobody switches in the ID registers" => "zero";
     Guest illegal_return [] "ERET to EL2" => "illegal state: its own exception";
     Guest hvc_at_el0 [] "HVC at EL0" => "UNDEFINED at EL1";
@@ -65,6 +67,29 @@ fn undefined_there(_: &mut Stage<'_>, group: Group, instructions: &[u32]) -> Tes
         undefined("instruction", &[*instruction])?;
     }
     vm.destroy()
+}
+
+/// Requires that the engine, and not the core, answers an instruction. On a core where the register does nothing
+/// anyway, the engine's count of traps alone tells the two apart.
+fn check_trapped(vm: &TestVm, code: &GuestCode, instruction: u32, x0: u64) -> TestResult {
+    const TIMES: u64 = 100;
+    let traps = || {
+        let traps = call::stats_read(team::engine_cpu(0), Counter::GuestTraps.raw());
+        traps.or_fail("STATS_READ")
+    };
+    let before = traps()?;
+    let reply = code.run(vm, &[instruction; TIMES as usize], x0, 0)?;
+    let counted = traps()? - before;
+    check_eq!(
+        (reply.esr, reply.exits.len()),
+        (0, 0),
+        "fault and exits of {instruction:#x}"
+    );
+    check!(
+        counted >= TIMES,
+        "{instruction:#x}, {TIMES} times: {counted} traps"
+    );
+    Ok(())
 }
 
 /// What a guest reads in a register after it has written all ones.
@@ -145,6 +170,7 @@ const OSDLR_EL1: Sysreg = Sysreg(2, 0, 1, 3, 4);
 const ACTLR_EL1: Sysreg = Sysreg(3, 0, 1, 0, 1);
 const ICC_SRE_EL1: Sysreg = Sysreg(3, 0, 12, 12, 5);
 const DC_ISW: Sysreg = Sysreg(1, 0, 7, 6, 2);
+const DC_CSW: Sysreg = Sysreg(1, 0, 7, 10, 2);
 const DC_CISW: Sysreg = Sysreg(1, 0, 7, 14, 2);
 
 /// The core's breakpoints hold the host's values; a guest sees none of them, changes none, and can't arm them.
@@ -214,6 +240,8 @@ fn os_locks(_: &mut Stage<'_>) -> TestResult {
 fn auxiliary_control(_: &mut Stage<'_>) -> TestResult {
     let (vm, code) = attacker()?;
     check_eq!(read_back(&vm, &code, ACTLR_EL1)?, 0, "ACTLR_EL1");
+    check_trapped(&vm, &code, ACTLR_EL1.msr(0), u64::MAX)?;
+    check_trapped(&vm, &code, ACTLR_EL1.mrs(0), 0)?;
     vm.destroy()
 }
 
@@ -226,13 +254,10 @@ fn gic_bypass(_: &mut Stage<'_>) -> TestResult {
 
 fn set_way_maintenance(stage: &mut Stage<'_>) -> TestResult {
     let (vm, code) = attacker()?;
-    for set in 0..8 {
-        let reply = code.run(&vm, &[DC_ISW.msr(0), DC_CISW.msr(0)], set << 6, 0)?;
-        check_eq!(
-            (reply.esr, reply.exits.len()),
-            (0, 0),
-            "set/way maintenance"
-        );
+    for instruction in [DC_ISW, DC_CSW, DC_CISW] {
+        for set in 0..8 {
+            check_trapped(&vm, &code, instruction.msr(0), set << 6)?;
+        }
     }
     stage.victim.check_unharmed()?;
     vm.destroy()

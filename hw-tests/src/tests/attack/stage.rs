@@ -41,7 +41,7 @@ impl Victim {
         vm.donate(pa, DATA, VICTIM_PAGES)?;
         let armed = puppet::gadget(vm.vcpus[0], Gadget::Arm, DATA, seed)?;
         check_eq!(armed.esr, 0, "the victim's own fault");
-        let digest = digest(vm.vcpus[0])?;
+        let digest = digest(vm.vcpus[0], 0)?;
         Ok(Self { vm, pa, digest })
     }
 
@@ -60,18 +60,26 @@ impl Victim {
         self.pulse()()
     }
 
+    /// The same, asked by an answer with another x3.
+    pub fn check_unharmed_after(&self, x3: u64) -> TestResult {
+        let digest = digest(self.vm.vcpus[0], x3)?;
+        check_eq!(digest, self.digest, "the victim's digest");
+        Ok(())
+    }
+
     /// The same for a job, which can hold on to nothing.
     pub fn pulse(&self) -> impl Fn() -> TestResult + Send + Sync + use<> {
         let (vcpu, before) = (self.vm.vcpus[0], self.digest);
         move || {
-            check_eq!(digest(vcpu)?, before, "the victim's digest");
+            check_eq!(digest(vcpu, 0)?, before, "the victim's digest");
             Ok(())
         }
     }
 }
 
-fn digest(vcpu: VcpuHandle) -> TestResult<u64> {
-    let reply = puppet::gadget(vcpu, Gadget::Digest, DATA, 0)?;
+/// The gadget has no use for `x3`, which the answer that starts it carries.
+fn digest(vcpu: VcpuHandle, x3: u64) -> TestResult<u64> {
+    let reply = puppet::gadget(vcpu, Gadget::Digest, DATA, x3)?;
     check_eq!(reply.esr, 0, "the victim's own fault");
     check_eq!(reply.exits, [], "exits of the victim");
     Ok(reply.x[0])
@@ -79,13 +87,24 @@ fn digest(vcpu: VcpuHandle) -> TestResult<u64> {
 
 /// Plays an attack.
 pub fn play(attack: fn(&mut Stage<'_>) -> TestResult, random: &mut Random) -> TestResult {
+    with_victim(random, |victim, random| {
+        attack(&mut Stage { random, victim })
+    })
+}
+
+/// Plays one that has nothing to do with the victim.
+pub fn play_in_front(attack: fn(&mut Random) -> TestResult, random: &mut Random) -> TestResult {
+    with_victim(random, |_, random| attack(random))
+}
+
+fn with_victim(
+    random: &mut Random,
+    attack: impl FnOnce(&Victim, &mut Random) -> TestResult,
+) -> TestResult {
     // The first secret word is an invalid descriptor: a walk that gets to read it ends differently from one
     // that does not.
     let victim = Victim::start(random.next() & !0b11)?;
-    attack(&mut Stage {
-        random,
-        victim: &victim,
-    })?;
+    attack(&victim, random)?;
     victim.check_unharmed()?;
     let cpu = call::engine_info(InfoIndex::ThisCpu).or_fail("ENGINE_INFO")?;
     check!(cpu == team::engine_cpu(0), "another core: {cpu}");
