@@ -1,7 +1,8 @@
 //! What the run of one test shows.
 //!
 //! Invariant: nothing has passed that did not say so itself, and no model that did not say that its
-//! search was completed: loom returns without an error when it hits a limit.
+//! search was completed: loom returns without an error when it hits a limit; and none that had one
+//! execution only: nothing in it raced.
 
 use std::fmt;
 
@@ -35,6 +36,7 @@ impl Outcome {
         let completed = all.reduce(|sum, number| sum + number);
         match (status, completed) {
             (Some(0), _) if has_line(format!("test {name} - should panic ... ok")) => Self::Twin,
+            (Some(0), Some(0 | 1)) => Self::Failed("it had one execution: nothing raced".into()),
             (Some(0), Some(number)) if has_line(format!("test {name} ... ok")) => {
                 Self::Completed(number)
             }
@@ -101,6 +103,13 @@ mod tests {
         assert_eq!(judge(0, &whole), Outcome::Completed(17));
         assert!(!judge(0, cut).has_passed());
         assert_eq!(Outcome::judge("a::b", Some(0), cut, false), Outcome::Plain);
+    }
+
+    #[test]
+    fn a_model_in_which_nothing_races_has_not_passed() {
+        let said = "test a::b ... ok\ncompleted after 1 executions (3 preemptions)\n";
+        let reason = "it had one execution: nothing raced".to_owned();
+        assert_eq!(judge(0, said), Outcome::Failed(reason));
     }
 
     #[test]
