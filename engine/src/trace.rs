@@ -16,8 +16,6 @@ pub const EVENTS: usize = if cfg!(loom) { 2 } else { 64 };
 pub enum Event {
     /// A hypercall ended: argument = call number << 32 | status.
     Call = 1,
-    /// A vCPU was entered: argument = slot.
-    Enter = 2,
     /// A vCPU left: argument = slot << 32 | exit reason, 0 if handled inside.
     Exit = 3,
     /// The host was refused an access: argument = page.
