@@ -12,9 +12,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::debugger::Debugger;
 
-/// How often the last core is looked at, once it may run, and for how long it runs before each look.
+/// How often the last core is looked at, once it may run, and for how long it runs before each look: the first
+/// time so shortly that the machine can't have ended, then twice as long each time up to the last.
 const LOOKS: u32 = 100;
-const LOOK: Duration = Duration::from_millis(200);
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+const LAST_LOOK: Duration = Duration::from_millis(200);
 
 /// A core that is held, or was.
 pub struct Held(JoinHandle<Result<()>>);
@@ -57,9 +59,11 @@ fn drive(socket: PathBuf, cpus: u32, late: Duration) -> Result<()> {
     thread::sleep(late);
     debugger.stop().context("it ended before")?;
     let held = debugger.program_counter(cpus)?;
+    let mut look = FIRST_LOOK;
     for _ in 0..LOOKS {
         debugger.resume(1..=cpus)?;
-        thread::sleep(LOOK);
+        thread::sleep(look);
+        look = LAST_LOOK.min(2 * look);
         debugger.stop()?;
         if debugger.program_counter(cpus)? != held {
             return debugger.leave();
