@@ -82,9 +82,13 @@ impl<P: Platform> Engine<P> {
             .map_err(status_of_refusal)?;
         #[cfg(not(mutant = "lend-no-host-tables"))]
         self.make_host_tables(cpu, page).map_err(status_of)?;
-        let at = stage2
-            .take_entry(platform, cpu.id(), &self.parts.pool, ipa, LAST_LEVEL)
-            .map_err(status_of)?;
+        let at = stage2.take_entry(platform, cpu.id(), &self.parts.pool, ipa, LAST_LEVEL);
+        #[cfg(mutant = "lend-refused-counts")]
+        if at.is_err() {
+            settled(claim.lend_to(slot));
+            return Err(Status::AlreadyMapped);
+        }
+        let at = at.map_err(status_of)?;
         self.write_back(cpu, page, 1);
         platform.store_entry(cpu.id(), at, self.ram_bits(access).leaf(page, LAST_LEVEL));
         self.publish_leaves(cpu);

@@ -17,6 +17,7 @@ mod life;
 mod power;
 mod queueing;
 mod reclaiming;
+mod refusing;
 mod reuse;
 mod running;
 mod sharing;
