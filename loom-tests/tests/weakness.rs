@@ -73,10 +73,10 @@ fn store(hardware: &mut Hardware) -> (bool, bool) {
     (!outcome.values.is_empty(), outcome.fault)
 }
 
-/// Core 0 takes the leaf away and makes these invalidations, each completed. Does core 1 still have it?
-fn is_left_after(without: Without, ops: &[Tlbi]) -> bool {
+/// Core 0 clears an entry of a VM's table `table` and makes these invalidations, each completed.
+fn hardware_after(without: Without, table: usize, ops: &[Tlbi]) -> Hardware {
     let mut hardware = hardware(without, false);
-    hardware.change(0, at(VM_TABLES[2]), 0);
+    hardware.change(0, at(VM_TABLES[table]), 0);
     hardware.complete(0, Barrier::DsbIsh);
     hardware.borrow(0, VMID, VM_TABLES[0]);
     for op in ops {
@@ -84,6 +84,12 @@ fn is_left_after(without: Without, ops: &[Tlbi]) -> bool {
         hardware.complete(0, Barrier::DsbIsh);
     }
     hardware.end_borrow(0, None);
+    hardware
+}
+
+/// Core 0 takes the leaf away and makes these invalidations, each completed. Does core 1 still have it?
+fn is_left_after(without: Without, ops: &[Tlbi]) -> bool {
+    let mut hardware = hardware_after(without, 2, ops);
     store(&mut hardware).0
 }
 
@@ -161,15 +167,7 @@ fn a_first_walk_to_what_is_another_s_by_now_is_seen() {
 
 /// A table is taken out of a VM's, and these invalidations made; may it be used for something else?
 fn is_free_after(without: Without, ops: &[Tlbi]) -> bool {
-    let mut hardware = hardware(without, false);
-    hardware.change(0, at(VM_TABLES[1]), 0);
-    hardware.complete(0, Barrier::DsbIsh);
-    hardware.borrow(0, VMID, VM_TABLES[0]);
-    for op in ops {
-        hardware.issue(0, *op);
-        hardware.complete(0, Barrier::DsbIsh);
-    }
-    hardware.end_borrow(0, None);
+    let mut hardware = hardware_after(without, 1, ops);
     catch_unwind(AssertUnwindSafe(|| hardware.clear_table(0, VM_TABLES[2]))).is_ok()
 }
 

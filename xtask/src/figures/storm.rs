@@ -4,9 +4,9 @@
 //! core with one tick of time per instruction, so that the numbers are the same in every run; on several as fast as
 //! these go. There counting ticks would make one thread of all cores, in which QEMU 10.0 gives a plugin's counters
 //! to the core that a block was translated for, and takes the number of that core, where it is another, for a
-//! constant of the block's (`accel/tcg/plugin-gen.c`): core 1 reads `MSR SPSel, #1` as 0. Invariants: each call that was made has a window, in the same
-//! order; a call with more instructions or broadcasts than its kind may have (`bounds`) fails, and so does a machine
-//! that tells less than all.
+//! constant of the block's (`accel/tcg/plugin-gen.c`): core 1 reads `MSR SPSel, #1` as 0. Invariants: each call
+//! that was made has a window, in the same order; a call with more instructions or broadcasts than its kind may have
+//! (`bounds`) fails, and so does a machine that tells less than all.
 
 use std::fs;
 use std::io;

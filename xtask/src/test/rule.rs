@@ -32,9 +32,12 @@ impl Rule {
     }
 }
 
-/// The lines that say which tests failed, and why where a line says it.
+/// The lines that say which tests failed, why where a line says it, and what repeats them.
 pub fn failures(output: &str) -> impl Iterator<Item = &str> {
-    let is_one = |line: &&str| line.contains("... FAILED") || line.starts_with("error");
+    let is_one = |line: &&str| {
+        let begins = |start| line.starts_with(start);
+        line.contains("... FAILED") || begins("error") || begins("again:")
+    };
     output.lines().map(str::trim).filter(is_one)
 }
 
@@ -105,10 +108,11 @@ mod tests {
     #[test]
     fn failed_tests_are_named() {
         let output = "test a ... ok\ntest b ... FAILED: 3 of 4\r\n  test c ... FAILED\n\
-            error: could not compile\n";
+            again: cargo c\nlog: c.log\nerror: could not compile\n";
         let wanted = [
             "test b ... FAILED: 3 of 4",
             "test c ... FAILED",
+            "again: cargo c",
             "error: could not compile",
         ];
         assert_eq!(failures(output).collect::<Vec<_>>(), wanted);
