@@ -1,6 +1,6 @@
 //! Puts together what QEMU boots: the engine's image, and the archive with host and guests.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -72,6 +72,9 @@ pub struct BootFiles {
     pub engine: PathBuf,
     /// For `-initrd`.
     pub archive: PathBuf,
+    /// Locked as long as these are in use: another run that writes files of the same name waits.
+    #[expect(dead_code, reason = "held, not looked at")]
+    lock: Option<File>,
 }
 
 /// What the boot archive holds.
@@ -84,10 +87,36 @@ pub struct HostFiles<'a> {
     pub initrd: &'a [u8],
 }
 
+/// Locks the files in `dir` against other runs in this checkout.
+fn lock(dir: &Path) -> Result<File> {
+    let name = dir.join("lock");
+    let context = || name.display().to_string();
+    fs::create_dir_all(dir).with_context(context)?;
+    let file = File::create(&name).with_context(context)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            println!(
+                "    waits for another run that boots from {}",
+                dir.display()
+            );
+            file.lock().with_context(context)?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error).with_context(context),
+    }
+    Ok(file)
+}
+
 impl BootFiles {
     /// Writes the files for a boot called `name`.
     pub fn write(paths: &Paths, name: &str, engine: &[u8], host: &HostFiles<'_>) -> Result<Self> {
-        Self::write_in(&paths.images().join(name), engine, host)
+        let dir = paths.images().join(name);
+        let lock = lock(&dir)?;
+        let files = Self::write_in(&dir, engine, host)?;
+        Ok(Self {
+            lock: Some(lock),
+            ..files
+        })
     }
 
     /// Writes the files into the folder `dir`.
@@ -100,6 +129,7 @@ impl BootFiles {
         let files = Self {
             engine: dir.join("bulkhead.img"),
             archive: dir.join("boot.cpio"),
+            lock: None,
         };
         write_if_changed(&files.engine, engine)?;
         write_if_changed(&files.archive, &archive.finish()?)?;

@@ -32,6 +32,8 @@ use crate::stress::verdict::Check;
 const TEST: &str = "stress::random_calls";
 /// Seconds for boot, the last audit and what a busy machine takes longer.
 const REST_S: u64 = 900;
+/// The image goes on for so many times its time at most, until each core has done each kind of call.
+const PATIENCE: u64 = 4;
 /// Seconds that a machine which counts instructions may take for one of its own.
 const ICOUNT_SLOWER: u64 = 200;
 
@@ -140,7 +142,9 @@ fn boot(
     let slower = if options.icount { ICOUNT_SLOWER } else { 1 };
     let log = log_file(paths, options);
     let outcome = Supervision {
-        limit: Some(Duration::from_secs(REST_S + options.seconds * slower)),
+        limit: Some(Duration::from_secs(
+            REST_S + (1 + PATIENCE) * options.seconds * slower,
+        )),
         input: Input::Nothing,
         log: &log,
     }

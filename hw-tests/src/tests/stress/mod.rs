@@ -1,9 +1,9 @@
 //! Random calls of every kind on all cores at once, on VMs that come and go and pages that many want, with guests
 //! that look after their memory; and all VMs that can be.
 //!
-//! `stress::random_calls` goes on for `seconds=N`. Now and then all cores stop between calls, and every page is
-//! compared with what the calls said and with what may be in it (`audit`). At the end everything is brought home.
-//! What happened is told in lines for `cargo xtask stress`.
+//! `stress::random_calls` goes on for `seconds=N`, and then until each core has done each kind. Now and then all
+//! cores stop between calls, and every page is compared with what the calls said and with what may be in it
+//! (`audit`). At the end everything is brought home. What happened is told in lines for `cargo xtask stress`.
 //!
 //! Invariants: what a core draws depends on the seed and on what the engine told the cores so far, on nothing else:
 //! where time is counted in instructions a seed repeats a run.
@@ -26,7 +26,7 @@ use crate::{
     runner::{Needs, Test},
     team,
 };
-use abi::Counter;
+use abi::{Call, Counter};
 use alloc::{format, sync::Arc};
 use core::sync::atomic::Ordering;
 use el1::{
@@ -54,6 +54,8 @@ const CORES_PER_VM: i64 = 4;
 /// Censuses that a run is meant to have, and milliseconds between two at least and at most.
 const CENSUSES: u64 = 10;
 const APART_MS: (u64, u64) = (500, 30_000);
+/// A run goes on past its time until each core has done each kind of call, but not for longer than so many times that.
+const PATIENCE: u64 = 4;
 
 /// All that the cores share.
 struct Stress {
@@ -114,7 +116,9 @@ impl Stress {
     fn lead(&self, worker: &mut Worker) -> TestResult {
         let (least, most) = APART_MS;
         let apart = timer::ticks((self.seconds * 1000 / CENSUSES).clamp(least, most));
-        let end = timer::now() + timer::ticks(self.seconds * 1000);
+        let length = timer::ticks(self.seconds * 1000);
+        let end = timer::now() + length;
+        let last = end + PATIENCE * length;
         let (mut next, mut number) = (timer::now() + apart, 0);
         let all = self.world.places.len() as i64;
         let cores = self.world.records.len() as i64;
@@ -149,7 +153,8 @@ impl Stress {
                 census.vm,
                 census.shared,
             );
-            if timer::now() >= end {
+            let now = timer::now();
+            if now >= last || (now >= end && self.each_did_all()) {
                 break;
             }
             self.pause.end(false);
@@ -166,6 +171,14 @@ impl Stress {
         call::engine_doorbell(0).or_fail("ENGINE_DOORBELL")?;
         self.pause.end(true);
         self.tell(&census, number + 1)
+    }
+
+    /// Has each core done each kind of call, and seen a guest's pages in order?
+    fn each_did_all(&self) -> bool {
+        self.world.records.iter().all(|record| {
+            let done = |call: &Call| record.count(*call, Ending::Success) > 0;
+            record.kept() > 0 && Call::ALL.iter().all(done)
+        })
     }
 
     fn check_no_failure(&self) -> TestResult {
