@@ -1,5 +1,7 @@
 //! What a call costs: the counter read on both sides of one HVC, and the lines that tell it.
 //!
+//! Around each call lie the marks of a window (`begin_window`), for whoever looks on.
+//!
 //! Invariants: between the two reads lie the HVC, the engine's work, the way back and one ISB, and
 //! nothing of this image; what the two reads cost by themselves is taken off. Under `-icount shift=0`
 //! on a processor whose counter runs at 1 GHz a tick is an instruction, so that a number is exact and
@@ -15,7 +17,7 @@ use el1::println;
 pub type Ticks = u64;
 
 /// Ticks between two reads with nothing between them.
-fn empty() -> Ticks {
+pub fn empty() -> Ticks {
     let (before, after): (u64, u64);
     // SAFETY: reads of a counter.
     unsafe {
@@ -42,30 +44,7 @@ pub fn now() -> Ticks {
 
 /// Makes a call; its ticks, and its results or the refusal.
 pub fn call(call: Call, arguments: &[u64]) -> (Ticks, Result<[u64; 2], Status>) {
-    let mut x = [0; 18];
-    x[0] = call.function_id();
-    x[1..=arguments.len()].copy_from_slice(arguments);
-    let (before, after): (u64, u64);
-    // SAFETY: a hypercall as `el1::call` makes it: x0 to x17 are its arguments and results, all else
-    // is preserved; memory that it takes away is the caller's to keep out of use.
-    unsafe {
-        asm!(
-            "isb",
-            "mrs {before}, cntpct_el0",
-            "hvc #0",
-            "isb",
-            "mrs {after}, cntpct_el0",
-            before = out(reg) before,
-            after = out(reg) after,
-            inout("x0") x[0], inout("x1") x[1], inout("x2") x[2], inout("x3") x[3],
-            inout("x4") x[4], inout("x5") x[5], inout("x6") x[6], inout("x7") x[7],
-            inout("x8") x[8], inout("x9") x[9], inout("x10") x[10], inout("x11") x[11],
-            inout("x12") x[12], inout("x13") x[13], inout("x14") x[14], inout("x15") x[15],
-            inout("x16") x[16], inout("x17") x[17],
-            options(nostack),
-        );
-    }
-    let ticks = (after - before).saturating_sub(empty());
+    let (ticks, x) = hvc(call.function_id(), arguments);
     let result = match Status::from_raw(x[0] as i64) {
         Some(Status::Success) => Ok([x[1], x[2]]),
         Some(status) => Err(status),
@@ -73,6 +52,44 @@ pub fn call(call: Call, arguments: &[u64]) -> (Ticks, Result<[u64; 2], Status>) 
     };
     (ticks, result)
 }
+
+/// A function of x0 to x17 by the conduit `$instruction`, a window of the plugin's around it.
+macro_rules! conduit {
+    ($name:ident, $instruction:literal, $what:literal) => {
+        #[doc = $what]
+        pub fn $name(function: u64, arguments: &[u64]) -> (Ticks, [u64; 18]) {
+            let mut x = [0; 18];
+            x[0] = function;
+            x[1..=arguments.len()].copy_from_slice(arguments);
+            let (before, after): (u64, u64);
+            // SAFETY: a call as `el1::call` makes it: x0 to x17 are its arguments and results, all else is
+            // preserved; memory that it takes away is the caller's to keep out of use.
+            unsafe {
+                asm!(
+                    "hint #112",
+                    "isb",
+                    "mrs {before}, cntpct_el0",
+                    $instruction,
+                    "isb",
+                    "mrs {after}, cntpct_el0",
+                    "hint #113",
+                    before = out(reg) before,
+                    after = out(reg) after,
+                    inout("x0") x[0], inout("x1") x[1], inout("x2") x[2], inout("x3") x[3],
+                    inout("x4") x[4], inout("x5") x[5], inout("x6") x[6], inout("x7") x[7],
+                    inout("x8") x[8], inout("x9") x[9], inout("x10") x[10], inout("x11") x[11],
+                    inout("x12") x[12], inout("x13") x[13], inout("x14") x[14], inout("x15") x[15],
+                    inout("x16") x[16], inout("x17") x[17],
+                    options(nostack),
+                );
+            }
+            ((after - before).saturating_sub(empty()), x)
+        }
+    };
+}
+
+conduit!(hvc, "hvc #0", "HVC: its ticks, and x0 to x17 afterwards.");
+conduit!(smc, "smc #0", "SMC: its ticks, and x0 to x17 afterwards.");
 
 /// Loads a word of a page of the host's own; the load's ticks, with the engine's fault-in if the page
 /// was not mapped.

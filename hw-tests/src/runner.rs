@@ -9,7 +9,7 @@ use crate::{
     outcome::{Stop, TestResult},
     random::Random,
     team,
-    tests::{self, attack},
+    tests::{self, attack, bench},
 };
 use alloc::string::String;
 use el1::{call, machine, machine::Conduit, println, psci, timer};
@@ -68,11 +68,15 @@ pub fn main() -> ! {
     );
     let ready = prepare(with_engine);
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    let on_request: &[&[Test]] = match args.filter {
-        "" => &[],
-        _ => tests::ON_REQUEST,
+    let (on_request, bench): (&[&[Test]], _) = match args.filter {
+        "" => (&[], &[][..]),
+        _ => (tests::ON_REQUEST, bench::TESTS),
     };
-    let all = tests::ALL.iter().chain(attack::TESTS).chain(on_request);
+    let all = tests::ALL
+        .iter()
+        .chain(attack::TESTS)
+        .chain(on_request)
+        .chain(bench);
     let selected = all.copied().flatten().filter(|test| match args.filter {
         attack::FILTER => attack::find(test.name).is_some(),
         _ => args.selects(test.name),

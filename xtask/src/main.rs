@@ -2,6 +2,7 @@
 
 mod attacks;
 mod audit;
+mod bench;
 mod count;
 mod figures;
 mod hw;
@@ -57,6 +58,10 @@ enum Task {
     Image(image::task::Options),
     /// Boot the hardware tests that are attacks and write docs/attacks.md (5 minutes)
     Attacks(attacks::Options),
+    /// Count the instructions of each operation, and compare with the committed medians (`--check`)
+    Bench(bench::Options),
+    /// Show where an operation's instructions go, as a table and a flame graph
+    Profile(bench::profile::Options),
     /// Measure memory operations in instructions (2 minutes)
     Figures(figures::Options),
     /// Count what bringing a VM home costs the engine on 1 to 192 cores (2 minutes)
@@ -100,6 +105,8 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::LinuxHost(options) => linux_host::run(&paths, &options),
         Task::Image(options) => image::task::run(&paths, &options),
         Task::Attacks(options) => attacks::run(&paths, options),
+        Task::Bench(options) => bench::run(&paths, &options),
+        Task::Profile(options) => bench::profile::run(&paths, &options),
         Task::Figures(options) => figures::run(&paths, &options),
         Task::Teardown(options) => figures::teardown::run(&paths, &options),
         Task::Stress(options) => stress::run(&paths, &options),

@@ -41,6 +41,12 @@ pub enum Gadget {
     LoadPair,
     /// x0: address. LDXR from it, which gives no syndrome either.
     LoadExclusive,
+    /// x0: function, x1: its argument. An HVC; returns what it took (see `measure`).
+    TimeHvc,
+    /// x0: address. A load of 32 bits; returns what it took.
+    TimeLoad,
+    /// x0: address. A store of 32 bits; returns what it took.
+    TimeStore,
 }
 
 global_asm!(
@@ -264,6 +270,41 @@ hwt_gadget_load_exclusive:
     clrex
     ret
 
+    // As the host's own measurements: the marks of a window, and two reads with one instruction between them.
+    .macro begin_timed
+    hint    #112
+    isb
+    mrs     x9, cntvct_el0
+    .endm
+
+    .macro end_timed
+    isb
+    mrs     x10, cntvct_el0
+    hint    #113
+    sub     x0, x10, x9
+    ret
+    .endm
+
+    .global hwt_gadget_time_hvc
+hwt_gadget_time_hvc:
+    mov     x2, #0
+    mov     x3, #0
+    begin_timed
+    hvc     #0
+    end_timed
+
+    .global hwt_gadget_time_load
+hwt_gadget_time_load:
+    begin_timed
+    ldr     w1, [x0]
+    end_timed
+
+    .global hwt_gadget_time_store
+hwt_gadget_time_store:
+    begin_timed
+    str     w1, [x0]
+    end_timed
+
     .arch_extension nosimd
     .arch_extension nofp
     .global hwt_gadgets_end
@@ -290,6 +331,9 @@ unsafe extern "C" {
     static hwt_gadget_return_to_el2: u8;
     static hwt_gadget_load_pair: u8;
     static hwt_gadget_load_exclusive: u8;
+    static hwt_gadget_time_hvc: u8;
+    static hwt_gadget_time_load: u8;
+    static hwt_gadget_time_store: u8;
     static hwt_gadgets_end: u8;
 }
 
@@ -316,6 +360,9 @@ impl Gadget {
             Self::ReturnToEl2 => &raw const hwt_gadget_return_to_el2,
             Self::LoadPair => &raw const hwt_gadget_load_pair,
             Self::LoadExclusive => &raw const hwt_gadget_load_exclusive,
+            Self::TimeHvc => &raw const hwt_gadget_time_hvc,
+            Self::TimeLoad => &raw const hwt_gadget_time_load,
+            Self::TimeStore => &raw const hwt_gadget_time_store,
         };
         super::GADGETS + (start as u64 - &raw const hwt_gadgets_start as u64)
     }

@@ -3,6 +3,7 @@
 mod absent;
 mod arguments;
 pub mod attack;
+pub mod bench;
 mod canary;
 mod churn;
 mod cores;

@@ -11,9 +11,10 @@
 //! `HINT #113` ends it. Both do nothing on any processor. Instructions beside the engine's are
 //! counted by whole blocks too, so that at a window's edges they are exact to a block.
 //!
-//! Arguments: `low=ADDRESS,high=ADDRESS` of the engine, `out=FILE` for the result. Invariant: the
-//! record of a core is written by that core; the windows' lists are behind a lock, and used at marks
-//! and at the end alone.
+//! Arguments: `low=ADDRESS,high=ADDRESS` of the engine, `out=FILE` for the result; `trace=FILE` has the engine's
+//! instructions in the first core's windows written there too, one window a line, each instruction by its distance
+//! from `low`. Invariant: the record of a core is written by that core; the windows' lists and the trace are
+//! behind locks, used at marks, at the end, and with `trace` at each instruction of the engine's.
 
 mod qemu;
 
@@ -22,6 +23,7 @@ use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::fmt::Write;
 use std::ops::Range;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 /// Read by QEMU before anything else.
@@ -62,6 +64,10 @@ struct State {
     out: String,
     score: *mut Scoreboard,
     windows: Mutex<Vec<Windows>>,
+    trace: Option<String>,
+    /// The first core's windows, instruction by instruction; the last is open while `tracing` says so.
+    traced: Mutex<Vec<Vec<u64>>>,
+    tracing: AtomicBool,
 }
 
 // SAFETY: QEMU's functions may be called with the scoreboard from any thread; the rest is ours.
@@ -91,6 +97,9 @@ impl State {
             // SAFETY: called once, while the plugin is installed.
             score: unsafe { qemu::qemu_plugin_scoreboard_new(size_of::<Counts>()) },
             windows: Mutex::new(Vec::new()),
+            trace: find("trace").ok().map(str::to_owned),
+            traced: Mutex::new(Vec::new()),
+            tracing: AtomicBool::new(false),
         })
     }
 
@@ -110,6 +119,13 @@ impl State {
 
     /// A core passes a mark.
     fn mark(&self, core: c_uint, begins: bool) {
+        if core == 0 && self.trace.is_some() {
+            if let (true, Ok(mut traced)) = (begins, self.traced.lock()) {
+                traced.push(Vec::new());
+            }
+            // Relaxed: read by the same core, which alone is traced.
+            self.tracing.store(begins, Ordering::Relaxed);
+        }
         let now = self.counts(core);
         // A poisoned lock would mean that a thread of QEMU's panicked, which aborts.
         let Ok(mut windows) = self.windows.lock() else {
@@ -126,6 +142,33 @@ impl State {
             own.done
                 .push(std::array::from_fn(|field| now[field] - begun[field]));
         }
+    }
+
+    /// The first core executes an instruction of the engine's, so far from its start.
+    fn step(&self, distance: u64) {
+        // Relaxed: as in `mark`.
+        if self.tracing.load(Ordering::Relaxed)
+            && let Ok(mut traced) = self.traced.lock()
+            && let Some(window) = traced.last_mut()
+        {
+            window.push(distance);
+        }
+    }
+
+    /// The traced windows, a line each.
+    fn traced_text(&self) -> String {
+        let Ok(traced) = self.traced.lock() else {
+            return String::new();
+        };
+        let mut text = String::new();
+        for window in traced.iter() {
+            for distance in window {
+                // Writing to a string does not fail.
+                let _ = write!(text, "{distance:x} ");
+            }
+            text.push('\n');
+        }
+        text
     }
 
     /// The result as JSON: each core's totals and windows.
@@ -218,6 +261,11 @@ extern "C" fn instrument(_: Id, block: *mut Block) {
     for index in 0..count {
         // SAFETY: as above; `index` is below the number of instructions.
         let instruction = unsafe { qemu::qemu_plugin_tb_get_insn(block, index) };
+        if is_engine && state.trace.is_some() {
+            // SAFETY: as above.
+            let address = unsafe { qemu::qemu_plugin_insn_vaddr(instruction) };
+            follow(instruction, address - state.engine.start);
+        }
         match (code_of(instruction), is_engine) {
             (BEGIN, false) => watch(instruction, true),
             (END, false) => watch(instruction, false),
@@ -268,6 +316,27 @@ fn watch(instruction: *mut Instruction, begins: bool) {
     }
 }
 
+fn follow(instruction: *mut Instruction, distance: u64) {
+    let Ok(distance) = usize::try_from(distance) else {
+        return;
+    };
+    // SAFETY: as in `instrument`; the data is a number, no address.
+    unsafe {
+        qemu::qemu_plugin_register_vcpu_insn_exec_cb(
+            instruction,
+            take_step,
+            qemu::NO_REGISTERS,
+            ptr::without_provenance_mut(distance),
+        );
+    }
+}
+
+extern "C" fn take_step(core: c_uint, distance: *mut c_void) {
+    if let (0, Some(state)) = (core, STATE.get()) {
+        state.step(distance.addr() as u64);
+    }
+}
+
 extern "C" fn pass_mark(core: c_uint, begins: *mut c_void) {
     if let Some(state) = STATE.get() {
         state.mark(core, !begins.is_null());
@@ -275,9 +344,11 @@ extern "C" fn pass_mark(core: c_uint, begins: *mut c_void) {
 }
 
 extern "C" fn write_result(_: Id, _: *mut c_void) {
-    if let Some(state) = STATE.get()
-        && let Err(error) = std::fs::write(&state.out, state.result())
-    {
-        eprintln!("bulkhead-plugin: {}: {error}", state.out);
+    let Some(state) = STATE.get() else { return };
+    let trace = state.trace.as_ref().map(|file| (file, state.traced_text()));
+    for (file, text) in trace.into_iter().chain([(&state.out, state.result())]) {
+        if let Err(error) = std::fs::write(file, text) {
+            eprintln!("bulkhead-plugin: {file}: {error}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! exact and the same in every run of the same image, so that two commits can be compared.
 
 mod bounds;
-mod plugin;
+pub mod plugin;
 pub mod storm;
 mod table;
 pub mod teardown;

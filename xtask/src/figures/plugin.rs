@@ -68,10 +68,20 @@ impl Plugin {
 
     /// Adds it to QEMU's command line.
     pub fn add_to(&self, command: &mut Command) {
+        self.add(command, "");
+    }
+
+    /// Adds it, and has the engine's instructions in the first core's windows written to `trace`.
+    pub fn trace_to(&self, command: &mut Command, trace: &Path) {
+        let _ = fs::remove_file(trace);
+        self.add(command, &format!(",trace={}", trace.display()));
+    }
+
+    fn add(&self, command: &mut Command, more: &str) {
         // What an earlier run left must not be taken for this one's.
         let _ = fs::remove_file(&self.out);
         command.arg("-plugin").arg(format!(
-            "{},low={LOADED_AT:#x},high={:#x},out={}",
+            "{},low={LOADED_AT:#x},high={:#x},out={}{more}",
             self.library.display(),
             LOADED_AT + self.engine_size,
             self.out.display()

@@ -9,6 +9,7 @@ pub mod flatten;
 pub mod header;
 pub mod initramfs;
 pub mod kernel;
+pub mod lines;
 pub mod symbols;
 pub mod task;
 pub mod workload;

@@ -39,8 +39,9 @@ use crate::paths::Paths;
 use crate::setup::litmus::{Herd, Solver};
 use crate::setup::toolchain::{BARE, Toolchain};
 
+pub use instruction::Flow;
 use manifest::{Manifest, Sequence};
-use program::Program;
+pub use program::Program;
 use report::{Outcome, Report};
 use sweep::Sweep;
 

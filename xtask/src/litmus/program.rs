@@ -8,12 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use addr2line::Context as Lines;
-use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian};
 use anyhow::{Context, Result, ensure};
 use elf::ElfBytes;
 use elf::abi::{SHF_EXECINSTR, SHT_PROGBITS, STB_GLOBAL, STT_FUNC, STT_NOTYPE};
 
+use crate::image::lines::{DebugLines, Frame};
 use crate::litmus::instruction::{self, Flow};
 use crate::litmus::switch;
 
@@ -56,7 +55,7 @@ impl Program {
         let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
         let elf = ElfBytes::<elf::endian::LittleEndian>::minimal_parse(&bytes)?;
         let (functions, data) = symbols(&elf)?;
-        let debug = lines(&elf)?;
+        let debug = DebugLines::read(&elf, root)?;
         let mut code = BTreeMap::new();
         for header in elf.section_headers().context("no sections")? {
             let is_code = header.sh_flags & u64::from(SHF_EXECINSTR) != 0;
@@ -79,7 +78,7 @@ impl Program {
                 // The others' places are of no use, and most of the work.
                 let counts = name.is_some() || matches!(flow, Flow::Call(_) | Flow::Jump(_));
                 let (mut places, lines) = match counts {
-                    true => inlined(&debug, address, root)?,
+                    true => inlined(&debug, address)?,
                     false => Default::default(),
                 };
                 if places.is_empty() {
@@ -296,57 +295,14 @@ fn symbols(elf: &Elf<'_>) -> Result<(BTreeMap<u64, Function>, BTreeMap<u64, bool
     Ok((functions, data))
 }
 
-type Reader<'a> = EndianSlice<'a, LittleEndian>;
-
-fn lines<'a>(elf: &Elf<'a>) -> Result<Lines<Reader<'a>>> {
-    let dwarf = Dwarf::load(|section| -> Result<Reader<'a>> {
-        let content: &'a [u8] = match elf.section_header_by_name(section.name())? {
-            Some(header) => elf.section_data(&header)?.0,
-            None => &[],
-        };
-        Ok(Reader::new(content, LittleEndian))
-    })?;
-    Ok(Lines::from_dwarf(dwarf)?)
-}
-
 /// The functions that the instruction was inlined through, the innermost first, and its line in each.
-fn inlined(lines: &Lines<Reader<'_>>, address: u64, root: &Path) -> Result<(Vec<Place>, Vec<u32>)> {
-    let mut frames = lines.find_frames(address).skip_all_loads()?;
-    let (mut places, mut numbers) = (Vec::new(), Vec::new());
-    while let Some(frame) = frames.next()? {
-        let Some(function) = frame.function else {
-            continue;
-        };
-        let mangled = function.raw_name()?;
-        let name = format!("{:#}", rustc_demangle::demangle(&mangled));
-        let at = frame.location.as_ref();
-        let file = Path::new(at.and_then(|at| at.file).unwrap_or("?"));
-        numbers.push(at.and_then(|at| at.line).unwrap_or(0));
-        let file = file.strip_prefix(root).unwrap_or(file).display();
-        places.push(format!("{file} {}", own_name(&name)));
-    }
-    Ok((places, numbers))
-}
-
-/// `f` of `a::<impl b::C<D>>::f::<E>`, `closure` of any closure.
-fn own_name(path: &str) -> String {
-    let mut depth = 0_usize;
-    let mut plain = String::new();
-    for c in path.chars() {
-        match c {
-            '<' => depth += 1,
-            '>' => depth = depth.saturating_sub(1),
-            _ if depth == 0 => plain.push(c),
-            _ => {}
-        }
-    }
-    let mut parts = plain.rsplit("::").filter(|part| !part.is_empty());
-    let name = parts.next().unwrap_or(path);
-    // Which of a function's closures it is has a number in some manglings and none in others.
-    if name.contains("{closure") {
-        return "closure".to_owned();
-    }
-    name.to_owned()
+fn inlined(lines: &DebugLines<'_>, address: u64) -> Result<(Vec<Place>, Vec<u32>)> {
+    let frames = lines.frames(address)?;
+    let place = |frame: &Frame| format!("{} {}", frame.file, frame.function);
+    Ok((
+        frames.iter().map(place).collect(),
+        frames.iter().map(|frame| frame.line).collect(),
+    ))
 }
 
 /// The word in the loaded image.
@@ -363,30 +319,4 @@ fn word_at(elf: &Elf<'_>, address: u64) -> Option<[u8; 4]> {
         *to = *from;
     }
     Some(word)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::own_name;
-
-    #[test]
-    fn a_function_s_own_name_is_the_last_of_its_path() {
-        for (path, name) in [
-            ("engine::memory::tlb::within", "within"),
-            (
-                "engine::host::fault::<impl engine::engine::Engine<P>>::host_abort",
-                "host_abort",
-            ),
-            (
-                "engine::memory::tlb::flush_runs::<metal::Metal>",
-                "flush_runs",
-            ),
-            ("<a::M as b::P>::tlbi", "tlbi"),
-            ("a::b::{{closure}}", "closure"),
-            ("a::b::{closure#0}", "closure"),
-            ("arch_enter", "arch_enter"),
-        ] {
-            assert_eq!(own_name(path), name);
-        }
-    }
 }
