@@ -296,7 +296,7 @@ impl<'t> Claim<'t> {
             let Some(place) = self.tree.find_own(at, self.cpu) else {
                 return;
             };
-            let next = if place.granule.size() == GranuleSize::Page {
+            let next = if place.granule.size() == GranuleSize::Page && self.run.pages > 1 {
                 // So are the others up to the end of their block: none of these is found again.
                 let block = Granule::around(GranuleSize::Block2M, at);
                 let stop = end_of(block).min(self.run.end());

@@ -111,9 +111,9 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             return Ok(claim);
         }
         // A granule is claimed whole or not at all: dropping a part rolls it back.
-        match self.claim_on(claim, run) {
-            (_, Some(refused)) => Err(refused),
-            (mut claim, None) => {
+        match self.claim_on(&mut claim, run) {
+            Some(refused) => Err(refused),
+            None => {
                 claim.fold();
                 Ok(claim)
             }
@@ -130,16 +130,16 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         cpu: u16,
         expect: State,
     ) -> (RunClaim<'_>, Option<Refused>) {
-        let nothing = Claim::empty(self.tree(), first, expect, op, cpu);
+        let mut claim = Claim::empty(self.tree(), first, expect, op, cpu);
         let Some(since) = first.checked_since(self.base) else {
-            return (nothing, Some(Refused::OutOfRange));
+            return (claim, Some(Refused::OutOfRange));
         };
         let there = self.pages.saturating_sub(since as usize).min(pages);
         let run = Run {
             first,
             pages: there as u64,
         };
-        let (claim, refused) = self.claim_on(nothing, run);
+        let refused = self.claim_on(&mut claim, run);
         (
             claim,
             refused.or((there < pages).then_some(Refused::OutOfRange)),
@@ -147,55 +147,62 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     }
 
     /// Extends a claim up to the end of `run`, or to the first page that is not to be had.
-    fn claim_on<'t>(&'t self, mut claim: Claim<'t>, run: Run) -> (Claim<'t>, Option<Refused>) {
+    fn claim_on(&self, claim: &mut Claim<'_>, run: Run) -> Option<Refused> {
         let (op, cpu, expect) = (claim.op(), claim.cpu(), claim.from());
+        let may_claim = is_claimable(expect, op);
+        let wanted = Word::pack(expect);
         loop {
             let at = claim.pfn().raw() + claim.len() as u64;
             if at >= run.end() {
-                return (claim, None);
+                return None;
             }
             let rest = Run {
                 first: Pfn::from_raw(at),
                 pages: run.end() - at,
             };
-            let step = self.find(rest.first).and_then(|place| {
-                look_for(place.seen, op, expect)?;
-                let pages = self.take(&place, rest, expect, op, cpu)?;
-                Ok((pages, place.granule.size()))
-            });
-            let size = match step {
-                Ok((pages, size)) => {
-                    claim.extend(pages);
-                    size
-                }
-                Err(refused) => return (claim, Some(refused)),
+            let place = match self.find(rest.first) {
+                Ok(place) => place,
+                Err(refused) => return Some(refused),
             };
-            if size == GranuleSize::Page
-                && let Some(refused) = self.claim_pages_on(&mut claim, run)
+            if place.seen != wanted || !may_claim {
+                return look_for(place.seen, op, expect)
+                    .err()
+                    .or(Some(Refused::Busy));
+            }
+            match self.take(&place, rest, expect, op, cpu) {
+                Ok(pages) => claim.extend(pages),
+                Err(refused) => return Some(refused),
+            }
+            if place.granule.size() == GranuleSize::Page
+                && let Some(refused) = self.claim_pages_on(claim, run, wanted)
             {
-                return (claim, Some(refused));
+                return Some(refused);
             }
         }
     }
 
     /// Extends a claim whose last page has a word of its own up to the end of that page's block, or
     /// of `run`. That claim keeps the block in parts: nothing above has to be looked at again.
-    fn claim_pages_on(&self, claim: &mut Claim<'_>, run: Run) -> Option<Refused> {
+    fn claim_pages_on(&self, claim: &mut Claim<'_>, run: Run, wanted: Word) -> Option<Refused> {
         let at = claim.pfn().raw() + claim.len() as u64;
         let block = Granule::around(GranuleSize::Block2M, Pfn::from_raw(at - 1));
         let rest = Run {
             first: Pfn::from_raw(at),
             pages: end_of(block).min(run.end()).saturating_sub(at),
         };
-        let (op, cpu, expect) = (claim.op(), claim.cpu(), claim.from());
-        // The claim has a page in that state, so the operation may claim others.
-        let wanted = Word::pack(expect);
+        if rest.pages == 0 {
+            return None;
+        }
+        let (op, cpu) = (claim.op(), claim.cpu());
+        // The claim has a page that said `wanted`, so the operation may claim others.
         for word in self.tree().pages(rest) {
             // Relaxed: the compare-exchange of `claim_word` succeeds only on this very value, and
             // acquires.
             let seen = Word::from_raw(word.load(Ordering::Relaxed));
             if seen != wanted {
-                return look_for(seen, op, expect).err().or(Some(Refused::Busy));
+                return look_for(seen, op, wanted.state())
+                    .err()
+                    .or(Some(Refused::Busy));
             }
             if !claim_word(word, seen, op, cpu) {
                 return Some(Refused::Busy);

@@ -182,10 +182,7 @@ impl<'t> Tree<'t> {
         #[cfg(mutant = "own-stops-above")]
         return self.descend(page, |seen| seen == SPLIT || cpu == u16::MAX);
         #[cfg(not(mutant = "own-stops-above"))]
-        self.descend(page, |seen| {
-            seen == SPLIT
-                || matches!(seen.state(), State::Claimed { cpu: other, .. } if other != cpu)
-        })
+        self.descend(page, |seen| seen == SPLIT || seen.is_claimed_by_other(cpu))
     }
 
     fn descend(self, page: Pfn, ask_below: impl Fn(Word) -> bool) -> Option<Place<'t>> {

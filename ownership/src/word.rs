@@ -265,7 +265,24 @@ impl Word {
     }
 
     /// What it says. Bits that no state packs to mean [`State::Reserved`]: they give nothing away.
+    #[inline]
     pub fn state(self) -> State {
+        // The commonest by far, and the only word with these bits alone.
+        if self.0 & !(PARTY << OWNER_SHIFT) == KIND_OWNED
+            && let Some(owner) = Owner::unpack(self.0 >> OWNER_SHIFT)
+        {
+            return State::Owned(owner);
+        }
+        self.other_state()
+    }
+
+    /// Is it claimed, by another CPU than `cpu`? Of the bits alone: of a word that a claim wrote.
+    pub(crate) const fn is_claimed_by_other(self, cpu: u16) -> bool {
+        self.0 & CLAIMED != 0 && (self.0 >> CPU_SHIFT) as u16 != cpu
+    }
+
+    #[inline(never)]
+    fn other_state(self) -> State {
         match self.unpack() {
             Some(state) if Self::pack(state) == self => state,
             _ => State::Reserved,

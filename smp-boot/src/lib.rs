@@ -5,6 +5,7 @@
 //! - [`arrival`]: who has come; modelled as well.
 //! - `entry`, `regime`, `primary`, `cores`, [`record`]: the way itself, bare metal only.
 //! - `console`, `crash`, `firmware`: how it ends, well or badly.
+//! - `copies`: what the compiler calls for large copies.
 //! - `handover`: what the engine gives and gets.
 //!
 //! Mutants (`--cfg mutant="name"`), each without one protective step: `boot-no-tlbi-alle1` (stale
@@ -37,6 +38,8 @@ pub mod witness;
 
 #[cfg(target_os = "none")]
 pub mod console;
+#[cfg(target_os = "none")]
+mod copies;
 #[cfg(target_os = "none")]
 mod cores;
 #[cfg(target_os = "none")]

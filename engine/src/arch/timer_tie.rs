@@ -54,6 +54,7 @@ pub fn untie(context: &mut Context, redistributor: &Redistributor, tie: Tie) {
 
 /// The list registers that hold the timer's interrupt, in whatever state but invalid.
 fn timer_registers(context: &mut Context) -> impl Iterator<Item = &mut u64> {
-    let lrs = context.gic.ich.lr.iter_mut();
+    let ich = &mut context.gic.ich;
+    let lrs = ich.lr.iter_mut().take(usize::from(ich.lr_used));
     lrs.filter(|lr| **lr & STATE != 0 && **lr & VINTID == u64::from(PPI_VIRTUAL_TIMER))
 }

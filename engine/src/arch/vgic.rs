@@ -9,36 +9,36 @@ use crate::gic::Ich;
 
 /// Reads or writes the first `count` of a bank of registers, named once here.
 macro_rules! banks {
-    ($($read:ident, $write:ident: $($index:literal $register:ident),*;)*) => {$(
-        fn $read(values: &mut [u64], count: usize) {
-            for (index, value) in values.iter_mut().take(count).enumerate() {
-                match index {
-                    $($index => *value = $register.get(),)*
-                    _ => {}
+    ($($read:ident, $write:ident of $n:literal: $($index:literal $register:ident),*;)*) => {$(
+        fn $read(values: &mut [u64; $n], count: usize) {
+            $(
+                if count <= $index {
+                    return;
                 }
-            }
+                values[$index] = $register.get();
+            )*
         }
 
-        fn $write(values: &[u64], count: usize) {
-            for (index, &value) in values.iter().take(count).enumerate() {
-                match index {
-                    $($index => $register.set(value),)*
-                    _ => {}
+        fn $write(values: &[u64; $n], count: usize) {
+            $(
+                if count <= $index {
+                    return;
                 }
-            }
+                $register.set(values[$index]);
+            )*
         }
     )*};
 }
 
 banks! {
-    read_list, write_list:
+    read_list, write_list of 16:
         0 ICH_LR0_EL2, 1 ICH_LR1_EL2, 2 ICH_LR2_EL2, 3 ICH_LR3_EL2,
         4 ICH_LR4_EL2, 5 ICH_LR5_EL2, 6 ICH_LR6_EL2, 7 ICH_LR7_EL2,
         8 ICH_LR8_EL2, 9 ICH_LR9_EL2, 10 ICH_LR10_EL2, 11 ICH_LR11_EL2,
         12 ICH_LR12_EL2, 13 ICH_LR13_EL2, 14 ICH_LR14_EL2, 15 ICH_LR15_EL2;
-    read_ap0, write_ap0:
+    read_ap0, write_ap0 of 4:
         0 ICH_AP0R0_EL2, 1 ICH_AP0R1_EL2, 2 ICH_AP0R2_EL2, 3 ICH_AP0R3_EL2;
-    read_ap1, write_ap1:
+    read_ap1, write_ap1 of 4:
         0 ICH_AP1R0_EL2, 1 ICH_AP1R1_EL2, 2 ICH_AP1R2_EL2, 3 ICH_AP1R3_EL2;
 }
 
@@ -62,5 +62,6 @@ pub fn save(ich: &mut Ich) {
     ich.vmcr = ICH_VMCR_EL2.get();
     read_ap0(&mut ich.ap0r, priorities);
     read_ap1(&mut ich.ap1r, priorities);
-    read_list(&mut ich.lr, usize::from(ich.lr_count));
+    // The guest can't put anything into the others.
+    read_list(&mut ich.lr, usize::from(ich.lr_used));
 }

@@ -44,6 +44,11 @@ impl<const WORDS: usize> Shared<WORDS> {
     }
 }
 
+/// Private interrupts that are pending and enabled.
+fn waiting<const WORDS: usize>(shared: &Shared<WORDS>) -> u32 {
+    shared.private.pending() & shared.private.enabled()
+}
+
 /// What a `fill` came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -88,11 +93,15 @@ impl<const WORDS: usize> Runner<WORDS> {
     /// Fills the list registers for a run of the guest. They are empty: `drain` came before.
     pub fn fill(&mut self, shared: &Shared<WORDS>) -> Filled {
         shared.spis.collect(&mut self.spis);
+        // Read once, as other vCPUs may write it: no interrupt is to be in both lists.
+        let active_private = shared.private.active();
+        if active_private == 0 && waiting(shared) == 0 && self.spis.is_quiet() {
+            self.ich.hcr = hcr::EN;
+            return Filled::All;
+        }
         let registers = usize::from(self.ich.lr_count);
         let mut active = Shortlist::new(registers);
         let mut pending = Shortlist::new(registers);
-        // Read once, as other vCPUs may write it: no interrupt is to be in both lists.
-        let active_private = shared.private.active();
         self.for_each_active(shared, active_private, |candidate| active.offer(candidate));
         self.for_each_pending(shared, active_private, |candidate| pending.offer(candidate));
 
@@ -115,7 +124,6 @@ impl<const WORDS: usize> Runner<WORDS> {
             control |= hcr::NPIE;
         }
         self.ich.hcr = control;
-        self.ich.lr.fill(0);
 
         let mut place = 0;
         for candidate in active.iter().take(for_active) {
@@ -124,6 +132,7 @@ impl<const WORDS: usize> Runner<WORDS> {
         for candidate in pending.iter().take(for_pending) {
             place += self.list(shared, place, candidate, State::Pending);
         }
+        self.ich.lr_used = place as u8;
         if list_full {
             Filled::ListFull
         } else {
@@ -144,9 +153,12 @@ impl<const WORDS: usize> Runner<WORDS> {
             }
         }
         self.ich.hcr = 0;
-        let held = core::mem::take(&mut self.ich.lr);
-        for raw in held {
-            self.put_back(shared, ListRegister::from_raw(raw));
+        for place in 0..usize::from(core::mem::take(&mut self.ich.lr_used)) {
+            let Some(register) = self.ich.lr.get_mut(place) else {
+                break;
+            };
+            let held = ListRegister::from_raw(core::mem::take(register));
+            self.put_back(shared, held);
         }
         self.latched = 0;
     }
@@ -307,7 +319,7 @@ impl<const WORDS: usize> Runner<WORDS> {
         for place in places(u64::from(active_private)) {
             self.offer_private(shared, place, &mut offer);
         }
-        for (place, word) in self.spis.words.iter().enumerate() {
+        for (place, word) in self.spis.live() {
             let by_level = word.active_by_level | word.lines;
             self.offer_spis(shared, place, word.active, by_level, &mut offer);
         }
@@ -320,11 +332,10 @@ impl<const WORDS: usize> Runner<WORDS> {
         active_private: u32,
         mut offer: impl FnMut(Candidate),
     ) {
-        let waiting = shared.private.pending() & shared.private.enabled() & !active_private;
-        for place in places(u64::from(waiting)) {
+        for place in places(u64::from(waiting(shared) & !active_private)) {
             self.offer_private(shared, place, &mut offer);
         }
-        for (place, word) in self.spis.words.iter().enumerate() {
+        for (place, word) in self.spis.live() {
             let waiting = (word.edges | word.lines) & !word.active;
             self.offer_spis(shared, place, waiting, word.lines, &mut offer);
         }

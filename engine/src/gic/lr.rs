@@ -179,6 +179,8 @@ pub struct Ich {
     pub lr: [u64; MAX_LIST_REGISTERS],
     /// How many of them the hardware has.
     pub lr_count: u8,
+    /// How many of them, from the first on, were filled for this run.
+    pub lr_used: u8,
     /// How many preemption bits its priorities have.
     pub preemption_bits: u8,
     /// `ICH_HCR_EL2`.
@@ -197,6 +199,7 @@ impl Ich {
         Self {
             lr: [0; MAX_LIST_REGISTERS],
             lr_count: (vtr & 0xF) as u8 + 1,
+            lr_used: 0,
             preemption_bits: (vtr >> 26 & 7) as u8 + 1,
             hcr: 0,
             vmcr: 0,

@@ -10,7 +10,7 @@
 //!
 //! [`SpiState`] is the runner's alone: SPIs that are pending or active and in no list register.
 
-use super::intid::Spi;
+use super::intid::{Spi, places};
 use super::lr::PRIORITY_MASK;
 use sync::{AtomicU8, AtomicU64, Ordering, unless};
 
@@ -135,6 +135,7 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
         // Acquire: pairs with the Release on `dirty` in `change`; see the file's head.
         let look = unless(cfg!(mutant = "collect-mark-relaxed"), Ordering::Acquire);
         let dirty = self.dirty.swap(0, look);
+        state.live |= dirty;
         for (place, (word, own)) in self.words.iter().zip(&mut state.words).enumerate() {
             if dirty >> place & 1 != 0 {
                 // Acquire, both: pair with the Release in `edge` and `assert`.
@@ -178,6 +179,8 @@ pub(super) struct SpiWord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpiState<const WORDS: usize> {
     pub(super) words: [SpiWord; WORDS],
+    /// The words that may be other than zero: most guests have SPIs in one or two of them.
+    live: u64,
 }
 
 impl<const WORDS: usize> SpiState<WORDS> {
@@ -185,17 +188,41 @@ impl<const WORDS: usize> SpiState<WORDS> {
     pub fn new() -> Self {
         Self {
             words: [SpiWord::default(); WORDS],
+            live: 0,
         }
     }
 
     /// The word an SPI is in.
     pub(super) fn word(&mut self, spi: Spi) -> Option<&mut SpiWord> {
-        self.words.get_mut(spi.word())
+        let word = self.words.get_mut(spi.word())?;
+        self.live |= 1 << spi.word();
+        Some(word)
+    }
+
+    /// The words that may be other than zero, with their places.
+    pub(super) fn live(&self) -> impl Iterator<Item = (usize, &SpiWord)> {
+        places(self.live).filter_map(|place| {
+            let place = place as usize;
+            self.words.get(place).map(|word| (place, word))
+        })
+    }
+
+    /// Is nothing pending, active or to be told? Forgets words that have become zero.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        for place in places(self.live) {
+            let word = self.words.get(place as usize);
+            if word.is_none_or(|word| *word == SpiWord::default()) {
+                self.live &= !(1 << place);
+            }
+        }
+        self.live == 0
     }
 
     /// One of the level-triggered SPIs that the guest ended since they were last told.
     pub(super) fn take_ended(&mut self) -> Option<Spi> {
-        for (place, word) in self.words.iter_mut().enumerate() {
+        for place in places(self.live) {
+            let place = place as usize;
+            let word = self.words.get_mut(place)?;
             let bit = word.ended.trailing_zeros();
             if bit < u64::BITS {
                 word.ended &= word.ended.wrapping_sub(1);
@@ -228,8 +255,10 @@ mod tests {
         inbox.collect(&mut state);
         assert_eq!(state.words[15].edges, 1 << (987 - 960));
         assert_eq!(inbox.priority(spi(1019)), 0xA0, "five bits of priority");
+        assert!(!state.is_quiet() && state.live().map(|(place, _)| place).eq([15]));
         state.words[15].edges = 0;
         inbox.collect(&mut state);
+        assert!(state.is_quiet());
         assert_eq!(state, SpiState::new());
     }
 
@@ -251,15 +280,16 @@ mod tests {
         let mut state = SpiState::new();
         inbox.edge(spi(96), 0);
         inbox.collect(&mut state);
-        assert_eq!(state, SpiState::new());
+        assert!(state.is_quiet());
         assert_eq!(inbox.priority(spi(96)), 0);
     }
 
     #[test]
     fn ended_spis_come_one_by_one() {
         let mut state = SpiState::<SPI_WORDS>::new();
-        state.words[0].ended = 0b101;
-        state.words[2].ended = 1;
+        for ended in [32, 34, 160].map(spi) {
+            state.word(ended).unwrap().ended |= ended.bit();
+        }
         let told = core::array::from_fn(|_| state.take_ended().map(Spi::raw));
         assert_eq!(told, [Some(32), Some(34), Some(160), None]);
     }

@@ -12,8 +12,8 @@ use crate::platform::Platform;
 use crate::vm::PinnedVm;
 use crate::vm::life::Phase;
 use abi::{
-    ARGUMENT_REGISTERS, EngineDonateArgs, EngineReclaimArgs, PagePoisonArgs, RESULT_REGISTERS,
-    Status, VmHandle, VmLendArgs, VmMapArgs, VmMapListArgs, VmUnlendArgs, limit,
+    ARGUMENT_REGISTERS, EngineDonateArgs, EngineReclaimArgs, PagePoisonArgs, Status, VmHandle,
+    VmLendArgs, VmMapArgs, VmMapListArgs, VmUnlendArgs, limit,
 };
 use ownership::{Granule, Ipa, Op, Owner, PAGE_SIZE, Pfn, State};
 use percpu::CpuToken;
@@ -56,7 +56,6 @@ impl<P: Platform> Engine<P> {
         if !pinned.vm.ram_holds(at.page(), n) && cfg!(not(mutant = "map-anywhere")) {
             return Err(Status::OutOfRange);
         }
-        self.check_is_host_ram(first)?;
         let run = MapRun {
             first,
             ipa: at,
@@ -86,7 +85,6 @@ impl<P: Platform> Engine<P> {
             if !pinned.vm.ram_holds(at.page(), 1) && cfg!(not(mutant = "map-anywhere")) {
                 return Err(Status::OutOfRange);
             }
-            self.check_is_host_ram(page)?;
             Ok(ListEntry {
                 page,
                 ipa: at,
@@ -173,13 +171,15 @@ impl<P: Platform> Engine<P> {
         &self,
         cpu: &CpuToken,
         x: &[u64; ARGUMENT_REGISTERS],
+        beyond: &mut super::Beyond,
     ) -> Outcome {
         let max = EngineReclaimArgs::from_registers(x).max;
         let max = pages(max, limit::ENGINE_RECLAIM_PAGES)?;
         let home = self.reclaim_from_engine(cpu, max as usize);
-        let mut results = [0; RESULT_REGISTERS];
+        let mut results = [0; super::RESULTS];
         results[0] = home.len() as u64;
-        for (register, page) in results[1..].iter_mut().zip(&home) {
+        let registers = results[1..].iter_mut().chain(beyond);
+        for (register, page) in registers.zip(&home) {
             *register = page.pa().raw();
         }
         Ok(Answer::with(&results))

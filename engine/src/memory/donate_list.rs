@@ -8,7 +8,7 @@ use super::settled;
 use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
-use crate::platform::Platform;
+use crate::platform::{EntryAt, Platform};
 use crate::stage2::Stage2;
 use crate::stage2::descriptor::{Access, LAST_LEVEL};
 use crate::vm::PinnedVm;
@@ -31,8 +31,19 @@ pub struct ListEntry {
 /// A listed page, claimed, and the guest's entry that is taken for it.
 struct Held<'t> {
     claim: Claim<'t>,
-    ipa: Ipa,
+    /// Of the [`EntryAt`], in parts: there are many of these on the stack.
+    table: Pfn,
+    index: u16,
     access: Access,
+}
+
+impl Held<'_> {
+    fn at(&self) -> EntryAt {
+        EntryAt {
+            table: self.table,
+            index: self.index,
+        }
+    }
 }
 
 impl<P: Platform> Engine<P> {
@@ -64,7 +75,7 @@ impl<P: Platform> Engine<P> {
         if held.is_empty() {
             return Batch::refused(reason);
         }
-        let mut runs = Runs::default();
+        let mut runs: Runs = Runs::default();
         for item in &held {
             self.collect_unmapped(cpu, item.claim.pfn(), 1, &mut runs);
         }
@@ -77,9 +88,7 @@ impl<P: Platform> Engine<P> {
             let leaf = self
                 .ram_bits(item.access)
                 .leaf(item.claim.pfn(), LAST_LEVEL);
-            stage2.for_entries(platform, cpu.id(), item.ipa, 1, LAST_LEVEL, |found, _| {
-                platform.store_entry(cpu.id(), found.at, leaf);
-            });
+            platform.store_entry(cpu.id(), item.at(), leaf);
         }
         #[cfg(not(mutant = "list-no-dsb"))]
         self.publish_leaves(cpu);
@@ -114,6 +123,12 @@ impl<P: Platform> Engine<P> {
             Stage2::give_entry_back(platform, cpu.id(), at);
             return Err(status_of(error));
         }
-        Ok(Held { claim, ipa, access })
+        let EntryAt { table, index } = at;
+        Ok(Held {
+            claim,
+            table,
+            index,
+            access,
+        })
     }
 }

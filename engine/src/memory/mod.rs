@@ -100,7 +100,9 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Walkers of all cores see the leaves that were stored before.
+    /// Walkers of all cores see the leaves that were stored before. In the image once, so that the barrier is
+    /// missed if it goes.
+    #[inline(never)]
     pub(crate) fn publish_leaves(&self, cpu: &CpuToken) {
         #[cfg(not(mutant = "leaf-no-dsb"))]
         self.parts.platform.barrier(cpu.id(), Barrier::DsbIshst);

@@ -10,17 +10,20 @@ use percpu::CpuId;
 
 /// Most separate runs worth remembering: beyond that the whole VMID is flushed anyway.
 const RUNS: usize = 32;
+/// The same for what one run of pages leaves: an empty list has to be written, too. A run whose mapped pages lie
+/// in more pieces than that costs the host its whole TLB, where it cost up to 32 invalidations by range.
+pub const FEW: usize = 8;
 
 /// The list.
 #[derive(Default)]
-pub struct Runs {
-    runs: Vec<IpaRun, RUNS>,
+pub struct Runs<const N: usize = RUNS> {
+    runs: Vec<IpaRun, N>,
     everything: bool,
     pages: u64,
     tables: u64,
 }
 
-impl Runs {
+impl<const N: usize> Runs<N> {
     /// How many pages were unmapped.
     pub fn pages(&self) -> u64 {
         self.pages

@@ -46,9 +46,14 @@ const MARK_SPLITTING: u64 = 1 << 2;
 /// Where the marks live.
 const MARKS: u64 = MARK_RESERVED | MARK_SPLITTING;
 
+/// log2 of the bytes that one entry of `level` translates.
+pub const fn shift_of(level: u8) -> u32 {
+    PAGE_SHIFT + INDEX_BITS * (LAST_LEVEL - level) as u32
+}
+
 /// Bytes that one entry of `level` translates.
 pub const fn bytes_of(level: u8) -> u64 {
-    1 << (PAGE_SHIFT + INDEX_BITS * (LAST_LEVEL - level) as u32)
+    1 << shift_of(level)
 }
 
 /// Pages that one entry of `level` translates.
@@ -145,6 +150,15 @@ pub const fn table_descriptor(table: Pfn) -> u64 {
     (table.raw() << PAGE_SHIFT) & ADDRESS | TABLE_OR_PAGE | VALID
 }
 
+/// The table that the descriptor `raw` at `level` leads to: [`Entry::Table`] alone.
+pub const fn table_of(raw: u64, level: u8) -> Option<Pfn> {
+    if level < LAST_LEVEL && raw & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE {
+        Some(Pfn::from_raw((raw & ADDRESS) >> PAGE_SHIFT))
+    } else {
+        None
+    }
+}
+
 /// The mark of an entry that an operation has taken: for a leaf to come, or until the flush of one
 /// that went.
 pub const RESERVED: u64 = MARK_RESERVED;
@@ -216,6 +230,20 @@ mod tests {
                         assert_eq!(bits.executable(), execute);
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_is_known_by_its_bits() {
+        let table = Pfn::from_raw(0x4_1000);
+        for level in 0..=3 {
+            for raw in [0, 1, 2, 3, 4, RESERVED].map(|low| low | table.raw() << PAGE_SHIFT) {
+                let decoded = match Entry::decode(raw, level) {
+                    Entry::Table(table) => Some(table),
+                    _ => None,
+                };
+                assert_eq!(table_of(raw, level), decoded, "{raw:#x} at {level}");
             }
         }
     }

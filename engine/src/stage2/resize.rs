@@ -104,7 +104,9 @@ impl Stage2 {
         Ok(kind)
     }
 
-    /// Puts `new` in the place of a table or block at `found`, and flushes what was cached of it.
+    /// Puts `new` in the place of a table or block at `found`, and flushes what was cached of it. In the image
+    /// once, so that its first barrier is missed there if it goes.
+    #[inline(never)]
     #[expect(
         clippy::too_many_arguments,
         reason = "one step of a protocol, all its parts named"

@@ -6,7 +6,9 @@
 //! by a core that holds the claims of *all* its pages: whoever walks the host's tables to a page of
 //! RAM holds a claim of that page.
 
-use super::descriptor::{ENTRIES, Entry, PAGE_SHIFT, ROOT_PAGE_ENTRIES, bytes_of, pages_of};
+use super::descriptor::{
+    ENTRIES, Entry, PAGE_SHIFT, ROOT_PAGE_ENTRIES, pages_of, shift_of, table_of,
+};
 use super::{MapError, Stage2, ipa_after};
 use crate::platform::{EntryAt, Platform};
 use ownership::{Ipa, Pfn};
@@ -38,8 +40,9 @@ impl Found {
 
 impl Stage2 {
     /// The entry of `ipa` in the table at `table`, which is of `level`.
+    #[inline]
     pub(super) fn place(self, table: Pfn, level: u8, ipa: Ipa) -> EntryAt {
-        let index = ipa.raw() / bytes_of(level);
+        let index = ipa.raw() >> shift_of(level);
         if level == self.geometry().start_level {
             // A concatenated root: the index's upper bits choose the page.
             let page = Pfn::from_raw(table.raw() + index / ROOT_PAGE_ENTRIES);
@@ -56,6 +59,7 @@ impl Stage2 {
 
     /// Follows tables towards `ipa` down to `depth` at most; the first entry that is not a table, or
     /// the one at `depth`, is the answer.
+    #[inline]
     pub fn walk<P: Platform>(
         self,
         platform: &P,
@@ -66,26 +70,23 @@ impl Stage2 {
         if !self.geometry().contains(ipa) {
             return Err(MapError::OutOfRange);
         }
-        let mut table = self.root();
         let mut level = self.geometry().start_level;
+        let mut at = self.place(self.root(), level, ipa);
         loop {
-            let at = self.place(table, level, ipa);
             let raw = platform.entry(cpu, at);
-            let entry = Entry::decode(raw, level);
-            match entry {
-                Entry::Table(next) if level < depth => {
-                    table = next;
-                    level += 1;
-                }
-                _ => {
-                    return Ok(Found {
-                        at,
-                        level,
-                        entry,
-                        raw,
-                    });
-                }
+            if level < depth
+                && let Some(table) = table_of(raw, level)
+            {
+                level += 1;
+                at = self.place(table, level, ipa);
+                continue;
             }
+            return Ok(Found {
+                at,
+                level,
+                entry: Entry::decode(raw, level),
+                raw,
+            });
         }
     }
 
