@@ -339,7 +339,7 @@
 #define BULKHEAD_COUNTER_GUEST_ABORT 10
 /* Times a vCPU was entered. */
 #define BULKHEAD_COUNTER_GUEST_ENTRIES 11
-/* Traps from guests answered in the engine. */
+/* Traps from guests answered in the engine, but for PSCI_VERSION by HVC. */
 #define BULKHEAD_COUNTER_GUEST_TRAPS 12
 /* Doorbell SGIs sent. */
 #define BULKHEAD_COUNTER_DOORBELLS 13

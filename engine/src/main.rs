@@ -18,7 +18,7 @@ mod metal {
     use core::panic::PanicInfo;
 
     use crate::launch::{self, Launched, MetalEngine};
-    use engine::arch;
+    use engine::arch::{self, HostCalls};
     use engine::host::Next;
     use engine::platform::Platform;
     use engine::trace::Ring;
@@ -145,10 +145,11 @@ mod metal {
     fn run(engine: &'static MetalEngine, id: CpuId, mut host: HostFrame) -> ! {
         // SAFETY: this function is entered once per core, by its primary or secondary entry, with
         // interrupts masked, and never returns.
-        let mut cpu = unsafe { CpuToken::new(id) };
+        let cpu = unsafe { CpuToken::new(id) };
+        let mut calls = HostCalls::new(engine, cpu);
         loop {
-            let exit = engine.platform().run_host(id, &mut host);
-            match engine.host_trap(&mut cpu, &mut host, exit.esr, exit.far, exit.hpfar) {
+            let exit = engine.platform().run_host(id, &mut host, &mut calls);
+            match engine.host_trap(calls.cpu(), &mut host, exit.esr, exit.far, exit.hpfar) {
                 Next::Resume => {}
                 Next::Park => host = park(engine, id),
                 Next::SystemOff => firmware::power_off(),

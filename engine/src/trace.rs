@@ -14,7 +14,7 @@ pub const EVENTS: usize = if cfg!(loom) { 2 } else { 64 };
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Event {
-    /// A hypercall ended: argument = call number << 32 | status.
+    /// A hypercall ended, but for those that the vectors answer: argument = call number << 32 | status.
     Call = 1,
     /// A vCPU left: argument = slot << 32 | exit reason, 0 if handled inside.
     Exit = 3,

@@ -1,11 +1,11 @@
-//! A hypercall with every general and FP register given before and read after.
+//! A hypercall with every general and FP register and the flags given before and read after.
 //!
 //! Invariant: the call is made by assembly that keeps what the procedure call standard says, so
 //! that a register which the engine changed shows in the record and does no other harm.
 
 use core::{arch::global_asm, mem::offset_of};
 
-/// x0–x30, v0–v31, FPCR, FPSR.
+/// x0–x30, v0–v31, FPCR, FPSR, NZCV.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C, align(16))]
 pub struct Registers {
@@ -15,13 +15,17 @@ pub struct Registers {
     pub fpcr: u64,
     /// FPSR.
     pub fpsr: u64,
-    padding: u64,
+    /// NZCV.
+    pub nzcv: u64,
     /// v0–v31, low half first.
     pub v: [u64; 64],
 }
 
 /// What the host's own registers hold during a call; the low byte is the register's number.
 const HOST: u64 = 0x4057_0000_0000_0000;
+
+/// Z and V: flags that a comparison hardly leaves together.
+const FLAGS: u64 = 1 << 30 | 1 << 28;
 
 impl Registers {
     /// The host's own values everywhere.
@@ -30,7 +34,7 @@ impl Registers {
             x: core::array::from_fn(|n| HOST | n as u64),
             fpcr: 1 << 22,
             fpsr: 0x10,
-            padding: 0,
+            nzcv: FLAGS,
             v: core::array::from_fn(|n| HOST | 0x100 | n as u64),
         }
     }
@@ -83,6 +87,8 @@ global_asm!(
     ldp     x1, x2, [x0, #{fpcr}]
     msr     fpcr, x1
     msr     fpsr, x2
+    ldr     x1, [x0, #{nzcv}]
+    msr     nzcv, x1
     add     x1, x0, #{v}
     .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
     ldr     q\n, [x1, #16 * \n]
@@ -103,6 +109,8 @@ global_asm!(
     .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
     str     q\n, [x1, #16 * \n]
     .endr
+    mrs     x2, nzcv
+    str     x2, [x0, #{nzcv}]
     mrs     x2, fpcr
     mrs     x3, fpsr
     stp     x2, x3, [x0, #{fpcr}]
@@ -125,5 +133,6 @@ global_asm!(
     .popsection
 "#,
     fpcr = const offset_of!(Registers, fpcr),
+    nzcv = const offset_of!(Registers, nzcv),
     v = const offset_of!(Registers, v),
 );

@@ -835,7 +835,7 @@ pub enum Counter {
     GuestAbort = 10,
     /// Times a vCPU was entered.
     GuestEntries = 11,
-    /// Traps from guests answered in the engine.
+    /// Traps from guests answered in the engine, but for PSCI_VERSION by HVC.
     GuestTraps = 12,
     /// Doorbell SGIs sent.
     Doorbells = 13,

@@ -6,6 +6,8 @@
 //!   pushed: the frame's address, then the caller's registers (AAPCS64: x19–x30 are its own);
 //! - on return everything that EL1 and EL0 had in x0–x30, PC and PSTATE is in the frame; no
 //!   register that the caller may rely on was changed by them;
+//! - the host and guests have a table of vectors each, which differ in what `calls` answers without a return;
+//! - one ERET to a lower level is in the image;
 //! - DAIF stays masked at EL2 throughout: exception entry sets it and nothing clears it, so the
 //!   engine takes no interrupt. PSTATE.{PAN, UAO, DIT, SSBS, TCO} may keep a lower level's value
 //!   at EL2, where with E2H = 0 and pages of one privilege level they decide nothing;
@@ -15,9 +17,11 @@
 //! AArch32 at EL0 (HCR_EL2.RW forbids it at EL1) uses the same code: its registers are w0–w14 of
 //! x0–x14 and the frame's `pstate` bit 4 is set.
 
+use super::calls::HostCalls;
 use crate::vcpu::context::Frame;
 use core::arch::global_asm;
 use core::mem::{offset_of, size_of};
+use core::{ffi::c_void, ptr};
 
 /// Which kind of exception ended a run at a lower level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,26 +35,49 @@ pub enum ExitKind {
 }
 
 unsafe extern "C" {
-    /// The vector table, for VBAR_EL2.
-    static arch_vectors: [u32; 512];
-    /// Runs `frame` at EL1 or EL0 until the next exception to EL2.
+    /// The vector table while the host runs.
+    static arch_host_vectors: [u32; 512];
+    /// The vector table while guests run.
+    static arch_guest_vectors: [u32; 512];
+    /// Runs `frame` at EL1 or EL0 until the next exception to EL2 that `calls` does not answer.
     /// Returns the place of the vector in its group of four.
-    fn arch_enter(frame: *mut Frame) -> u32;
+    fn arch_enter(frame: *mut Frame, calls: *mut c_void) -> u32;
 }
 
-/// Where the vectors are, for VBAR_EL2.
-pub fn vectors() -> u64 {
-    (&raw const arch_vectors).addr() as u64
+/// Where in the record of `arch_enter` the host's calls stand.
+pub(super) const RECORD_CALLS: u64 = 14 * 8;
+const RECORD: u64 = 16 * 8;
+
+/// Where the host's vectors are, for VBAR_EL2.
+pub fn host_vectors() -> u64 {
+    (&raw const arch_host_vectors).addr() as u64
 }
 
-/// Runs `frame` at EL1 or EL0 until the next exception to EL2. Whoever's registers are loaded
-/// besides it is the caller's business.
+/// Where the guests' vectors are, for VBAR_EL2.
+pub fn guest_vectors() -> u64 {
+    (&raw const arch_guest_vectors).addr() as u64
+}
+
+/// Runs the guest in `frame` until the next exception to EL2. Whoever's registers are loaded besides it is the
+/// caller's business; the guests' vectors are in force.
 #[inline]
 pub fn enter(frame: &mut Frame) -> ExitKind {
     // SAFETY: the assembly reads and writes exactly `*frame` and its own stack record, keeps what
     // AAPCS64 says a callee keeps. What runs meanwhile runs at EL1 or EL0, under a stage 2 in which
-    // no engine memory is mapped.
-    match unsafe { arch_enter(frame) } {
+    // no engine memory is mapped. Guests have no calls that the vectors hand on.
+    kind(unsafe { arch_enter(frame, ptr::null_mut()) })
+}
+
+/// Runs the host in `frame` until it does something that is no call of the engine's. The host's vectors are in
+/// force.
+#[inline]
+pub fn enter_host(frame: &mut Frame, calls: &mut HostCalls) -> ExitKind {
+    // SAFETY: as above; and `calls` is the vectors' alone until they return.
+    kind(unsafe { arch_enter(frame, ptr::from_mut(calls).cast()) })
+}
+
+const fn kind(vector: u32) -> ExitKind {
+    match vector {
         0 => ExitKind::Sync,
         1 | 2 => ExitKind::Interrupt,
         _ => ExitKind::SError,
@@ -82,9 +109,7 @@ global_asm!(
     b       arch_leave
     .endm
 
-    .balign 0x800
-    .global arch_vectors
-arch_vectors:
+    .macro vectors sync
     // From EL2 with SP_EL0: the engine never uses SP_EL0.
     crash_vector 0
     crash_vector 1
@@ -97,7 +122,8 @@ arch_vectors:
     crash_vector 6
     crash_vector 7
     // From a lower level in AArch64.
-    lower_vector 0
+    .balign 0x80
+    b       \sync
     lower_vector 1
     lower_vector 2
     lower_vector 3
@@ -107,6 +133,22 @@ arch_vectors:
     lower_vector 2
     lower_vector 3
     .balign 0x80
+    .endm
+
+    .balign 0x800
+    .global arch_host_vectors
+arch_host_vectors:
+    vectors arch_host_sync
+    .global arch_guest_vectors
+arch_guest_vectors:
+    vectors arch_guest_sync
+
+    // A synchronous exception that has no short way.
+    .global arch_leave_sync
+arch_leave_sync:
+    stp     x0, x1, [sp, #-16]!
+    ldr     x0, [sp, #16]
+    mov     w1, #0
 
     // x0: frame, w1: kind, [sp]: the lower level's x0 and x1, then the record of arch_enter.
 arch_leave:
@@ -138,13 +180,13 @@ arch_leave:
     ldp     x27, x28, [sp, #80]
     ldp     x29, x30, [sp, #96]
     ldr     x18, [sp, #8]
-    add     sp, sp, #112
+    add     sp, sp, #{record}
     ret
 
     .global arch_enter
     .type arch_enter, %function
 arch_enter:
-    sub     sp, sp, #112
+    sub     sp, sp, #{record}
     stp     x0, x18, [sp]
     stp     x19, x20, [sp, #16]
     stp     x21, x22, [sp, #32]
@@ -152,6 +194,7 @@ arch_enter:
     stp     x25, x26, [sp, #64]
     stp     x27, x28, [sp, #80]
     stp     x29, x30, [sp, #96]
+    str     x1, [sp, #{calls}]
     ldp     x1, x2, [x0, #{pc}]
     // M[3] names EL2 and EL3. Without it a frame that is wrong so far makes an illegal return,
     // which is a crash: nothing in a frame can have EL2 execute at its PC.
@@ -174,6 +217,8 @@ arch_enter:
     ldp     x28, x29, [x0, #28 * 8]
     ldr     x30, [x0, #30 * 8]
     ldp     x0, x1, [x0]
+    .global arch_return
+arch_return:
     eret
     // Nothing is speculated past the ERET.
     "#,
@@ -186,4 +231,6 @@ arch_enter:
     .popsection
     "#,
     pc = const offset_of!(Frame, pc),
+    record = const RECORD,
+    calls = const RECORD_CALLS,
 );

@@ -2,8 +2,9 @@
 //!
 //! Invariant: all of this is used only while the host's registers are loaded (no session is open).
 
+use super::calls::HostCalls;
 use super::el1::{self, WalkControl};
-use super::enter::{ExitKind, enter};
+use super::enter::{ExitKind, enter_host};
 use super::regs::*;
 use crate::vcpu::context::{El1Regs, HostFrame, SCTLR_EL1_RESET};
 
@@ -18,9 +19,9 @@ pub struct HostExit {
     pub hpfar: u64,
 }
 
-/// Runs the host until it needs the engine.
-pub fn run(frame: &mut HostFrame) -> HostExit {
-    let kind = enter(&mut frame.0);
+/// Runs the host until it needs more of the engine than an answer to a call.
+pub fn run(frame: &mut HostFrame, calls: &mut HostCalls) -> HostExit {
+    let kind = enter_host(&mut frame.0, calls);
     // Interrupts and SErrors of the host go to its own EL1: HCR_EL2.{IMO, FMO, AMO} are clear.
     assert!(
         kind == ExitKind::Sync,

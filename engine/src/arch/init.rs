@@ -81,7 +81,6 @@ pub fn init_core(core: &CoreFeatures, host: HostRegime) {
     }
     VTCR_EL2.set(host.vtcr);
     VTTBR_EL2.set(host.vttbr);
-    VBAR_EL2.set(enter::vectors());
     set_host_controls(core);
     #[cfg(not(mutant = "init-no-isb-before"))]
     isb();
@@ -90,6 +89,7 @@ pub fn init_core(core: &CoreFeatures, host: HostRegime) {
 
 /// Puts the host's trap and routing controls in force with the next context synchronisation.
 pub fn set_host_controls(core: &CoreFeatures) {
+    VBAR_EL2.set(enter::host_vectors());
     HCR_EL2.set(hcr_host(core));
     MDCR_EL2.set(mdcr_host(core));
     CPTR_EL2.set(CPTR_HOST);

@@ -1,5 +1,6 @@
 //! [`Metal`]: the cores' private state, and `Platform` by delegation.
 
+use super::calls::HostCalls;
 use super::features::CoreFeatures;
 use super::host::HostExit;
 use super::init::HostRegime;
@@ -109,10 +110,16 @@ impl Metal {
         host::reset_el1(features.pauth);
     }
 
-    /// Runs the host on this core until it needs the engine. No guest's registers are loaded.
-    pub fn run_host(&self, cpu: CpuId, frame: &mut HostFrame) -> HostExit {
+    /// Runs the host on the core of `calls`, `cpu`, until it needs more than their answers. No guest's registers
+    /// are loaded.
+    pub fn run_host(&self, cpu: CpuId, frame: &mut HostFrame, calls: &mut HostCalls) -> HostExit {
+        self.check_is_hosts(cpu);
+        host::run(frame, calls)
+    }
+
+    /// No guest's registers may be loaded where the host goes on.
+    pub(super) fn check_is_hosts(&self, cpu: CpuId) {
         self.with(cpu, |private| debug_assert!(!private.session.is_open()));
-        host::run(frame)
     }
 
     /// Parks this core at EL2 until it is released.

@@ -12,10 +12,12 @@
 //!   from `controls`, and nothing of the other side's is readable by it.
 //!
 //! Layout: `regs` names of registers; `controls` values of the EL2 control registers; `init` and
-//! `features` at boot; `enter` vectors and ERET; `host`, `guest`, `session`, `el1`, `fp`, `vgic`, `timer_tie` the
+//! `features` at boot; `enter` vectors and ERET, `calls` what the vectors
+//! answer; `host`, `guest`, `session`, `el1`, `fp`, `vgic`, `timer_tie` the
 //! world switch; `tlb`, `tables`, `window`, `foreign` memory; `serror`; `redistributor`, `interrupts`, `park` the GIC;
 //! `firmware` SMC.
 
+mod calls;
 mod controls;
 mod el1;
 mod enter;
@@ -41,7 +43,8 @@ mod tlb;
 mod vgic;
 mod window;
 
-pub use enter::vectors;
+pub use calls::HostCalls;
+pub use enter::host_vectors as vectors;
 pub use features::{detect, list_registers_type, weakest};
 pub use host::HostExit;
 pub use id::{midr, read_id_registers};

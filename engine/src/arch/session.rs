@@ -13,7 +13,7 @@ use super::el1::{self, WalkControl};
 use super::features::CoreFeatures;
 use super::redistributor::Redistributor;
 use super::regs::*;
-use super::{controls, fp, init};
+use super::{controls, enter, fp, init};
 use crate::vcpu::context::{El1Regs, FpRegs};
 
 /// The EL2 physical timer's interrupt (BSA's number; PPI 10).
@@ -82,6 +82,8 @@ impl Session {
         redistributor.enable_private(PPI_MAINTENANCE);
         redistributor.enable_private(PPI_HYPERVISOR_TIMER);
         redistributor.enable_private(PPI_VIRTUAL_TIMER);
+        #[cfg(not(mutant = "open-keep-vectors"))]
+        VBAR_EL2.set(enter::guest_vectors());
         HCR_EL2.set(controls::hcr_guest(core));
         MDCR_EL2.set(controls::mdcr_guest(core));
         CNTHCTL_EL2.set(controls::CNTHCTL_GUEST);

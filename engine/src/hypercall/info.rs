@@ -17,6 +17,10 @@ use percpu::CpuToken;
 /// Pages that PAGE_CENSUS counts together: of fewer a total would tell a page's state.
 const CENSUS_GRAIN: u64 = limit::CENSUS_GRAIN as u64;
 
+/// Of ENGINE_INFO's indices those below this are constants, and there.
+#[cfg(target_os = "none")]
+pub(crate) const QUICK_INFOS: u64 = InfoIndex::FreePages as u64;
+
 /// How far ENGINE_INFO counts free pages: enough to decide on a donation, and bounded.
 const FREE_PAGES_COUNTED: u64 = 4096;
 
@@ -27,7 +31,23 @@ impl<P: Platform> Engine<P> {
         x: &[u64; ARGUMENT_REGISTERS],
     ) -> Outcome {
         let index = InfoIndex::from_raw(EngineInfoArgs::from_registers(x).index);
-        let value = match index.ok_or(Status::OutOfRange)? {
+        let value = self.info(cpu, index.ok_or(Status::OutOfRange)?);
+        Ok(Answer::with(&[value]))
+    }
+
+    /// ENGINE_INFO of what is constant, as the vectors hand it on; of what has to be counted, and of what there
+    /// is not, it tells nothing: that takes the long way.
+    #[cfg(target_os = "none")]
+    pub(crate) fn quick_info(&self, cpu: &CpuToken, index: u64) -> (Status, u64) {
+        match InfoIndex::from_raw(index) {
+            Some(known) if index < QUICK_INFOS => (Status::Success, self.info(cpu, known)),
+            _ => (Status::OutOfRange, 0),
+        }
+    }
+
+    #[inline(always)]
+    fn info(&self, cpu: &CpuToken, index: InfoIndex) -> u64 {
+        match index {
             InfoIndex::Version => {
                 u64::from(abi::VERSION_MAJOR) << 16 | u64::from(abi::VERSION_MINOR)
             }
@@ -41,8 +61,7 @@ impl<P: Platform> Engine<P> {
             InfoIndex::ThisCpu => u64::from(cpu.id().raw()),
             InfoIndex::RamBase => self.parts.pages.base().pa().raw(),
             InfoIndex::TableBytes => self.parts.pages.touched_bytes() as u64,
-        };
-        Ok(Answer::with(&[value]))
+        }
     }
 
     pub(super) fn call_engine_doorbell(&self, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {

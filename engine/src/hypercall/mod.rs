@@ -12,6 +12,9 @@ mod memory;
 mod vcpu;
 mod vm;
 
+#[cfg(target_os = "none")]
+pub(crate) use info::QUICK_INFOS;
+
 use crate::engine::Engine;
 use crate::memory::Batch;
 use crate::platform::Platform;
@@ -19,23 +22,36 @@ use crate::trace::Event;
 use abi::{ARGUMENT_REGISTERS, Call, RESULT_REGISTERS, Status, smccc};
 use percpu::CpuToken;
 
+/// Results that a call has at most, but for ENGINE_RECLAIM.
+const RESULTS: usize = 9;
+/// Those beyond: ENGINE_RECLAIM's.
+type Beyond = [u64; RESULT_REGISTERS - RESULTS];
+const _: () = {
+    let mut index = 0;
+    while index < Call::ALL.len() {
+        let call = Call::ALL[index];
+        assert!(call.results() <= RESULTS || call.number() == Call::EngineReclaim.number());
+        index += 1;
+    }
+};
+
 /// What a call returns: x0, then x1 and up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Answer {
     status: Status,
-    results: [u64; RESULT_REGISTERS],
+    results: [u64; RESULTS],
 }
 
 impl Answer {
     /// Done, with nothing to tell.
     const DONE: Self = Self {
         status: Status::Success,
-        results: [0; RESULT_REGISTERS],
+        results: [0; RESULTS],
     };
 
     /// Done, with these results.
     fn with(values: &[u64]) -> Self {
-        let mut results = [0; RESULT_REGISTERS];
+        let mut results = [0; RESULTS];
         for (register, value) in results.iter_mut().zip(values) {
             *register = *value;
         }
@@ -84,14 +100,25 @@ impl<P: Platform> Engine<P> {
         };
         let mut arguments = [0; ARGUMENT_REGISTERS];
         arguments.copy_from_slice(&x[1..=ARGUMENT_REGISTERS]);
+        let mut beyond = Beyond::default();
         let answer = self
-            .dispatch(cpu, call, &arguments)
+            .dispatch(cpu, call, &arguments, &mut beyond)
             .unwrap_or_else(Answer::from);
         x[0] = answer.status.raw() as u64;
         #[cfg(not(mutant = "call-keep-results"))]
-        x[1..].copy_from_slice(&answer.results);
+        {
+            let (_, registers) = x.split_at_mut(1);
+            let results = answer.results.into_iter().chain(beyond);
+            for (register, result) in registers.iter_mut().zip(results) {
+                *register = result;
+            }
+        }
         #[cfg(mutant = "call-keep-results")]
-        for (register, result) in x[1..].iter_mut().zip(answer.results).take(call.results()) {
+        for (register, result) in x[1..]
+            .iter_mut()
+            .zip(answer.results.into_iter().chain(beyond))
+            .take(call.results())
+        {
             *register = result;
         }
         if let Some(counters) = self.counters(cpu.id()) {
@@ -119,12 +146,18 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    fn dispatch(&self, cpu: &mut CpuToken, call: Call, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+    fn dispatch(
+        &self,
+        cpu: &mut CpuToken,
+        call: Call,
+        x: &[u64; ARGUMENT_REGISTERS],
+        beyond: &mut Beyond,
+    ) -> Outcome {
         match call {
             Call::EngineInfo => self.call_engine_info(cpu, x),
             Call::EngineDoorbell => self.call_engine_doorbell(x),
             Call::EngineDonate => self.call_engine_donate(cpu, x),
-            Call::EngineReclaim => self.call_engine_reclaim(cpu, x),
+            Call::EngineReclaim => self.call_engine_reclaim(cpu, x, beyond),
             Call::VmCreate => self.call_vm_create(cpu, x),
             Call::VmMap => self.call_vm_map(cpu, x),
             Call::VmMapList => self.call_vm_map_list(cpu, x),

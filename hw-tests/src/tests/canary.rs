@@ -71,6 +71,7 @@ fn run_watched(before: &Snapshot) -> TestResult<Exit> {
     }
     check_eq!(registers.fpcr, given.fpcr, "FPCR after {}", reason.name());
     check_eq!(registers.fpsr, given.fpsr, "FPSR after {}", reason.name());
+    check_eq!(registers.nzcv, given.nzcv, "NZCV after {}", reason.name());
     before.check_unchanged().map_err(|stop| match stop {
         Stop::Fail(text) => Stop::Fail(format!("after {}: {text}", reason.name())),
         skip => skip,

@@ -223,8 +223,23 @@ fn system_off_and_reset(_: &mut Random) -> TestResult {
 
 fn smc_is_as_good_as_hvc(_: &mut Random) -> TestResult {
     let vm = puppet::start(1)?;
-    let reply = puppet::smc(vm.vcpus[0], [psci::VERSION, 0, 0])?;
-    check_eq!(reply.status(), psci::VERSION_1_1 as i64, "PSCI_VERSION");
+    let by_smc = puppet::smc(vm.vcpus[0], [psci::VERSION, 1, 2])?;
+    let by_hvc = puppet::hvc(vm.vcpus[0], [psci::VERSION, 1, 2, 3])?;
+    check_eq!(
+        by_smc.x[..3],
+        [psci::VERSION_1_1, 1, 2],
+        "x0 to x2 of PSCI_VERSION"
+    );
+    check_eq!(
+        by_hvc.x,
+        [psci::VERSION_1_1, 1, 2, 3],
+        "x0 to x3 of PSCI_VERSION"
+    );
+    check_eq!(
+        (by_smc.exits, by_hvc.exits),
+        Default::default(),
+        "exits of PSCI_VERSION"
+    );
     let own_call = puppet::hvc(vm.vcpus[0], [abi::call::VM_CREATE, 1, 0, 0])?;
     check_eq!(own_call.status(), -1, "a host's call from a guest");
     check_eq!(own_call.exits, [], "exits of a host's call");

@@ -2,13 +2,13 @@
 //! 1.2, DEN0028 2.6).
 
 use crate::{
-    outcome::{OrFail, TestResult, check_eq},
+    outcome::{OrFail, TestResult, check, check_eq},
     random::Random,
     registers::{self, Registers},
     runner::register,
     team,
 };
-use abi::{CALL_UID, Call, Counter, psci, smccc};
+use abi::{CALL_UID, Call, Counter, InfoIndex, Status, psci, smccc};
 use el1::{call, machine::machine};
 
 register!(
@@ -16,6 +16,7 @@ register!(
     unknown_hypercalls_are_refused,
     discovery_answers,
     own_calls_zero_their_results,
+    every_info_is_told_or_refused,
 );
 
 /// FF-A (DEN0077A), services of silicon and platform vendors, trusted applications and OSes, PSCI
@@ -168,6 +169,48 @@ fn own_calls_zero_their_results(_: &mut Random) -> TestResult {
         }
         check_eq!(x.x[18..], given.x[18..], "x18–x30 after {}", known.name());
         check_eq!(x.v, given.v, "FP registers after {}", known.name());
+        check_eq!(x.nzcv, given.nzcv, "flags after {}", known.name());
     }
+    Ok(())
+}
+
+/// Some are told from the vectors, others are counted first, others there are not.
+fn every_info_is_told_or_refused(_: &mut Random) -> TestResult {
+    let indices = InfoIndex::ALL.map(InfoIndex::raw);
+    let beyond = InfoIndex::ALL.len() as u64;
+    for index in indices.into_iter().chain([beyond, 1 << 32, u64::MAX]) {
+        let mut x = Registers::of_host();
+        (x.x[0], x.x[1]) = (Call::EngineInfo.function_id(), index);
+        let given = x.clone();
+        registers::hvc(&mut x);
+        let known = indices.contains(&index);
+        let status = if known {
+            Status::Success
+        } else {
+            Status::OutOfRange
+        };
+        check_eq!(
+            x.x[0],
+            status.raw() as u64,
+            "status of ENGINE_INFO {index:#x}"
+        );
+        check!(known || x.x[1] == 0, "x1 of ENGINE_INFO {index:#x}");
+        check_eq!(x.x[2..18], [0; 16], "x2–x17 of ENGINE_INFO {index:#x}");
+        check_eq!(
+            x.x[18..],
+            given.x[18..],
+            "x18–x30 of ENGINE_INFO {index:#x}"
+        );
+    }
+    let told = |index| call::engine_info(index).or_fail("ENGINE_INFO");
+    let cpus = told(InfoIndex::Cpus)?;
+    let version = u64::from(abi::VERSION_MAJOR) << 16 | u64::from(abi::VERSION_MINOR);
+    check_eq!(told(InfoIndex::Version)?, version, "version");
+    check!(
+        told(InfoIndex::ThisCpu)? < cpus,
+        "this core is beyond {cpus}"
+    );
+    check_eq!(told(InfoIndex::MaxVms)?, abi::limit::VMS as u64, "VMs");
+    check!(told(InfoIndex::FreePages)? > 0, "free pages");
     Ok(())
 }

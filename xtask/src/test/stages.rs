@@ -46,6 +46,7 @@ pub fn all() -> Vec<Stage> {
         Stage::new("loom", "cargo xtask loom", Rule::OwnCount),
         Stage::new("litmus", "cargo xtask litmus", Rule::OwnCount),
         Stage::new("hw-test", "cargo xtask hw-test", Rule::OwnCount),
+        Stage::new("bench", "cargo xtask bench --check", Rule::OwnCount),
         Stage::new("storm", "cargo xtask storm --cpus 1,4", Rule::OwnCount),
         Stage::new(
             "stress",
