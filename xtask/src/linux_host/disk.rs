@@ -10,11 +10,18 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use crate::setup::qemu::Qemu;
+
 /// Bytes of a disk.
 pub const MIB: usize = 16;
 const HALF: usize = MIB * (1 << 20) / 2;
 /// What the host writes, over and over.
 const WRITTEN: &str = "bulkhead linux host disk\n";
+
+/// The disk whose driver is part of the kernel.
+const NVME: &str = "nvme0n1";
+/// QEMU's option for NVMe's doorbells in memory, where it has one.
+const SHADOW_DOORBELLS: &str = "dbcs";
 
 /// One disk of the machine.
 pub struct Disk {
@@ -34,12 +41,10 @@ impl Disk {
     pub fn all(dir: &Path) -> [Self; 2] {
         [
             Self {
-                name: "nvme0n1",
+                name: NVME,
                 interrupt: "nvme",
                 pci: ["0x1b36", "0x0010", "nvme"],
-                // QEMU answers doorbells from its main loop otherwise, and that waits on a busy machine: the
-                // level of its interrupt stays up while the host finds nothing to do, until Linux gives up.
-                device: "nvme,serial=bulkhead,ioeventfd=off",
+                device: "nvme,serial=bulkhead",
                 file: dir.join("nvme.raw"),
             },
             Self {
@@ -59,16 +64,23 @@ impl Disk {
         fs::write(&self.file, content).with_context(|| format!("write {}", self.file.display()))
     }
 
-    /// Puts it into the machine.
-    pub fn attach(&self, command: &mut Command) {
+    /// Puts it into the machine that `qemu` makes.
+    pub fn attach(&self, command: &mut Command, qemu: &Qemu) {
         let Self { name, device, .. } = self;
+        // With doorbells in memory the host does not always tell that it has seen a completion, and the level of the
+        // interrupt may stay up while it finds nothing to do, until Linux gives the line up.
+        let doorbells = if *name == NVME && qemu.has_option("nvme", SHADOW_DOORBELLS) {
+            format!(",{SHADOW_DOORBELLS}=off")
+        } else {
+            String::new()
+        };
         let drive = format!(
             "file={},format=raw,if=none,id={name}",
             self.file.display().to_string().replace(',', ",,")
         );
         command
             .args(["-drive", &drive])
-            .args(["-device", &format!("{device},drive={name}")]);
+            .args(["-device", &format!("{device}{doorbells},drive={name}")]);
     }
 
     /// The digest of the first half.

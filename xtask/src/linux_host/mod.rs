@@ -142,7 +142,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let disks = Disk::all(&paths.images().join(&name));
     for disk in &disks {
         disk.write()?;
-        disk.attach(&mut command);
+        disk.attach(&mut command, &tools.qemu);
     }
     println!(
         "==> booting Linux as host of {} cores of {} with {}",

@@ -57,6 +57,17 @@ impl Qemu {
             .collect())
     }
 
+    /// Has its `device` an option of this name?
+    pub fn has_option(&self, device: &str, option: &str) -> bool {
+        let mut command = self.command();
+        command.args(["-machine", "virt", "-device", &format!("{device},help")]);
+        let start = format!("{option}=");
+        capture(&mut command).is_ok_and(|text| {
+            text.lines()
+                .any(|line| line.trim_start().starts_with(&start))
+        })
+    }
+
     /// What to tell a person about it.
     pub fn describe(&self) -> String {
         format!("QEMU {}, {}", self.version, self.program.display())
