@@ -148,7 +148,7 @@ mod metal {
         let cpu = unsafe { CpuToken::new(id) };
         let mut calls = HostCalls::new(engine, cpu);
         loop {
-            let exit = engine.platform().run_host(id, &mut host, &mut calls);
+            let exit = engine.platform().run_host(&mut host, &mut calls);
             match engine.host_trap(calls.cpu(), &mut host, exit.esr, exit.far, exit.hpfar) {
                 Next::Resume => {}
                 Next::Park => host = park(engine, id),

@@ -22,6 +22,7 @@ use super::metal::Metal;
 use crate::engine::Engine;
 use crate::hypercall::QUICK_INFOS;
 use crate::stats::Counters;
+use crate::vcpu::context::Frame;
 use abi::{CALL_BASE, Call, Status, psci, smccc};
 use core::arch::global_asm;
 use percpu::CpuToken;
@@ -130,12 +131,12 @@ arch_host_sync:
     mov     w3, #{psci_version}
     cmp     w0, w3
     b.ne    2f
-    // As `Frame::skip_instruction`: a step and a branch's target end with what is stepped over.
+    // As `Frame::skip_instruction`.
     mrs     x2, elr_el2
     mrs     x3, spsr_el2
     add     x2, x2, #4
-    bic     x3, x3, #(1 << 21)
-    bic     x3, x3, #(3 << 10)
+    bic     x3, x3, #{step}
+    bic     x3, x3, #{branch_type}
     msr     elr_el2, x2
     msr     spsr_el2, x3
     mov     w0, #{version_low}
@@ -230,6 +231,8 @@ arch_guest_sync:
     own = const OWN_NUMBERS,
     is_64_bit = const IS_64_BIT,
     quick_infos = const QUICK_INFOS,
+    step = const Frame::STEP,
+    branch_type = const Frame::BRANCH_TYPE,
     psci_version = const psci::VERSION,
     version_low = const psci::VERSION_1_1 & 0xffff,
     version_high = const psci::VERSION_1_1 >> 16,

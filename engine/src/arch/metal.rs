@@ -110,10 +110,9 @@ impl Metal {
         host::reset_el1(features.pauth);
     }
 
-    /// Runs the host on the core of `calls`, `cpu`, until it needs more than their answers. No guest's registers
-    /// are loaded.
-    pub fn run_host(&self, cpu: CpuId, frame: &mut HostFrame, calls: &mut HostCalls) -> HostExit {
-        self.check_is_hosts(cpu);
+    /// Runs the host on the core of `calls` until it needs more than their answers. No guest's registers are loaded.
+    pub fn run_host(&self, frame: &mut HostFrame, calls: &mut HostCalls) -> HostExit {
+        self.check_is_hosts(calls.cpu().id());
         host::run(frame, calls)
     }
 

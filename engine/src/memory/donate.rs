@@ -14,7 +14,7 @@ use super::host_map::BLOCK_LEVEL;
 use super::settled;
 use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
-use crate::memory::runs::{FEW, Runs};
+use crate::memory::runs::Runs;
 use crate::platform::Platform;
 use crate::stage2::descriptor::{Access, ENTRIES, LAST_LEVEL, level_of, pages_of};
 use crate::stage2::{MapError, Stage2, ipa_after};
@@ -92,7 +92,7 @@ impl<P: Platform> Engine<P> {
             pages: claim.len() as u64,
             ..run
         };
-        let mut runs = Runs::<FEW>::default();
+        let mut runs = Runs::default();
         let (done, stopped) = self.take_units(cpu, stage2, claimed, &mut runs);
         let reason = match (stopped, refused) {
             (Some(error), _) => status_of(error),
@@ -133,12 +133,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Notes how many pages a VM was given, and for how many of them nobody had to be told.
-    pub(super) fn count_donated<const N: usize>(
-        &self,
-        cpu: &CpuToken,
-        pages: u64,
-        unmapped: &Runs<N>,
-    ) {
+    pub(super) fn count_donated(&self, cpu: &CpuToken, pages: u64, unmapped: &Runs) {
         self.count(cpu, Counter::PagesDonated, pages);
         let lazily = pages.saturating_sub(unmapped.pages());
         self.count(cpu, Counter::PagesDonatedLazily, lazily);
@@ -177,7 +172,7 @@ impl<P: Platform> Engine<P> {
         cpu: &CpuToken,
         stage2: Stage2,
         run: MapRun,
-        runs: &mut Runs<FEW>,
+        runs: &mut Runs,
     ) -> (u64, Option<MapError>) {
         let (mut done, mut entries) = (0, 0);
         while let Some(rest) = run.after(done).filter(|rest| rest.pages != 0) {
@@ -202,7 +197,7 @@ impl<P: Platform> Engine<P> {
         stage2: Stage2,
         run: MapRun,
         most: u64,
-        runs: &mut Runs<FEW>,
+        runs: &mut Runs,
     ) -> (u64, u8, Option<MapError>) {
         let (platform, pool) = (&self.parts.platform, &self.parts.pool);
         let mut level = run.level();

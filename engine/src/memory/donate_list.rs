@@ -75,7 +75,7 @@ impl<P: Platform> Engine<P> {
         if held.is_empty() {
             return Batch::refused(reason);
         }
-        let mut runs: Runs = Runs::default();
+        let mut runs = Runs::default();
         for item in &held {
             self.collect_unmapped(cpu, item.claim.pfn(), 1, &mut runs);
         }

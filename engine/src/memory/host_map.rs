@@ -11,7 +11,7 @@
 //! - a page that came home is mapped lazily: donated again before the host touched it, it costs no
 //!   broadcast.
 
-use super::runs::{FEW, Runs};
+use super::runs::Runs;
 use super::tlb::{FlushKind, Regime, flush_vm};
 use crate::engine::Engine;
 use crate::memory::pool::TablePages;
@@ -60,7 +60,7 @@ impl<P: Platform> Engine<P> {
         n: u64,
         tables: &impl TablePages,
     ) -> (u64, Option<MapError>) {
-        let mut runs = Runs::<FEW>::default();
+        let mut runs = Runs::default();
         self.prepare_host_for(cpu, first, n, LAST_LEVEL, tables, &mut runs)
     }
 
@@ -68,14 +68,14 @@ impl<P: Platform> Engine<P> {
     /// ones. A block that goes as a whole, and yet has to leave a table, goes at once: `runs` counts
     /// its pages as unmapped. Ready are fewer, without an error, where pages in so many tables stand
     /// in the place of blocks that going through them is work enough.
-    pub(crate) fn prepare_host_for<const N: usize>(
+    pub(crate) fn prepare_host_for(
         &self,
         cpu: &CpuToken,
         first: Pfn,
         n: u64,
         level: u8,
         tables: &impl TablePages,
-        runs: &mut Runs<N>,
+        runs: &mut Runs,
     ) -> (u64, Option<MapError>) {
         #[cfg(not(mutant = "host-empty-gib"))]
         let depth = level.max(BLOCK_LEVEL);
@@ -180,19 +180,13 @@ impl<P: Platform> Engine<P> {
     /// Takes `n` claimed pages from `first` on, which [`Engine::prepare_host`] found ready, out of
     /// the host's stage-2 and flushes.
     pub(crate) fn unmap_from_host(&self, cpu: &CpuToken, first: Pfn, n: u64) -> Flushed {
-        let mut runs = Runs::<FEW>::default();
+        let mut runs = Runs::default();
         self.collect_unmapped(cpu, first, n, &mut runs);
         self.flush_host(cpu, &runs)
     }
 
     /// Unmaps `n` claimed pages, noting which had been mapped; the caller flushes.
-    pub(crate) fn collect_unmapped<const N: usize>(
-        &self,
-        cpu: &CpuToken,
-        first: Pfn,
-        n: u64,
-        runs: &mut Runs<N>,
-    ) {
+    pub(crate) fn collect_unmapped(&self, cpu: &CpuToken, first: Pfn, n: u64, runs: &mut Runs) {
         let (platform, ipa) = (&self.parts.platform, Ipa::from_raw(first.pa().raw()));
         let host = self.parts.host;
         host.for_entries(platform, cpu.id(), ipa, n, LAST_LEVEL, |found, at| {
@@ -210,7 +204,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Flushes `runs` of the host's regime.
-    pub(crate) fn flush_host<const N: usize>(&self, cpu: &CpuToken, runs: &Runs<N>) -> Flushed {
+    pub(crate) fn flush_host(&self, cpu: &CpuToken, runs: &Runs) -> Flushed {
         let regime = self.parts.host.regime();
         #[cfg(not(mutant = "host-no-flush"))]
         let (flushed, kind) = runs.flush(&self.parts.platform, cpu.id(), regime);

@@ -133,7 +133,7 @@ impl<P: Platform> Engine<P> {
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
         let mut held: Vec<Claim<'_>, { SLICE as usize }> = Vec::new();
-        let mut runs: Runs = Runs::default();
+        let mut runs = Runs::default();
         let mut reason = Status::Success;
         for index in 0..n {
             let Some(ipa) = ipa_after(ipa, index) else {

@@ -3,8 +3,8 @@
 //! A page that is given away, comes home and is touched, over and over, would have its block split
 //! and made whole each time, at a hundred times the cost of the page itself. So an area in which the
 //! host's touch mapped something rests for a while; the core that mapped it looks at it again when it
-//! next comes to the engine after that (by more than a question that its vectors answer), and if all of it is the host's alone by then, makes it one
-//! block, and where that makes a whole GiB, one of that.
+//! next comes to the engine after that (for more than its vectors answer), and if all of it is the host's
+//! alone by then, makes it one block, and where that makes a whole GiB, one of that.
 //!
 //! Invariants: nothing depends on an area being joined, or when; a trap joins two areas at most; a
 //! core's list is its own. An area that is changing when its time has come waits once more; one that

@@ -10,20 +10,30 @@ use percpu::CpuId;
 
 /// Most separate runs worth remembering: beyond that the whole VMID is flushed anyway.
 const RUNS: usize = 32;
-/// The same for what one run of pages leaves: an empty list has to be written, too. A run whose mapped pages lie
-/// in more pieces than that costs the host its whole TLB, where it cost up to 32 invalidations by range.
-pub const FEW: usize = 8;
 
 /// The list.
-#[derive(Default)]
-pub struct Runs<const N: usize = RUNS> {
-    runs: Vec<IpaRun, N>,
+pub struct Runs {
     everything: bool,
     pages: u64,
     tables: u64,
+    runs: Vec<IpaRun, RUNS>,
 }
 
-impl<const N: usize> Runs<N> {
+impl Default for Runs {
+    /// By hand, inlined, and the list last: else the compiler writes zeroes into all places of the empty list, 120
+    /// instructions (`cargo xtask bench`, `donate_4k`).
+    #[inline(always)]
+    fn default() -> Self {
+        Self {
+            everything: false,
+            pages: 0,
+            tables: 0,
+            runs: Vec::new(),
+        }
+    }
+}
+
+impl Runs {
     /// How many pages were unmapped.
     pub fn pages(&self) -> u64 {
         self.pages

@@ -6,7 +6,7 @@
 //! that it is the guest's alone. Relinquishing unmaps, flushes, scrubs, and only then commits.
 
 use super::lend::LeafRefusal;
-use super::runs::{FEW, Runs};
+use super::runs::Runs;
 use super::settled;
 use crate::engine::Engine;
 use crate::platform::Platform;
@@ -100,7 +100,7 @@ impl<P: Platform> Engine<P> {
         match self.claim_leaf(cpu, stage2, ipa, Op::Unshare, shared) {
             Ok((claim, _)) => {
                 let page = claim.pfn();
-                let mut runs = Runs::<FEW>::default();
+                let mut runs = Runs::default();
                 self.collect_unmapped(cpu, page, 1, &mut runs);
                 #[cfg(not(mutant = "unshare-no-flush"))]
                 let flushed = self.flush_host(cpu, &runs);
@@ -138,7 +138,7 @@ impl<P: Platform> Engine<P> {
                 platform.store_entry(cpu.id(), found.at, RESERVED);
                 #[cfg(mutant = "relinquish-no-mark")]
                 Stage2::give_entry_back(platform, cpu.id(), found.at);
-                let mut runs = Runs::<FEW>::default();
+                let mut runs = Runs::default();
                 runs.add(ipa.page(), 1);
                 #[cfg(not(mutant = "relinquish-no-flush"))]
                 let (flushed, kind) = runs.flush(platform, cpu.id(), stage2.regime());

@@ -68,7 +68,8 @@ pub enum FlushKind {
     Vm,
 }
 
-/// Invalidates everything any core may have cached for `runs` of `regime`. In the image once, for all lists of runs.
+/// Invalidates everything any core may have cached for `runs` of `regime`. In the image once, where its
+/// sequence is looked for.
 #[inline(never)]
 pub fn flush_runs<P: Platform>(
     platform: &P,

@@ -51,11 +51,15 @@ impl Frame {
         }
     }
 
+    /// SPSR bits that end with an instruction which is stepped over (Arm ARM D1.3.5): SS, a pending single step.
+    pub const STEP: u64 = 1 << 21;
+    /// ... and BTYPE, a pending check of a branch's target.
+    pub const BRANCH_TYPE: u64 = 0b11 << 10;
+
     /// Steps over the trapped A64 instruction.
     pub fn skip_instruction(&mut self) {
         self.pc = self.pc.wrapping_add(4);
-        // A skipped instruction also ends a pending BTI check and single step (Arm ARM D1.3.5).
-        self.pstate &= !((0b11 << 10) | (1 << 21));
+        self.pstate &= !(Self::BRANCH_TYPE | Self::STEP);
     }
 }
 

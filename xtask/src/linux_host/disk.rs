@@ -18,11 +18,6 @@ const HALF: usize = MIB * (1 << 20) / 2;
 /// What the host writes, over and over.
 const WRITTEN: &str = "bulkhead linux host disk\n";
 
-/// The disk whose driver is part of the kernel.
-const NVME: &str = "nvme0n1";
-/// QEMU's option for NVMe's doorbells in memory, where it has one.
-const SHADOW_DOORBELLS: &str = "dbcs";
-
 /// One disk of the machine.
 pub struct Disk {
     /// What Linux calls it.
@@ -31,7 +26,11 @@ pub struct Disk {
     pub interrupt: &'static str,
     /// Vendor, device and driver on the PCI bus.
     pub pci: [&'static str; 3],
+    /// What QEMU calls it, and its properties.
     device: &'static str,
+    properties: &'static str,
+    /// A property that is switched off where the device has it.
+    off: Option<&'static str>,
     file: PathBuf,
 }
 
@@ -41,17 +40,23 @@ impl Disk {
     pub fn all(dir: &Path) -> [Self; 2] {
         [
             Self {
-                name: NVME,
+                name: "nvme0n1",
                 interrupt: "nvme",
                 pci: ["0x1b36", "0x0010", "nvme"],
-                device: "nvme,serial=bulkhead",
+                device: "nvme",
+                properties: "serial=bulkhead",
+                // Doorbells in memory: the host does not always tell then that it has seen a completion, and the
+                // level of the interrupt may stay up while it finds nothing to do, until Linux gives the line up.
+                off: Some("dbcs"),
                 file: dir.join("nvme.raw"),
             },
             Self {
                 name: "vda",
                 interrupt: "virtio",
                 pci: ["0x1af4", "0x1042", "virtio-pci"],
-                device: "virtio-blk-pci,disable-legacy=on",
+                device: "virtio-blk-pci",
+                properties: "disable-legacy=on",
+                off: None,
                 file: dir.join("virtio.raw"),
             },
         ]
@@ -66,21 +71,22 @@ impl Disk {
 
     /// Puts it into the machine that `qemu` makes.
     pub fn attach(&self, command: &mut Command, qemu: &Qemu) {
-        let Self { name, device, .. } = self;
-        // With doorbells in memory the host does not always tell that it has seen a completion, and the level of the
-        // interrupt may stay up while it finds nothing to do, until Linux gives the line up.
-        let doorbells = if *name == NVME && qemu.has_option("nvme", SHADOW_DOORBELLS) {
-            format!(",{SHADOW_DOORBELLS}=off")
-        } else {
-            String::new()
-        };
+        let Self {
+            name,
+            device,
+            properties,
+            ..
+        } = self;
+        let off = self.off.filter(|option| qemu.has_option(device, option));
+        let off = off.map_or_else(String::new, |option| format!(",{option}=off"));
         let drive = format!(
             "file={},format=raw,if=none,id={name}",
             self.file.display().to_string().replace(',', ",,")
         );
-        command
-            .args(["-drive", &drive])
-            .args(["-device", &format!("{device}{doorbells},drive={name}")]);
+        command.args(["-drive", &drive]).args([
+            "-device",
+            &format!("{device},{properties}{off},drive={name}"),
+        ]);
     }
 
     /// The digest of the first half.

@@ -14,7 +14,7 @@
 use super::{AtWork, Source, Step, next_in_ram, next_multiple};
 use crate::engine::Engine;
 use crate::memory::lend::LeafRefusal;
-use crate::memory::runs::{FEW, Runs};
+use crate::memory::runs::Runs;
 use crate::memory::settled;
 use crate::platform::Platform;
 use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
@@ -328,7 +328,7 @@ impl<P: Platform> Engine<P> {
         }
         #[cfg(not(mutant = "reclaim-keep-shared"))]
         let of_host = matches!(claim.from(), State::Shared { .. }).then(|| {
-            let mut runs = Runs::<FEW>::default();
+            let mut runs = Runs::default();
             self.collect_unmapped(cpu, page, 1, &mut runs);
             self.flush_host(cpu, &runs)
         });
