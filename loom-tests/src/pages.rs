@@ -3,7 +3,7 @@
 use crate::Arc;
 use loom::cell::UnsafeCell;
 use ownership::{
-    Claim, Coverage, Flushed, Granule, HOST_VMID, Op, Owner, PageTable, Pfn, Refused, Scrubbed,
+    Coverage, Flushed, Granule, HOST_VMID, Op, Owner, PageClaim, PageTable, Pfn, Refused, Scrubbed,
     State, VmSlot,
 };
 use sync::AtomicU64;
@@ -43,8 +43,8 @@ impl Machine {
     }
 
     /// Claims a page.
-    pub fn claim(&self, index: u64, op: Op, cpu: u16) -> Result<Claim<'_>, Refused> {
-        self.table.claim(page(index).into(), op, cpu, |_| true)
+    pub fn claim(&self, index: u64, op: Op, cpu: u16) -> Result<PageClaim<'_>, Refused> {
+        self.table.claim_page(page(index), op, cpu, |_| true)
     }
 
     /// Gives a page to a VM, as VM_MAP does.

@@ -52,8 +52,8 @@ fn scrubbed(page: Pfn, flushed: &Flushed) -> Scrubbed {
     unsafe { Scrubbed::mint(page, flushed) }
 }
 
-fn claim(table: &Table, index: u64, op: Op) -> Claim<'_> {
-    table.claim(page(index).into(), op, 3, |_| true).unwrap()
+fn claim(table: &Table, index: u64, op: Op) -> PageClaim<'_> {
+    table.claim_page(page(index), op, 3, |_| true).unwrap()
 }
 
 fn donate(table: &Table, index: u64, vm: VmSlot) {
@@ -163,6 +163,25 @@ fn who_does_not_accept_the_state_gets_no_claim() {
     let refused = table.claim(BASE.into(), Op::VmMap, 0, |_| false).err();
     assert_eq!(refused, Some(Refused::Was(HOST)));
     assert_eq!(table.state(BASE), Some(HOST));
+}
+
+#[test]
+fn a_page_is_claimed_only_in_the_state_that_is_expected() {
+    let table = table(2);
+    donate(&table, 0, A);
+    let of_a = State::Owned(Owner::Vm(A));
+    let refusal = |index, op, expect| table.claim_page_in(page(index), op, 3, expect).err();
+    assert_eq!(refusal(0, Op::VmMap, HOST), Some(Refused::Was(of_a)));
+    let of_b = State::Owned(Owner::Vm(B));
+    assert_eq!(refusal(0, Op::Share, of_b), Some(Refused::Was(of_a)));
+    // What the operation can't claim at all is no better for being expected.
+    assert_eq!(refusal(0, Op::VmMap, of_a), Some(Refused::Was(of_a)));
+    assert_eq!(refusal(2, Op::VmMap, HOST), Some(Refused::OutOfRange));
+    let held = table.claim_page_in(page(1), Op::VmMap, 3, HOST).unwrap();
+    assert_eq!((held.pfn(), held.len(), held.cpu()), (page(1), 1, 3));
+    assert_eq!(refusal(1, Op::VmMap, HOST), Some(Refused::Busy));
+    held.donate_to_vm(B, &of_host()).unwrap();
+    assert_eq!(table.state(page(1)), Some(of_b));
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn zeroes(vm: VmSlot, first: u64, pages: u64) -> Scrubbed {
         .expect("at least one page")
 }
 
-fn claim(table: &Table, granule: Granule) -> Claim<'_> {
+fn claim(table: &Table, granule: Granule) -> RunClaim<'_> {
     table.claim(granule, Op::Reclaim, 3, |_| true).unwrap()
 }
 

@@ -33,6 +33,7 @@ impl Needs {
 /// May an operation claim a page in this settled state at all?
 ///
 /// [`Op::Boot`] claims nothing: it needs the table to itself.
+#[inline(always)]
 pub const fn is_claimable(from: State, op: Op) -> bool {
     match op {
         Op::Boot => false,
@@ -66,6 +67,7 @@ pub const fn is_claimable(from: State, op: Op) -> bool {
 ///
 /// Going back to where it came from is always legal for a page that `op` could claim, and needs
 /// nothing: that is the roll-back.
+#[inline(always)]
 pub fn transition(from: State, op: Op, to: State) -> Option<Needs> {
     if matches!(op, Op::Boot) {
         let settable = matches!(

@@ -9,7 +9,7 @@
 //! around it is settled again before anyone else could want it for longer than that.
 
 use crate::addr::{Granule, GranuleSize, Pfn};
-use crate::claim::{Claim, RunClaim, claim_word, claimed_word};
+use crate::claim::{OneWord, PageClaim, RunClaim, claim_word};
 use crate::state::{is_claimable, transition};
 use crate::tree::{Place, Run, Span, Tree, end_of};
 use crate::word::{Op, State, Word};
@@ -85,6 +85,69 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         self.run(page, 1).is_some()
     }
 
+    /// Claims one page for `op` if its state allows that and `accept` agrees.
+    #[inline]
+    pub fn claim_page(
+        &self,
+        page: Pfn,
+        op: Op,
+        cpu: u16,
+        accept: impl FnOnce(State) -> bool,
+    ) -> Result<PageClaim<'_>, Refused> {
+        let place = self.find(page)?;
+        let from = look(place.seen, op)?;
+        if !accept(from) {
+            #[cfg(not(mutant = "claim-not-accepted"))]
+            return Err(Refused::Was(from));
+        }
+        self.take_page(&place, page, Word::claimed(place.seen, op, cpu))
+    }
+
+    /// Claims one page for `op` if it is in exactly the state `expect`.
+    #[inline]
+    pub fn claim_page_in(
+        &self,
+        page: Pfn,
+        op: Op,
+        cpu: u16,
+        expect: State,
+    ) -> Result<PageClaim<'_>, Refused> {
+        let place = self.find(page)?;
+        if place.seen != Word::pack(expect) || !is_claimable(expect, op) {
+            return Err(why_not(place.seen, op, expect));
+        }
+        self.take_page(&place, page, Word::claimed(place.seen, op, cpu))
+    }
+
+    /// Claims one page, found at `place`: one attempt. If its word changed since, that is nobody's fault.
+    #[inline]
+    fn take_page<'t>(
+        &'t self,
+        place: &Place<'t>,
+        page: Pfn,
+        claimed: Word,
+    ) -> Result<PageClaim<'t>, Refused> {
+        let word = if place.granule.size() != GranuleSize::Page {
+            self.take_out(place, page, claimed)?
+        } else if claim_word(place.word, place.seen, claimed) {
+            place.word
+        } else {
+            return Err(Refused::Busy);
+        };
+        Ok(PageClaim::of(OneWord { word, page }, place.seen, claimed))
+    }
+
+    /// Claims one page of a larger granule, and gives it a word of its own.
+    #[inline(never)]
+    fn take_out(&self, place: &Place<'_>, page: Pfn, claimed: Word) -> Result<&AtomicU64, Refused> {
+        let run = Run {
+            first: page,
+            pages: 1,
+        };
+        self.take(place, run, claimed)?;
+        self.tree().pages(run).first().ok_or(Refused::OutOfRange)
+    }
+
     /// Claims a granule for `op` if its state allows that and `accept` agrees. If it is in parts,
     /// all must be in the same state, and they become one.
     pub fn claim(
@@ -93,7 +156,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         op: Op,
         cpu: u16,
         accept: impl FnOnce(State) -> bool,
-    ) -> Result<Claim<'_>, Refused> {
+    ) -> Result<RunClaim<'_>, Refused> {
         let pages = granule.size().pages();
         let run = self
             .run(granule.base(), pages as usize)
@@ -104,14 +167,15 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             #[cfg(not(mutant = "claim-not-accepted"))]
             return Err(Refused::Was(from));
         }
+        let claimed = Word::claimed(place.seen, op, cpu);
         // One attempt at the word that was accepted: if it changed since, that is nobody's fault.
-        let mut claim = Claim::empty(self.tree(), run.first, from, op, cpu);
-        claim.extend(self.take(&place, run, from, op, cpu)?);
+        let mut claim = RunClaim::empty(self.tree(), run.first, place.seen, claimed);
+        claim.extend(self.take(&place, run, claimed)?);
         if claim.len() as u64 == pages {
             return Ok(claim);
         }
         // A granule is claimed whole or not at all: dropping a part rolls it back.
-        match self.claim_on(&mut claim, run) {
+        match self.claim_on(&mut claim, run, (op, claimed)) {
             Some(refused) => Err(refused),
             None => {
                 claim.fold();
@@ -130,7 +194,8 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         cpu: u16,
         expect: State,
     ) -> (RunClaim<'_>, Option<Refused>) {
-        let mut claim = Claim::empty(self.tree(), first, expect, op, cpu);
+        let claimed = Word::claimed(expect.into(), op, cpu);
+        let mut claim = RunClaim::empty(self.tree(), first, expect.into(), claimed);
         let Some(since) = first.checked_since(self.base) else {
             return (claim, Some(Refused::OutOfRange));
         };
@@ -139,7 +204,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             first,
             pages: there as u64,
         };
-        let refused = self.claim_on(&mut claim, run);
+        let refused = self.claim_on(&mut claim, run, (op, claimed));
         (
             claim,
             refused.or((there < pages).then_some(Refused::OutOfRange)),
@@ -147,8 +212,13 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     }
 
     /// Extends a claim up to the end of `run`, or to the first page that is not to be had.
-    fn claim_on(&self, claim: &mut Claim<'_>, run: Run) -> Option<Refused> {
-        let (op, cpu, expect) = (claim.op(), claim.cpu(), claim.from());
+    fn claim_on(
+        &self,
+        claim: &mut RunClaim<'_>,
+        run: Run,
+        (op, claimed): (Op, Word),
+    ) -> Option<Refused> {
+        let expect = claim.from();
         let may_claim = is_claimable(expect, op);
         let wanted = Word::pack(expect);
         loop {
@@ -165,16 +235,14 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
                 Err(refused) => return Some(refused),
             };
             if place.seen != wanted || !may_claim {
-                return look_for(place.seen, op, expect)
-                    .err()
-                    .or(Some(Refused::Busy));
+                return Some(why_not(place.seen, op, expect));
             }
-            match self.take(&place, rest, expect, op, cpu) {
+            match self.take(&place, rest, claimed) {
                 Ok(pages) => claim.extend(pages),
                 Err(refused) => return Some(refused),
             }
             if place.granule.size() == GranuleSize::Page
-                && let Some(refused) = self.claim_pages_on(claim, run, wanted)
+                && let Some(refused) = self.claim_pages_on(claim, run, (op, claimed))
             {
                 return Some(refused);
             }
@@ -183,7 +251,12 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
 
     /// Extends a claim whose last page has a word of its own up to the end of that page's block, or
     /// of `run`. That claim keeps the block in parts: nothing above has to be looked at again.
-    fn claim_pages_on(&self, claim: &mut Claim<'_>, run: Run, wanted: Word) -> Option<Refused> {
+    fn claim_pages_on(
+        &self,
+        claim: &mut RunClaim<'_>,
+        run: Run,
+        (op, claimed): (Op, Word),
+    ) -> Option<Refused> {
         let at = claim.pfn().raw() + claim.len() as u64;
         let block = Granule::around(GranuleSize::Block2M, Pfn::from_raw(at - 1));
         let rest = Run {
@@ -193,18 +266,17 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         if rest.pages == 0 {
             return None;
         }
-        let (op, cpu) = (claim.op(), claim.cpu());
+        let expect = claim.from();
+        let wanted = Word::pack(expect);
         // The claim has a page that said `wanted`, so the operation may claim others.
         for word in self.tree().pages(rest) {
             // Relaxed: the compare-exchange of `claim_word` succeeds only on this very value, and
             // acquires.
             let seen = Word::from_raw(word.load(Ordering::Relaxed));
             if seen != wanted {
-                return look_for(seen, op, wanted.state())
-                    .err()
-                    .or(Some(Refused::Busy));
+                return Some(why_not(seen, op, expect));
             }
-            if !claim_word(word, seen, op, cpu) {
+            if !claim_word(word, seen, claimed) {
                 return Some(Refused::Busy);
             }
             claim.extend(1);
@@ -213,22 +285,16 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     }
 
     /// Claims the pages of `want` that the word at `place` stands for, and no others; how many.
-    fn take(
-        &self,
-        place: &Place<'_>,
-        want: Run,
-        from: State,
-        op: Op,
-        cpu: u16,
-    ) -> Result<u64, Refused> {
+    fn take(&self, place: &Place<'_>, want: Run, claimed: Word) -> Result<u64, Refused> {
+        let from = place.seen;
         // How far it is zeroed is said of the granule, and nothing is said of its parts.
         #[cfg(not(mutant = "take-half-scrubbed"))]
-        if matches!(from, State::Scrubbing { .. })
+        if let state @ State::Scrubbing { .. } = from.state()
             && (want.first, want.pages) != (place.granule.base(), place.granule.size().pages())
         {
-            return Err(Refused::Was(from));
+            return Err(Refused::Was(state));
         }
-        if !claim_word(place.word, from.into(), op, cpu) {
+        if !claim_word(place.word, from, claimed) {
             return Err(Refused::Busy);
         }
         let keep = Run {
@@ -236,8 +302,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             pages: want.end().min(end_of(place.granule)) - want.first.raw(),
         };
         if keep.pages != place.granule.size().pages() {
-            let claimed = claimed_word(from.into(), op, cpu);
-            self.tree().cut(keep, cpu, claimed, from.into());
+            self.tree().cut(keep, claimed, from);
         }
         Ok(keep.pages)
     }
@@ -313,7 +378,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     }
 
     pub(crate) fn tree(&self) -> Tree<'_> {
-        Tree::new(&self.words, self.span)
+        Tree::new(&self.words, &self.span)
     }
 
     pub(crate) fn find(&self, page: Pfn) -> Result<Place<'_>, Refused> {
@@ -341,10 +406,13 @@ fn look(seen: Word, op: Op) -> Result<State, Refused> {
     }
 }
 
-/// May `op` claim this word, and is its state the expected one?
-fn look_for(seen: Word, op: Op, expect: State) -> Result<(), Refused> {
-    match look(seen, op)? {
-        state if state == expect => Ok(()),
-        state => Err(Refused::Was(state)),
+/// Why `op`, which wants pages in the state `expect`, does not get this word.
+#[cold]
+fn why_not(seen: Word, op: Op, expect: State) -> Refused {
+    match look(seen, op) {
+        Err(refused) => refused,
+        // It was the expected one: nobody's fault.
+        Ok(state) if state == expect => Refused::Busy,
+        Ok(state) => Refused::Was(state),
     }
 }

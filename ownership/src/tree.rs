@@ -30,7 +30,7 @@ const MERGED: Word = Word::pack(State::Merged);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tree<'t> {
     words: &'t [AtomicU64],
-    span: Span,
+    span: &'t Span,
 }
 
 /// The 1 GiB granules that a tree has words for.
@@ -40,6 +40,10 @@ pub(crate) struct Span {
     origin: Pfn,
     /// How many.
     giants: usize,
+    /// Which word is the first of 2 MiB.
+    blocks_at: usize,
+    /// Which word is the first of a page.
+    pages_at: usize,
 }
 
 impl Span {
@@ -48,26 +52,29 @@ impl Span {
         let giant = GranuleSize::Block1G;
         let origin = Granule::around(giant, base).base();
         let to_end = base.raw() - origin.raw() + pages as u64;
+        let giants = to_end.div_ceil(giant.pages()) as usize;
+        let blocks_at = Self::cleared(giants).next_multiple_of(FAN_OUT);
         Self {
             origin,
-            giants: to_end.div_ceil(giant.pages()) as usize,
+            giants,
+            blocks_at,
+            pages_at: blocks_at + giants * FAN_OUT,
         }
     }
 
     /// How many words their tree has.
     pub fn words(self) -> usize {
-        self.before_blocks() + self.giants * FAN_OUT + self.giants * FAN_OUT * FAN_OUT
+        self.pages_at + self.giants * FAN_OUT * FAN_OUT
     }
 
     /// How many of them, from the first on, must be zero before the tree is used: those of the whole
     /// GiB, and what is said of all granules that can be in parts.
     pub fn words_to_clear(self) -> usize {
-        self.giants + Touched::words_for(self.giants * (1 + FAN_OUT))
+        Self::cleared(self.giants)
     }
 
-    /// How many words come before those of the first block.
-    fn before_blocks(self) -> usize {
-        self.words_to_clear().next_multiple_of(FAN_OUT)
+    const fn cleared(giants: usize) -> usize {
+        giants + Touched::words_for(giants * (1 + FAN_OUT))
     }
 }
 
@@ -84,8 +91,10 @@ pub(crate) struct Place<'t> {
 
 /// Pages from `first` on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
+pub struct Run {
+    /// The first of them.
     pub first: Pfn,
+    /// How many.
     pub pages: u64,
 }
 
@@ -113,19 +122,17 @@ pub(crate) fn end_of(granule: Granule) -> u64 {
 
 impl<'t> Tree<'t> {
     /// The tree over `words` for the granules of `span`.
-    pub fn new(words: &'t [AtomicU64], span: Span) -> Self {
+    pub fn new(words: &'t [AtomicU64], span: &'t Span) -> Self {
         Self { words, span }
     }
 
     /// Which of the words is a granule's.
     fn index(self, granule: Granule) -> Option<usize> {
-        let Span { origin, giants } = self.span;
-        let offset = granule.base().checked_since(origin)?;
-        let above = self.span.before_blocks();
+        let offset = granule.base().checked_since(self.span.origin)?;
         let before = match granule.size() {
             GranuleSize::Block1G => 0,
-            GranuleSize::Block2M => above,
-            GranuleSize::Page => above + giants * FAN_OUT,
+            GranuleSize::Block2M => self.span.blocks_at,
+            GranuleSize::Page => self.span.pages_at,
         };
         before.checked_add(usize::try_from(offset >> granule.size().shift()).ok()?)
     }
@@ -141,7 +148,7 @@ impl<'t> Tree<'t> {
         let index = self.index(granule)?;
         match granule.size() {
             GranuleSize::Block1G => Some(index),
-            GranuleSize::Block2M => Some(index - self.span.before_blocks() + self.span.giants),
+            GranuleSize::Block2M => Some(index - self.span.blocks_at + self.span.giants),
             GranuleSize::Page => None,
         }
     }
@@ -177,12 +184,16 @@ impl<'t> Tree<'t> {
         self.descend(page, |seen| seen == SPLIT)
     }
 
-    /// The word by which `cpu`, which has claimed the page, holds it.
-    pub fn find_own(self, page: Pfn, cpu: u16) -> Option<Place<'t>> {
+    /// The word by which the page is held by who has claimed it as `claimed`.
+    pub fn find_own(self, page: Pfn, claimed: Word) -> Option<Place<'t>> {
         #[cfg(mutant = "own-stops-above")]
-        return self.descend(page, |seen| seen == SPLIT || cpu == u16::MAX);
+        let _ = claimed;
+        #[cfg(mutant = "own-stops-above")]
+        return self.descend(page, |seen| seen == SPLIT);
         #[cfg(not(mutant = "own-stops-above"))]
-        self.descend(page, |seen| seen == SPLIT || seen.is_claimed_by_other(cpu))
+        self.descend(page, |seen| {
+            seen == SPLIT || seen.is_claimed_by_other(claimed)
+        })
     }
 
     fn descend(self, page: Pfn, ask_below: impl Fn(Word) -> bool) -> Option<Place<'t>> {
@@ -231,13 +242,13 @@ impl<'t> Tree<'t> {
         whole.store(SPLIT.raw(), Ordering::Relaxed);
     }
 
-    /// Cuts `cpu`'s claim at the ends of `keep`: where a word that says `claimed` stands for pages
-    /// on both sides of one, it is unfolded. What is outside says `outside`.
-    pub fn cut(self, keep: Run, cpu: u16, claimed: Word, outside: Word) {
+    /// Cuts a claim at the ends of `keep`: where a word that says `claimed` stands for pages on both sides of
+    /// one, it is unfolded. What is outside says `outside`.
+    pub fn cut(self, keep: Run, claimed: Word, outside: Word) {
         let last = Pfn::from_raw(keep.end() - 1);
         for edge in [keep.first, last] {
             for _ in GranuleSize::DOWNWARD {
-                let place = self.find_own(edge, cpu);
+                let place = self.find_own(edge, claimed);
                 match place.filter(|at| at.seen == claimed && !keep.holds(at.granule)) {
                     Some(at) => self.unfold(at.granule, keep, claimed, outside),
                     None => break,

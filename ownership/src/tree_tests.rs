@@ -134,7 +134,7 @@ fn a_granule_changes_hands_by_one_word() {
 fn a_claimed_page_leaves_its_neighbours_alone() {
     let table = table(GIANT);
     let claim = table
-        .claim(page(BLOCK + 7).into(), Op::Lend, 0, |_| true)
+        .claim_page(page(BLOCK + 7), Op::Lend, 0, |_| true)
         .unwrap();
     assert_eq!(whole(&table, 0), GranuleSize::Block2M);
     assert_eq!(whole(&table, BLOCK), GranuleSize::Page);
@@ -152,7 +152,7 @@ fn a_claimed_page_leaves_its_neighbours_alone() {
 fn a_refused_claim_unfolds_nothing() {
     let table = table(GIANT);
     for op in [Op::Share, Op::Reclaim, Op::EngineReclaim, Op::Unlend] {
-        let refused = table.claim(page(9).into(), op, 0, |_| true).err();
+        let refused = table.claim_page(page(9), op, 0, |_| true).err();
         assert_eq!(refused, Some(Refused::Was(HOST)));
     }
     let refused = table.claim(page(9).into(), Op::VmMap, 0, |_| false).err();

@@ -136,9 +136,18 @@ impl Op {
     ];
 
     fn unpack(bits: u64) -> Option<Self> {
-        Self::ALL.into_iter().find(|op| *op as u64 == bits)
+        Self::ALL.get((bits as usize).checked_sub(1)?).copied()
     }
 }
+
+// `unpack` looks them up by number.
+const _: () = {
+    let mut index = 0;
+    while index < Op::ALL.len() {
+        assert!(Op::ALL[index] as usize == index + 1);
+        index += 1;
+    }
+};
 
 /// What a page's word says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -222,6 +231,22 @@ impl Word {
         self.0
     }
 
+    /// The word of what said `from` and `cpu` has claimed for `op`.
+    pub(crate) const fn claimed(from: Self, op: Op, cpu: u16) -> Self {
+        Self(from.0 | CLAIMED | (op as u64) << OP_SHIFT | (cpu as u64) << CPU_SHIFT)
+    }
+
+    /// Is it claimed for `op`? Of the bits alone: of a word that a claim wrote.
+    pub(crate) const fn is_claimed_for(self, op: Op) -> bool {
+        self.0 & (CLAIMED | OP) == CLAIMED | (op as u64) << OP_SHIFT
+    }
+
+    /// By which CPU and for what it is claimed; of a word that a claim wrote.
+    pub(crate) fn claimant(self) -> Option<(Op, u16)> {
+        let op = Op::unpack((self.0 & OP) >> OP_SHIFT)?;
+        Some((op, (self.0 >> CPU_SHIFT) as u16))
+    }
+
     /// A claimed word with the poison mark.
     pub(crate) const fn marked(self) -> Self {
         Self(self.0 | POISON_PENDING)
@@ -248,13 +273,7 @@ impl Word {
                 op,
                 cpu,
                 poison_pending,
-            } => {
-                from.0
-                    | CLAIMED
-                    | if poison_pending { POISON_PENDING } else { 0 }
-                    | (op as u64) << OP_SHIFT
-                    | (cpu as u64) << CPU_SHIFT
-            }
+            } => Self::claimed(from, op, cpu).0 | if poison_pending { POISON_PENDING } else { 0 },
             State::Scrubbing { vm, done } => {
                 KIND_SCRUBBING | Owner::Vm(vm).pack() << OWNER_SHIFT | (done as u64) << COUNT_SHIFT
             }
@@ -276,9 +295,9 @@ impl Word {
         self.other_state()
     }
 
-    /// Is it claimed, by another CPU than `cpu`? Of the bits alone: of a word that a claim wrote.
-    pub(crate) const fn is_claimed_by_other(self, cpu: u16) -> bool {
-        self.0 & CLAIMED != 0 && (self.0 >> CPU_SHIFT) as u16 != cpu
+    /// Is it claimed, by another CPU than `mine`? Of the bits alone: of words that claims wrote.
+    pub(crate) const fn is_claimed_by_other(self, mine: Self) -> bool {
+        self.0 & CLAIMED != 0 && (self.0 ^ mine.0) & CPU != 0
     }
 
     #[inline(never)]
@@ -298,10 +317,11 @@ impl Word {
         if Self::pack(from.unpack_settled()?) != from {
             return None;
         }
+        let (op, cpu) = self.claimant()?;
         Some(State::Claimed {
             from,
-            op: Op::unpack((self.0 & OP) >> OP_SHIFT)?,
-            cpu: (self.0 >> CPU_SHIFT) as u16,
+            op,
+            cpu,
             poison_pending: self.0 & POISON_PENDING != 0,
         })
     }

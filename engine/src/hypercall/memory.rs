@@ -15,7 +15,7 @@ use abi::{
     ARGUMENT_REGISTERS, EngineDonateArgs, EngineReclaimArgs, PagePoisonArgs, Status, VmHandle,
     VmLendArgs, VmMapArgs, VmMapListArgs, VmUnlendArgs, limit,
 };
-use ownership::{Granule, Ipa, Op, Owner, PAGE_SIZE, Pfn, State};
+use ownership::{Ipa, Op, Owner, PAGE_SIZE, Pfn, State};
 use percpu::CpuToken;
 
 /// Bits of a VM_MAP_LIST entry's second word that are rights; the rest is the IPA.
@@ -102,7 +102,7 @@ impl<P: Platform> Engine<P> {
         let claim = self
             .parts
             .pages
-            .claim(Granule::page(list), Op::ReadList, cpu.id().raw(), |state| {
+            .claim_page(list, Op::ReadList, cpu.id().raw(), |state| {
                 state == State::Owned(Owner::Host)
             })
             .map_err(crate::memory::status_of_refusal)?;

@@ -98,11 +98,13 @@ impl<P: Platform> Engine<P> {
             self.standard_call(imm, function, x);
             return;
         };
-        let mut arguments = [0; ARGUMENT_REGISTERS];
-        arguments.copy_from_slice(&x[1..=ARGUMENT_REGISTERS]);
         let mut beyond = Beyond::default();
+        let [_, arguments @ ..] = &*x;
+        let Some(arguments) = arguments.first_chunk() else {
+            return;
+        };
         let answer = self
-            .dispatch(cpu, call, &arguments, &mut beyond)
+            .dispatch(cpu, call, arguments, &mut beyond)
             .unwrap_or_else(Answer::from);
         x[0] = answer.status.raw() as u64;
         #[cfg(not(mutant = "call-keep-results"))]

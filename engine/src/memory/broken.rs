@@ -11,13 +11,18 @@ use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::trace::Event;
 use abi::Counter;
-use ownership::{Claim, Flushed, Pfn};
+use ownership::{Claim, Flushed, Hold, Pfn};
 use percpu::CpuToken;
 
 impl<P: Platform> Engine<P> {
     /// Ends the claim of a page that can't be zeroed. Everyone who could reach it is covered by one of
     /// the flushes.
-    pub(crate) fn lose_broken(&self, cpu: &CpuToken, claim: Claim<'_>, flushes: &[&Flushed]) {
+    pub(crate) fn lose_broken<H: Hold>(
+        &self,
+        cpu: &CpuToken,
+        claim: Claim<H>,
+        flushes: &[&Flushed],
+    ) {
         let page = claim.pfn();
         settled(claim.poison(flushes));
         self.note_poisoned(cpu, page);

@@ -1,4 +1,4 @@
-//! Host to VM: VM_MAP of a run. What it does with pages all over memory is `donate_list`.
+//! Host to VM: VM_MAP of a run. One page goes by `donate_page`, pages all over memory by `donate_list`.
 //!
 //! The order, for each batch: claim the pages; take the guest's entries and make the host's map
 //! ready; unmap from the host and flush, once; write the guest's leaves; commit. Everything that can
@@ -78,6 +78,9 @@ impl<P: Platform> Engine<P> {
         run: MapRun,
         access: Access,
     ) -> Batch {
+        if run.pages == 1 {
+            return self.map_one(cpu, target, (run.first, run.ipa), access);
+        }
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
         let pages = self.pages_per_call(run);

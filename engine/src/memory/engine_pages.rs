@@ -17,7 +17,7 @@ use crate::platform::Platform;
 use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
 use abi::Status;
 use heapless::Vec;
-use ownership::{Coverage, Flushed, Granule, Op, Owner, Pfn, State};
+use ownership::{Coverage, Flushed, Op, Owner, Pfn, State};
 use percpu::{CpuId, CpuToken};
 
 /// Pages of one 2 MiB, which have their last tables in common.
@@ -143,7 +143,7 @@ impl<P: Platform> Engine<P> {
             .host
             .walk(&self.parts.platform, cpu.id(), ipa, LAST_LEVEL)
             .map_err(status_of)?;
-        match found.entry {
+        match found.entry() {
             Entry::Leaf { .. } | Entry::Empty => Ok(usize::from(LAST_LEVEL - found.level)),
             Entry::Reserved | Entry::Splitting => Err(Status::Busy),
             Entry::Table(_) => Ok(0),
@@ -191,12 +191,9 @@ impl<P: Platform> Engine<P> {
 
     /// Moves one page that was taken from the pool to the host.
     fn return_engine_page(&self, cpu: &CpuToken, page: Pfn) -> Returned {
-        let claim = self.parts.pages.claim(
-            Granule::page(page),
-            Op::EngineReclaim,
-            cpu.id().raw(),
-            |state| state == State::Owned(Owner::Engine),
-        );
+        let is_engine = |state| state == State::Owned(Owner::Engine);
+        let pages = &self.parts.pages;
+        let claim = pages.claim_page(page, Op::EngineReclaim, cpu.id().raw(), is_engine);
         let Ok(claim) = claim else {
             return Returned::Not;
         };
@@ -222,7 +219,7 @@ impl<P: Platform> Engine<P> {
         let claim = self
             .parts
             .pages
-            .claim(Granule::page(page), Op::Poison, cpu.id().raw(), |state| {
+            .claim_page(page, Op::Poison, cpu.id().raw(), |state| {
                 state == State::Owned(Owner::Host)
             })
             .map_err(status_of_refusal)?;

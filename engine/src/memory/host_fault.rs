@@ -75,14 +75,14 @@ impl<P: Platform> Engine<P> {
         let claim = self
             .parts
             .pages
-            .claim(granule, Op::HostFault, cpu.id().raw(), may_host_reach)
+            .claim_page(page, Op::HostFault, cpu.id().raw(), may_host_reach)
             .map_err(|refused| match refused {
                 Refused::Busy => MapError::Busy,
                 Refused::Was(_) | Refused::OutOfRange => MapError::OutOfRange,
             })?;
         let found = self.find_host(cpu, page, LAST_LEVEL)?;
         let block = Granule::around(GranuleSize::Block2M, page);
-        let has_table = found.entry != Entry::Empty || found.level == LAST_LEVEL;
+        let has_table = found.entry() != Entry::Empty || found.level == LAST_LEVEL;
         // Without one all of the 2 MiB is the host's, but for what is changing just now.
         if has_table || self.parts.pages.uniformity(block, OF_HOST) == Uniform::No {
             let outcome = self.map_for_host(cpu, granule, &found);
@@ -104,7 +104,7 @@ impl<P: Platform> Engine<P> {
         let platform = &self.parts.platform;
         let (base, level) = (granule.base(), level_of(granule.size()));
         let bits = self.ram_bits(Access::ALL);
-        match found.entry {
+        match found.entry() {
             Entry::Leaf { .. } => return Ok(false),
             Entry::Reserved | Entry::Splitting => return Err(MapError::Busy),
             Entry::Table(_) => {

@@ -15,7 +15,7 @@ use super::runs::Runs;
 use super::tlb::{FlushKind, Regime, flush_vm};
 use crate::engine::Engine;
 use crate::memory::pool::TablePages;
-use crate::platform::Platform;
+use crate::platform::{EntryAt, Platform};
 use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
 use crate::stage2::{Fill, Found, MapError};
 use abi::Counter;
@@ -90,7 +90,7 @@ impl<P: Platform> Engine<P> {
             };
             let span = pages_of(found.level);
             let within = page.raw() & (span - 1);
-            let step = match found.entry {
+            let step = match found.entry() {
                 Entry::Reserved | Entry::Splitting => Err(MapError::Busy),
                 Entry::Table(_) if found.level == depth => {
                     if runs.tables() >= TABLES_PER_CALL {
@@ -190,17 +190,33 @@ impl<P: Platform> Engine<P> {
         let (platform, ipa) = (&self.parts.platform, Ipa::from_raw(first.pa().raw()));
         let host = self.parts.host;
         host.for_entries(platform, cpu.id(), ipa, n, LAST_LEVEL, |found, at| {
-            if let Entry::Leaf { .. } = found.entry {
+            if let Entry::Leaf { .. } = found.entry() {
                 debug_assert!(
                     (first.raw() + at).is_multiple_of(pages_of(found.level))
                         && n - at >= pages_of(found.level),
                     "a block that was not prepared"
                 );
-                #[cfg(not(mutant = "host-keep-leaf"))]
-                platform.store_entry(cpu.id(), found.at, 0);
-                runs.add(first.raw() + at, pages_of(found.level));
+                let page = Pfn::from_raw(first.raw() + at);
+                self.unmap_entry(cpu, found.at, page, pages_of(found.level), runs);
             }
         });
+    }
+
+    /// Empties the host's entry for `n` claimed pages from `first` on; the caller flushes.
+    #[inline]
+    pub(super) fn unmap_entry(
+        &self,
+        cpu: &CpuToken,
+        at: EntryAt,
+        first: Pfn,
+        n: u64,
+        runs: &mut Runs,
+    ) {
+        #[cfg(not(mutant = "host-keep-leaf"))]
+        self.parts.platform.store_entry(cpu.id(), at, 0);
+        #[cfg(mutant = "host-keep-leaf")]
+        let _ = (cpu, at);
+        runs.add(first.raw(), n);
     }
 
     /// Flushes `runs` of the host's regime.

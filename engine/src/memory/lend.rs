@@ -15,7 +15,7 @@ use crate::stage2::{Stage2, ipa_after};
 use crate::vm::PinnedVm;
 use abi::Status;
 use heapless::Vec;
-use ownership::{Claim, Granule, Ipa, Op, Owner, Pfn, Refused, State, VmSlot};
+use ownership::{Ipa, Op, Owner, PageClaim, Pfn, Refused, State, VmSlot};
 use percpu::CpuToken;
 
 /// Claims held at once while a run is taken back; a longer run is done in slices.
@@ -65,20 +65,15 @@ impl<P: Platform> Engine<P> {
         let claim = self
             .parts
             .pages
-            .claim(
-                Granule::page(page),
-                Op::Lend,
-                cpu.id().raw(),
-                |state| match state {
-                    State::Owned(Owner::Host) => true,
-                    State::Shared {
-                        owner,
-                        borrower,
-                        count,
-                    } => owner == Owner::Host && borrower == Owner::Vm(slot) && count < u16::MAX,
-                    _ => false,
-                },
-            )
+            .claim_page(page, Op::Lend, cpu.id().raw(), |state| match state {
+                State::Owned(Owner::Host) => true,
+                State::Shared {
+                    owner,
+                    borrower,
+                    count,
+                } => owner == Owner::Host && borrower == Owner::Vm(slot) && count < u16::MAX,
+                _ => false,
+            })
             .map_err(status_of_refusal)?;
         #[cfg(not(mutant = "lend-no-host-tables"))]
         self.make_host_tables(cpu, page).map_err(status_of)?;
@@ -132,7 +127,7 @@ impl<P: Platform> Engine<P> {
     ) -> (Batch, Option<Pfn>) {
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
-        let mut held: Vec<Claim<'_>, { SLICE as usize }> = Vec::new();
+        let mut held: Vec<PageClaim<'_>, { SLICE as usize }> = Vec::new();
         let mut runs = Runs::default();
         let mut reason = Status::Success;
         for index in 0..n {
@@ -177,7 +172,7 @@ impl<P: Platform> Engine<P> {
             self.count_flush(cpu, kind);
         }
         let done = held.len() as u64;
-        let last = held.last().map(Claim::pfn);
+        let last = held.last().map(PageClaim::pfn);
         #[cfg(not(any(mutant = "unlend-keep-leaf", mutant = "unlend-no-mark")))]
         stage2.give_run_back(platform, cpu.id(), ipa, done);
         while let Some(claim) = held.pop() {
@@ -195,7 +190,7 @@ impl<P: Platform> Engine<P> {
         ipa: Ipa,
         op: Op,
         accept: impl FnOnce(State) -> bool,
-    ) -> Result<(Claim<'t>, crate::stage2::Found), LeafRefusal> {
+    ) -> Result<(PageClaim<'t>, crate::stage2::Found), LeafRefusal> {
         let platform = &self.parts.platform;
         let read = || {
             stage2
@@ -204,7 +199,7 @@ impl<P: Platform> Engine<P> {
         };
         let found = read()?;
         if matches!(
-            found.entry,
+            found.entry(),
             crate::stage2::descriptor::Entry::Reserved
                 | crate::stage2::descriptor::Entry::Splitting
         ) {
@@ -214,7 +209,7 @@ impl<P: Platform> Engine<P> {
         let claim = self
             .parts
             .pages
-            .claim(Granule::page(page), op, cpu.id().raw(), accept)
+            .claim_page(page, op, cpu.id().raw(), accept)
             .map_err(|refused| match refused {
                 Refused::Busy => LeafRefusal::Busy,
                 Refused::Was(_) | Refused::OutOfRange => LeafRefusal::WrongState,

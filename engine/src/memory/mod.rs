@@ -2,7 +2,7 @@
 //!
 //! | file | calls |
 //! | --- | --- |
-//! | `donate`, `donate_list` | VM_MAP, VM_MAP_LIST: host to VM |
+//! | `donate`, `donate_list`, `donate_page` | VM_MAP, VM_MAP_LIST: host to VM |
 //! | `lend` | VM_LEND, VM_UNLEND: host's pages that a VM may use too |
 //! | `share` | the guest's MEM_SHARE, MEM_UNSHARE, MEM_RELINQUISH |
 //! | `reclaim` | VM_RECLAIM: a dying VM's pages come home |
@@ -14,6 +14,7 @@
 pub(crate) mod broken;
 pub mod donate;
 pub mod donate_list;
+mod donate_page;
 pub mod engine_pages;
 pub mod host_fault;
 pub mod host_map;
@@ -34,7 +35,7 @@ use crate::platform::{Barrier, Platform};
 use crate::stage2::MapError;
 use crate::stage2::descriptor::{Access, LeafBits, Memory};
 use abi::Status;
-use ownership::{Claim, Committed, Pfn, Refused};
+use ownership::{Committed, Pfn, Refused};
 use percpu::CpuToken;
 
 /// What a batch did: it commits the prefix that it could have and says why it stopped.
@@ -75,7 +76,7 @@ pub(crate) fn status_of_refusal(refused: Refused) -> Status {
 
 /// Ends a commit. A claim that was accepted for its operation, with the proofs that the operation
 /// made, can't be refused; were it, that would be a bug here, and the dropped claim rolls back.
-pub(crate) fn settled(outcome: Result<Committed, Claim<'_>>) {
+pub(crate) fn settled<C>(outcome: Result<Committed, C>) {
     debug_assert!(outcome.is_ok(), "an accepted claim was refused its commit");
     drop(outcome);
 }

@@ -185,7 +185,7 @@ impl<P: Platform> Engine<P> {
             .walk(&self.parts.platform, cpu.id(), ipa, level)
             .ok()?;
         // Nothing below: jump over all of it at once. A single empty entry is no jump.
-        let empty = found.entry == Entry::Empty && found.level < level;
+        let empty = found.entry() == Entry::Empty && found.level < level;
         let until = if empty {
             next_multiple(first, pages_of(found.level))
         } else {
@@ -212,7 +212,7 @@ impl<P: Platform> Engine<P> {
                 return;
             };
             let span = pages_of(found.level);
-            if let (true, Entry::Table(table)) = (found.level == parent, found.entry) {
+            if let (true, Entry::Table(table)) = (found.level == parent, found.entry()) {
                 // Two ranges may meet in one entry: whoever empties it frees the table.
                 if platform
                     .swap_entry(cpu.id(), found.at, found.raw, 0)

@@ -25,7 +25,7 @@ impl Stage2 {
         // One round per level, and one more for each table lost to another core's.
         for _ in 0..2 * (u32::from(LAST_LEVEL) + 1) {
             let found = self.walk(platform, cpu, ipa, level)?;
-            match found.entry {
+            match found.entry() {
                 Entry::Empty if found.level == level => {
                     #[cfg(not(mutant = "take-no-compare"))]
                     let taken = platform.swap_entry(cpu, found.at, 0, RESERVED);
@@ -105,7 +105,7 @@ impl Stage2 {
         // As in `take_entry`.
         for _ in 0..2 * (u32::from(LAST_LEVEL) + 1) {
             let found = self.walk(platform, cpu, ipa, level)?;
-            match found.entry {
+            match found.entry() {
                 Entry::Empty if found.level < level => {
                     self.install(platform, cpu, pool, found.at)?;
                 }

@@ -42,7 +42,7 @@ impl Stage2 {
         found: &Found,
         fill: Fill,
     ) -> Result<FlushKind, MapError> {
-        let Entry::Leaf { base, bits } = found.entry else {
+        let Entry::Leaf { base, bits } = found.entry() else {
             return Err(MapError::Busy);
         };
         if found.level >= LAST_LEVEL {
@@ -82,7 +82,7 @@ impl Stage2 {
         bits: LeafBits,
         mut spare: impl FnMut(Pfn),
     ) -> Result<FlushKind, MapError> {
-        let Entry::Table(table) = found.entry else {
+        let Entry::Table(table) = found.entry() else {
             return Err(MapError::Busy);
         };
         let ipa = Ipa::from_raw(base.pa().raw());

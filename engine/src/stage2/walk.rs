@@ -11,7 +11,7 @@ use super::descriptor::{
 };
 use super::{MapError, Stage2, ipa_after};
 use crate::platform::{EntryAt, Platform};
-use ownership::{Ipa, Pfn};
+use ownership::{FAN_OUT_SHIFT, Ipa, Pfn};
 use percpu::CpuId;
 
 /// Where a walk ended.
@@ -21,16 +21,20 @@ pub struct Found {
     pub at: EntryAt,
     /// Its level.
     pub level: u8,
-    /// What it says.
-    pub entry: Entry,
     /// Its raw value, for compare-exchange.
     pub raw: u64,
 }
 
 impl Found {
+    /// What the entry says.
+    #[inline]
+    pub fn entry(&self) -> Entry {
+        Entry::decode(self.raw, self.level)
+    }
+
     /// The page that a leaf found for `ipa` names, if a leaf was found.
     pub fn page(&self, ipa: Ipa) -> Option<Pfn> {
-        let Entry::Leaf { base, .. } = self.entry else {
+        let Entry::Leaf { base, .. } = self.entry() else {
             return None;
         };
         let within = (ipa.raw() >> PAGE_SHIFT) & (pages_of(self.level) - 1);
@@ -39,21 +43,13 @@ impl Found {
 }
 
 impl Stage2 {
-    /// The entry of `ipa` in the table at `table`, which is of `level`.
+    /// The entry of `ipa` in the root, whose pages the upper bits of the index choose (concatenation).
     #[inline]
-    pub(super) fn place(self, table: Pfn, level: u8, ipa: Ipa) -> EntryAt {
-        let index = ipa.raw() >> shift_of(level);
-        if level == self.geometry().start_level {
-            // A concatenated root: the index's upper bits choose the page.
-            let page = Pfn::from_raw(table.raw() + index / ROOT_PAGE_ENTRIES);
-            return EntryAt {
-                table: page,
-                index: (index % ROOT_PAGE_ENTRIES) as u16,
-            };
-        }
+    fn place_in_root(self, ipa: Ipa) -> EntryAt {
+        let index = ipa.raw() >> shift_of(self.geometry().start_level);
         EntryAt {
-            table,
-            index: (index % ENTRIES) as u16,
+            table: Pfn::from_raw(self.root().raw() + index / ROOT_PAGE_ENTRIES),
+            index: (index % ROOT_PAGE_ENTRIES) as u16,
         }
     }
 
@@ -71,22 +67,22 @@ impl Stage2 {
             return Err(MapError::OutOfRange);
         }
         let mut level = self.geometry().start_level;
-        let mut at = self.place(self.root(), level, ipa);
+        let mut at = self.place_in_root(ipa);
+        // What of the address is still to be translated, at the top: no shift by a number of its own per level.
+        let mut rest = ipa.raw() << (u64::BITS - shift_of(level));
         loop {
             let raw = platform.entry(cpu, at);
             if level < depth
                 && let Some(table) = table_of(raw, level)
             {
-                level += 1;
-                at = self.place(table, level, ipa);
+                // Of at most `depth`: it does not wrap.
+                level = level.wrapping_add(1);
+                let index = (rest >> (u64::BITS - FAN_OUT_SHIFT)) as u16;
+                rest <<= FAN_OUT_SHIFT;
+                at = EntryAt { table, index };
                 continue;
             }
-            return Ok(Found {
-                at,
-                level,
-                entry: Entry::decode(raw, level),
-                raw,
-            });
+            return Ok(Found { at, level, raw });
         }
     }
 
@@ -118,15 +114,10 @@ impl Stage2 {
             let beside = last.and_then(|last: Found| {
                 let at = self.next_in_table(last.at, last.level)?;
                 let raw = platform.entry(cpu, at);
-                let entry = Entry::decode(raw, last.level);
+                let level = last.level;
                 // A table leads further down.
-                let ends = last.level == depth || !matches!(entry, Entry::Table(_));
-                ends.then_some(Found {
-                    at,
-                    level: last.level,
-                    entry,
-                    raw,
-                })
+                let ends = level == depth || table_of(raw, level).is_none();
+                ends.then_some(Found { at, level, raw })
             });
             let Some(here) = ipa_after(ipa, done) else {
                 return;

@@ -130,7 +130,7 @@ impl<P: Platform> Engine<P> {
         let stage2 = pinned.vm.stage2(pinned.slot, self.parts.host.geometry());
         let ipa = Ipa::from_raw(page << 12);
         match stage2.walk(&self.parts.platform, cpu.id(), ipa, LAST_LEVEL) {
-            Ok(found) if matches!(found.entry, Entry::Empty) => {
+            Ok(found) if matches!(found.entry(), Entry::Empty) => {
                 state.pending = Pending::RamFault;
                 let details = [page << 12, 0, 0];
                 let exit = RunExit::of(ExitReason::RamFault, vcpu.handle(slot), details);

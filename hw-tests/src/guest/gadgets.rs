@@ -47,7 +47,16 @@ pub enum Gadget {
     TimeLoad,
     /// x0: address. A store of 32 bits; returns what it took.
     TimeStore,
+    /// x0: what to write to ICC_SGI1R_EL1 to wake the other vCPU, which is at `WaitAgain`; x1: its page. Wakes it
+    /// [`TURNS`] times, and notes behind the page's first word how long after that vCPU began to wait it went on
+    /// itself.
+    GiveWay,
+    /// x0: a page. For ever: notes the time in its first word and waits for an interrupt, which it takes.
+    WaitAgain,
 }
+
+/// How often [`Gadget::GiveWay`] gives way.
+pub const TURNS: u64 = 64;
 
 global_asm!(
     r#"
@@ -305,6 +314,31 @@ hwt_gadget_time_store:
     str     w1, [x0]
     end_timed
 
+    .global hwt_gadget_give_way
+hwt_gadget_give_way:
+    mov     x2, #0
+    add     x3, x1, #8
+9:  msr     S3_0_C12_C11_5, x0          // ICC_SGI1R_EL1
+    isb
+    mrs     x10, cntvct_el0
+    ldr     x9, [x1]
+    sub     x10, x10, x9
+    str     x10, [x3, x2, lsl #3]
+    add     x2, x2, #1
+    cmp     x2, #{turns}
+    b.ne    9b
+    ret
+
+    .global hwt_gadget_wait_again
+hwt_gadget_wait_again:
+    isb
+    mrs     x9, cntvct_el0
+    str     x9, [x0]
+    wfi
+    mrs     x9, S3_0_C12_C12_0          // ICC_IAR1_EL1
+    msr     S3_0_C12_C12_1, x9          // ICC_EOIR1_EL1
+    b       hwt_gadget_wait_again
+
     .arch_extension nosimd
     .arch_extension nofp
     .global hwt_gadgets_end
@@ -314,6 +348,7 @@ hwt_gadgets_end:
     words = const DIGEST_WORDS,
     wrong_low = const CALL_WRONG & 0xffff,
     wrong_high = const CALL_WRONG >> 16,
+    turns = const TURNS,
 );
 
 unsafe extern "C" {
@@ -334,6 +369,8 @@ unsafe extern "C" {
     static hwt_gadget_time_hvc: u8;
     static hwt_gadget_time_load: u8;
     static hwt_gadget_time_store: u8;
+    static hwt_gadget_give_way: u8;
+    static hwt_gadget_wait_again: u8;
     static hwt_gadgets_end: u8;
 }
 
@@ -363,6 +400,8 @@ impl Gadget {
             Self::TimeHvc => &raw const hwt_gadget_time_hvc,
             Self::TimeLoad => &raw const hwt_gadget_time_load,
             Self::TimeStore => &raw const hwt_gadget_time_store,
+            Self::GiveWay => &raw const hwt_gadget_give_way,
+            Self::WaitAgain => &raw const hwt_gadget_wait_again,
         };
         super::GADGETS + (start as u64 - &raw const hwt_gadgets_start as u64)
     }

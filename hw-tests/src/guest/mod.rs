@@ -17,7 +17,7 @@ mod keeper;
 mod puppet;
 
 pub use canary::is_canary;
-pub use gadgets::{DIGEST_WORDS, Gadget};
+pub use gadgets::{DIGEST_WORDS, Gadget, TURNS};
 pub use keeper::{KEPT_PAGES, KEY_BITS, PUBLIC, STEP};
 pub use puppet::{
     CALL, LOAD, LOOK_AT_FP, LOOK_AT_SYSTEM, PAGING, SET_TIMER, SMC, SPIN, STORE, SWEEP, WAIT,

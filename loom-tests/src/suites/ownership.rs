@@ -4,7 +4,7 @@
 
 use crate::pages::{A, B, BASE, HOST, Machine, OF_A, flushed, page, scrubbed};
 use crate::{Arc, cpu, explore, spawn, token};
-use ownership::{Claim, HOST_VMID, Op, Owner, Refused, State, VmSlot};
+use ownership::{HOST_VMID, Op, Owner, PageClaim, Refused, State, VmSlot};
 use percpu::{Padded, Pins};
 use sync::{AtomicU64, Ordering};
 
@@ -252,7 +252,7 @@ pub fn of_three_claims_one_succeeds() {
         let machine = Machine::new(1);
         let others = [(Op::Lend, 1), (Op::HostFault, 2)].map(|(op, cpu)| {
             let machine = machine.clone();
-            spawn(move || machine.claim(0, op, cpu).map(Claim::release).is_ok())
+            spawn(move || machine.claim(0, op, cpu).map(PageClaim::release).is_ok())
         });
         let mut any = machine.donate(0, A, 0).is_ok();
         for other in others {

@@ -10,12 +10,13 @@
 //! - the granule goes to the host by the commit of its last slice, or without the page that can't be
 //!   zeroed: what was zeroed before that goes home, and the rest stays the VM's, page by page.
 
-use super::{Claim, Committed, Settled, claimed_word, settle_word};
+use super::hold::{Settled, settle_word};
+use super::{Committed, RunClaim};
 use crate::addr::{Granule, GranuleSize};
 use crate::proof::{Flushed, Scrubbed};
 use crate::state::transition;
 use crate::tree::Run;
-use crate::word::{Op, Owner, State, VmSlot};
+use crate::word::{Op, Owner, State, VmSlot, Word};
 
 /// How far a claimed granule is.
 struct Slice {
@@ -26,7 +27,7 @@ struct Slice {
     pages: u64,
 }
 
-impl Claim<'_> {
+impl RunClaim<'_> {
     /// How many pages, from the first on, are zero by what the word said. `None` if it is no claim of
     /// a whole granule of a VM's for VM_RECLAIM.
     pub fn zeroed(&self) -> Option<u64> {
@@ -62,7 +63,7 @@ impl Claim<'_> {
                 .as_ref()
                 .is_none_or(|clean| self.follows(done, clean, vm));
         let zero = done.saturating_add(clean.map_or(0, |clean| clean.pages()));
-        let first = self.run.first;
+        let first = self.hold.run.first;
         let lost = first.checked_add(zero).filter(|_| zero < pages);
         let legal = [State::Owned(Owner::Host), State::Poisoned, of_vm]
             .iter()
@@ -77,10 +78,10 @@ impl Claim<'_> {
             pages: zero + 1,
         };
         // What its parts' words say meanwhile is about pages: never `Scrubbing`.
-        let claimed = claimed_word(of_vm.into(), self.op, self.cpu);
-        self.tree.unfold(granule, keep, claimed, of_vm.into());
+        let claimed = Word::claimed(of_vm.into(), Op::Reclaim, self.cpu());
+        self.hold.tree.unfold(granule, keep, claimed, of_vm.into());
         let mut poisoned = 0;
-        for word in self.tree.pages(head) {
+        for word in self.hold.tree.pages(head) {
             if settle_word(word, claimed, State::Owned(Owner::Host).into()) == Settled::Poisoned {
                 poisoned += 1;
             }
@@ -89,7 +90,7 @@ impl Claim<'_> {
             first: lost,
             pages: 1,
         };
-        for word in self.tree.pages(one) {
+        for word in self.hold.tree.pages(one) {
             let _ = settle_word(word, claimed, State::Poisoned.into());
         }
         core::mem::forget(self);
@@ -106,7 +107,7 @@ impl Claim<'_> {
         #[cfg(mutant = "slice-anywhere")]
         let behind = Some(scrubbed.first());
         #[cfg(not(mutant = "slice-anywhere"))]
-        let behind = self.run.first.checked_add(done);
+        let behind = self.hold.run.first.checked_add(done);
         behind.is_some_and(|first| scrubbed.stands_for(first, scrubbed.pages(), Owner::Vm(vm)))
     }
 
@@ -116,8 +117,8 @@ impl Claim<'_> {
             State::Scrubbing { vm, done } => (vm, u64::from(done)),
             _ => return None,
         };
-        let granule = Granule::around(GranuleSize::Block2M, self.run.first);
-        (self.op == Op::Reclaim && self.is_whole(granule)).then_some(Slice {
+        let granule = Granule::around(GranuleSize::Block2M, self.hold.run.first);
+        (self.claimed.is_claimed_for(Op::Reclaim) && self.is_whole(granule)).then_some(Slice {
             vm,
             done,
             pages: granule.size().pages(),

@@ -20,7 +20,7 @@ use crate::platform::Platform;
 use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
 use crate::vm::cursor::Progress;
 use abi::Counter;
-use ownership::{Claim, Granule, GranuleSize, Ipa, Op, Owner, Refused, State, VmSlot};
+use ownership::{Granule, GranuleSize, Ipa, Op, Owner, Refused, RunClaim, State, VmSlot};
 use percpu::CpuToken;
 
 /// Pages of a granule.
@@ -136,7 +136,7 @@ impl<P: Platform> Engine<P> {
         let found = stage2
             .walk(&self.parts.platform, cpu.id(), ipa, LAST_LEVEL)
             .ok()?;
-        let (kind, until) = match found.entry {
+        let (kind, until) = match found.entry() {
             // Jump over all of it at once.
             Entry::Empty if found.level < LAST_LEVEL => {
                 (Kind::Empty, next_multiple(first, pages_of(found.level)))
@@ -259,7 +259,7 @@ impl<P: Platform> Engine<P> {
         cpu: &CpuToken,
         work: &AtWork<'_>,
         unit: Unit,
-        (claim, done): (Claim<'_>, u64),
+        (claim, done): (RunClaim<'_>, u64),
         max: u64,
     ) -> Outcome {
         let Some(first) = claim.pfn().checked_add(done) else {

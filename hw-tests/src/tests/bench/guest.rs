@@ -5,7 +5,7 @@
 
 use super::{ROUNDS, rounds, tell};
 use crate::{
-    guest::{CALL, CALL_NEXT, DATA, Gadget, MMIO},
+    guest::{CALL, CALL_NEXT, DATA, Gadget, MMIO, Program, TURNS, WINDOW},
     measure::{self, Ticks},
     outcome::{OrFail, TestResult, check, check_eq},
     puppet,
@@ -14,6 +14,7 @@ use crate::{
     vm::{ALL, TestVm, take_patterned},
 };
 use abi::{ExitReason, Outcome, VcpuHandle, psci, smccc};
+use alloc::vec::Vec;
 use el1::{
     PAGE,
     call::{self, Exit},
@@ -28,6 +29,8 @@ register!(
     guest_s2_fault,
     guest_mem_share,
     guest_mem_unshare,
+    guest_mmio_write_alternating,
+    vcpu_switch,
 );
 
 /// GICD_IIDR of the guest's distributor: a register that changes nothing.
@@ -100,6 +103,40 @@ fn device(operation: &str, gadget: Gadget, ipa: u64, reason: ExitReason) -> Test
     vm.destroy()
 }
 
+/// Two VMs in turn on one core.
+fn guest_mmio_write_alternating(_: &mut Random) -> TestResult {
+    let vms = [start()?, start()?];
+    let ticks = rounds(|round| {
+        let vcpu = vms[round as usize % 2].vcpus[0];
+        timed(vcpu, Gadget::TimeStore, [MMIO, 0], |exit| {
+            complete(exit, ExitReason::MmioWrite)
+        })
+    })?;
+    tell("guest_mmio_write_alternating", 1, &ticks)?;
+    vms.into_iter().try_for_each(TestVm::destroy)
+}
+
+/// From one vCPU's wait to the other's going on, on the core that both are queued on: that one gave way before by
+/// waking the first.
+fn vcpu_switch(_: &mut Random) -> TestResult {
+    let mut vm = puppet::start(2)?;
+    vm.put_gadgets()?;
+    let noted = vm.lend(WINDOW)?;
+    let entry = Program::Puppet.entry();
+    puppet::hvc(vm.vcpus[0], [psci::CPU_ON_64, 1, entry, 0])?;
+    vm.enqueue(1)?;
+    puppet::collect(vm.vcpus[1])?;
+    puppet::give(vm.vcpus[1], [CALL, Gadget::WaitAgain.ipa(), WINDOW, 0])?;
+    puppet::gadget(vm.vcpus[0], Gadget::GiveWay, 1 << 1, WINDOW)?;
+    let ticks: Vec<Ticks> = (1..=TURNS)
+        // SAFETY: lent, the host's own, and the vCPU that wrote it is done.
+        .map(|turn| unsafe { ((noted + turn * 8) as *const u64).read_volatile() })
+        .map(|ticks| ticks - measure::empty())
+        .collect();
+    tell("vcpu_switch", 1, &ticks)?;
+    vm.destroy()
+}
+
 fn guest_gicd_read(_: &mut Random) -> TestResult {
     // The distributor is the host's to emulate: below the redistributors, where no RAM is.
     let gicd = MMIO + GICD_IIDR;
@@ -151,11 +188,7 @@ fn guest_s2_fault(_: &mut Random) -> TestResult {
 }
 
 /// A call about each page of `DATA`, of which the host is told.
-fn memory_call(
-    vm: &TestVm,
-    function: u64,
-    reason: ExitReason,
-) -> TestResult<alloc::vec::Vec<Ticks>> {
+fn memory_call(vm: &TestVm, function: u64, reason: ExitReason) -> TestResult<Vec<Ticks>> {
     rounds(|round| {
         let x = [function, DATA + round * PAGE];
         let mut told = 0;

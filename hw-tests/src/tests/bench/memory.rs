@@ -17,6 +17,9 @@ use el1::{PAGE, pages};
 
 register!(
     "bench": donate_4k,
+    donate_4k_cold,
+    donate_4k_random,
+    donate_4k_alternating,
     donate_4k_list,
     donate_2m,
     reclaim_4k,
@@ -67,6 +70,73 @@ fn donate_4k(_: &mut Random) -> TestResult {
     let (vm, ticks) = with_pages(ROUNDS)?;
     tell("donate_4k", 1, &ticks)?;
     vm.destroy()
+}
+
+/// The first page of a VM, out of 2 MiB of the host's that were never in parts: all tables are new.
+fn donate_4k_cold(_: &mut Random) -> TestResult {
+    let ticks = (0..ROUNDS / 8).map(|_| {
+        let mut vm = TestVm::create(1)?;
+        let pa = take_patterned(BLOCK_PAGES, BLOCK)?;
+        vm.own(pa, 1);
+        let ticks = map(vm.handle, pa, DATA, 1)?;
+        vm.destroy()?;
+        // SAFETY: taken above and never given away.
+        unsafe { pages::give(pa + PAGE, BLOCK_PAGES - 1) };
+        Ok(ticks)
+    });
+    tell("donate_4k_cold", 1, &ticks.collect::<TestResult<Vec<_>>>()?)
+}
+
+/// Areas of 2 MiB among which pages are drawn.
+const AREAS: u64 = 8;
+
+/// Pages drawn from several 2 MiB to places drawn from as many; tables are there.
+fn donate_4k_random(random: &mut Random) -> TestResult {
+    let mut vm = TestVm::create(1)?;
+    let pa = take_patterned(AREAS * BLOCK_PAGES, BLOCK)?;
+    for area in 0..AREAS {
+        vm.donate(pa + area * BLOCK, DATA + area * BLOCK, 1)?;
+    }
+    // The first page of each area is given; numbers below stand for the others.
+    let others = AREAS * (BLOCK_PAGES - 1);
+    let place = |number: u64| (number + number / (BLOCK_PAGES - 1) + 1) * PAGE;
+    let all = || (0..others).collect::<Vec<u64>>();
+    let (mut sources, mut targets) = (all(), all());
+    let mut draw = |numbers: &mut Vec<u64>| {
+        let at = random.below(numbers.len() as u64) as usize;
+        place(numbers.swap_remove(at))
+    };
+    let mut ticks = Vec::new();
+    for _ in 0..ROUNDS {
+        let (from, to) = (draw(&mut sources), draw(&mut targets));
+        vm.own(pa + from, 1);
+        ticks.push(map(vm.handle, pa + from, DATA + to, 1)?);
+    }
+    tell("donate_4k_random", 1, &ticks)?;
+    vm.destroy()?;
+    for number in sources {
+        // SAFETY: taken above and never given away.
+        unsafe { pages::give(pa + place(number), 1) };
+    }
+    Ok(())
+}
+
+/// Single pages to two VMs in turn.
+fn donate_4k_alternating(_: &mut Random) -> TestResult {
+    let mut vms = [TestVm::create(1)?, TestVm::create(1)?];
+    let pa = take_patterned(ROUNDS + 2, PAGE)?;
+    for (index, vm) in (0..).zip(&mut vms) {
+        vm.donate(pa + index * PAGE, DATA + index * PAGE, 1)?;
+    }
+    let mut ticks = Vec::new();
+    for index in 2..ROUNDS + 2 {
+        let vm = &mut vms[index as usize % 2];
+        let offset = index * PAGE;
+        vm.own(pa + offset, 1);
+        ticks.push(map(vm.handle, pa + offset, DATA + offset, 1)?);
+    }
+    tell("donate_4k_alternating", 1, &ticks)?;
+    vms.into_iter().try_for_each(TestVm::destroy)
 }
 
 /// 256 pages, every other one of the host's, to neighbouring places.

@@ -1,0 +1,141 @@
+//! One page's way from the host to a VM, in the steps of `donate`: what VM_MAP of a page and VM_MAP_LIST share.
+//!
+//! Each table is walked to once. Invariants, while a [`Leaving`] lives: its page is claimed, so the host's entry of it
+//! stays where it was found, and is written by nobody else; the guest's entry holds the mark of its taker.
+
+use super::settled;
+use super::{Batch, status_of, status_of_refusal};
+use crate::engine::Engine;
+use crate::memory::runs::Runs;
+use crate::platform::{EntryAt, Platform};
+use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL};
+use crate::stage2::{MapError, Stage2};
+use crate::vm::PinnedVm;
+use abi::Status;
+use ownership::{Flushed, Ipa, Op, Owner, PageClaim, Pfn, State, VmSlot};
+use percpu::CpuToken;
+
+const OF_HOST: State = State::Owned(Owner::Host);
+
+/// A page on its way: claimed, with the guest's entry for it taken and the host's known.
+pub(super) struct Leaving<'t> {
+    claim: PageClaim<'t>,
+    guest: EntryAt,
+    host: EntryAt,
+    access: Access,
+    /// Whether the host has it mapped.
+    is_mapped: bool,
+}
+
+impl<P: Platform> Engine<P> {
+    /// Gives one host page to the VM.
+    pub(super) fn map_one(
+        &self,
+        cpu: &CpuToken,
+        target: &PinnedVm<'_>,
+        (page, ipa): (Pfn, Ipa),
+        access: Access,
+    ) -> Batch {
+        let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
+        let leaving = match self.take_page(cpu, stage2, (page, ipa), access) {
+            Ok(leaving) => leaving,
+            Err(reason) => return Batch::refused(reason),
+        };
+        let mut runs = Runs::default();
+        self.leave_host(cpu, &leaving, &mut runs);
+        let flushed = self.flush_host(cpu, &runs);
+        self.write_back(cpu, page, 1);
+        self.forget_code(cpu);
+        self.enter_guest(cpu, &leaving);
+        self.publish_leaves(cpu);
+        leaving.settle(target.slot, &flushed);
+        self.count_donated(cpu, 1, &runs);
+        Batch {
+            done: 1,
+            reason: Status::Success,
+        }
+    }
+
+    /// Claims the page, takes the guest's entry for it and makes the host's map ready. Refused, nothing has
+    /// changed.
+    #[inline]
+    pub(super) fn take_page(
+        &self,
+        cpu: &CpuToken,
+        stage2: Stage2,
+        (page, ipa): (Pfn, Ipa),
+        access: Access,
+    ) -> Result<Leaving<'_>, Status> {
+        let (platform, pool) = (&self.parts.platform, &self.parts.pool);
+        let claim = self
+            .parts
+            .pages
+            .claim_page_in(page, Op::VmMap, cpu.id().raw(), OF_HOST)
+            .map_err(status_of_refusal)?;
+        let guest = stage2
+            .take_entry(platform, cpu.id(), pool, ipa, LAST_LEVEL)
+            .map_err(status_of)?;
+        match self.host_entry(cpu, page) {
+            Ok((host, is_mapped)) => Ok(Leaving {
+                claim,
+                guest,
+                host,
+                access,
+                is_mapped,
+            }),
+            Err(error) => {
+                Stage2::give_entry_back(platform, cpu.id(), guest);
+                Err(status_of(error))
+            }
+        }
+    }
+
+    /// The host's entry for a claimed page, in a table of pages, and whether it has it mapped.
+    #[inline]
+    fn host_entry(&self, cpu: &CpuToken, page: Pfn) -> Result<(EntryAt, bool), MapError> {
+        let mut found = self.find_host(cpu, page, LAST_LEVEL)?;
+        if found.level != LAST_LEVEL {
+            if let (_, Some(error)) = self.prepare_host(cpu, page, 1, &self.parts.pool) {
+                return Err(error);
+            }
+            found = self.find_host(cpu, page, LAST_LEVEL)?;
+        }
+        match found.entry() {
+            _ if found.level != LAST_LEVEL => Err(MapError::Busy),
+            Entry::Leaf { .. } => Ok((found.at, true)),
+            Entry::Empty => Ok((found.at, false)),
+            _ => Err(MapError::Busy),
+        }
+    }
+
+    /// Takes the page from the host; the caller flushes.
+    #[inline]
+    pub(super) fn leave_host(&self, cpu: &CpuToken, leaving: &Leaving<'_>, runs: &mut Runs) {
+        if leaving.is_mapped {
+            self.unmap_entry(cpu, leaving.host, leaving.claim.pfn(), 1, runs);
+        }
+    }
+
+    /// Writes the guest's leaf; the flush is done.
+    #[inline]
+    pub(super) fn enter_guest(&self, cpu: &CpuToken, leaving: &Leaving<'_>) {
+        let bits = self.ram_bits(leaving.access);
+        let leaf = bits.leaf(leaving.claim.pfn(), LAST_LEVEL);
+        self.parts
+            .platform
+            .store_entry(cpu.id(), leaving.guest, leaf);
+    }
+}
+
+impl Leaving<'_> {
+    /// The page.
+    pub(super) fn page(&self) -> Pfn {
+        self.claim.pfn()
+    }
+
+    /// It is the VM's.
+    #[inline]
+    pub(super) fn settle(self, vm: VmSlot, flushed: &Flushed) {
+        settled(self.claim.donate_to_vm(vm, flushed));
+    }
+}

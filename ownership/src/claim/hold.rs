@@ -1,0 +1,141 @@
+//! How a claim holds its pages, and the two changes of a word: claiming and settling.
+//!
+//! Invariants: the words of a hold say `Claimed` until it settles them; a page that is claimed alone is held by
+//! its own word, which nobody folds (that takes the claims of all parts) and nobody unfolds.
+
+use crate::addr::{Granule, GranuleSize, Pfn};
+use crate::tree::{Run, Tree, end_of};
+use crate::word::{State, Word};
+use sync::{AtomicU64, Ordering, unless};
+
+/// The words that stand for what was claimed: a page's own, or those of a run.
+pub trait Hold {
+    /// The pages.
+    fn run(&self) -> Run;
+
+    /// Ends the claim of all of them, which say `claimed`; how many are poisoned instead.
+    fn settle(&self, claimed: Word, to: Word) -> usize;
+}
+
+/// One page's own word.
+#[derive(Clone, Copy, Debug)]
+pub struct OneWord<'t> {
+    pub(crate) word: &'t AtomicU64,
+    pub(crate) page: Pfn,
+}
+
+impl Hold for OneWord<'_> {
+    fn run(&self) -> Run {
+        Run {
+            first: self.page,
+            pages: 1,
+        }
+    }
+
+    fn settle(&self, claimed: Word, to: Word) -> usize {
+        usize::from(settle_word(self.word, claimed, to) == Settled::Poisoned)
+    }
+}
+
+/// The words of a run, to be looked for: they may have been folded or unfolded since.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'t> {
+    pub(super) tree: Tree<'t>,
+    pub(super) run: Run,
+}
+
+impl Hold for Words<'_> {
+    fn run(&self) -> Run {
+        self.run
+    }
+
+    fn settle(&self, claimed: Word, to: Word) -> usize {
+        let mut poisoned = 0;
+        self.for_each(claimed, |word| {
+            if settle_word(word, claimed, to) == Settled::Poisoned {
+                poisoned += 1;
+            }
+        });
+        poisoned
+    }
+}
+
+impl Words<'_> {
+    /// Visits the words in order. The visitor may settle them: a word
+    /// that is still claimed keeps its place.
+    fn for_each(&self, claimed: Word, mut visit: impl FnMut(&AtomicU64)) {
+        let mut at = self.run.first;
+        while at.raw() < self.run.end() {
+            let Some(place) = self.tree.find_own(at, claimed) else {
+                return;
+            };
+            let next = if place.granule.size() == GranuleSize::Page && self.run.pages > 1 {
+                // So are the others up to the end of their block: none of these is found again.
+                let block = Granule::around(GranuleSize::Block2M, at);
+                let stop = end_of(block).min(self.run.end());
+                let pages = stop - at.raw();
+                let words = self.tree.pages(Run { first: at, pages });
+                words.iter().for_each(&mut visit);
+                stop
+            } else {
+                visit(place.word);
+                end_of(place.granule)
+            };
+            at = Pfn::from_raw(next);
+        }
+    }
+}
+
+/// How the claim of a word ended.
+#[derive(PartialEq, Eq)]
+pub(super) enum Settled {
+    AsAsked,
+    Poisoned,
+}
+
+/// Ends the claim of one word.
+pub(super) fn settle_word(word: &AtomicU64, claimed: Word, to: Word) -> Settled {
+    // Release: pairs with the Acquire of `claim_word`; publishes all that the holder did with the
+    // page. Relaxed on failure: only the poison mark can have changed the word, and it comes alone.
+    let done = unless(cfg!(mutant = "settle-relaxed"), Ordering::Release);
+    #[cfg(not(mutant = "settle-ignores-poison"))]
+    let settled = word.compare_exchange(claimed.raw(), to.raw(), done, Ordering::Relaxed);
+    #[cfg(mutant = "settle-ignores-poison")]
+    let settled = {
+        word.store(to.raw(), done);
+        Ok::<u64, u64>(claimed.raw())
+    };
+    match settled {
+        Ok(_) => Settled::AsAsked,
+        Err(seen) => {
+            debug_assert!(seen == claimed.marked().raw(), "a claim was lost");
+            // Relaxed: nobody claims a poisoned page, or reads what was done to it. A compare-exchange:
+            // what is not ours is not touched, whatever happened to our claim.
+            let _ = word.compare_exchange(
+                claimed.marked().raw(),
+                Word::pack(State::Poisoned).raw(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+            Settled::Poisoned
+        }
+    }
+}
+
+/// Claims one word that was seen as `seen`; `false` if it isn't that any more.
+pub(crate) fn claim_word(word: &AtomicU64, seen: Word, claimed: Word) -> bool {
+    let claimed = claimed.raw();
+    // Acquire: pairs with the Release of `settle_word` which produced `seen`, or of `unfold` (or with
+    // the CPU's bring-up for a word that only boot wrote): what the last holder did with the page is
+    // done. Relaxed on failure: nothing is read through a page that wasn't claimed.
+    let won = unless(cfg!(mutant = "claim-relaxed"), Ordering::Acquire);
+    #[cfg(not(mutant = "claim-no-compare"))]
+    return word
+        .compare_exchange(seen.raw(), claimed, won, Ordering::Relaxed)
+        .is_ok();
+    #[cfg(mutant = "claim-no-compare")]
+    {
+        word.swap(claimed, won);
+        true
+    }
+}
