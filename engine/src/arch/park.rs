@@ -15,8 +15,8 @@ use core::arch::asm;
 
 /// The SGI that wakes a parked core: its number is the host's again as soon as the core runs.
 const PARK_SGI: u8 = 15;
-/// How often to look for an SGI that was sent right after the word was stored. Most wakes have
-/// dropped it already and look in vain: it is a matter of microseconds.
+/// How often to look for an SGI that was sent right after the word was stored, where none has come yet: it is a
+/// matter of microseconds.
 const SGI_PATIENCE: u32 = 1_000;
 /// GICD_CTLR as Non-secure software and software of a single-state GIC see it (IHI0069 12.9.4):
 /// EnableGrp1(A) is bit 1 in both, ARE(_NS) bit 4.
@@ -81,6 +81,7 @@ pub fn wait(cpu: &MetalCpu, core: &CoreFeatures, distributor: u64) {
     isb();
     // From here on the SGI is not lost: before, the GIC may have dropped it for its group.
     let before = gic.take_over_private(PARK_SGI.into());
+    let mut was_pending = false;
     cpu.park.wait(|| {
         // SAFETY: waits for an interrupt to be pending; changes no state. The DSB completes the
         // accesses above.
@@ -93,11 +94,13 @@ pub fn wait(cpu: &MetalCpu, core: &CoreFeatures, distributor: u64) {
             );
         }
         // An SGI that is still pending would turn this into a busy loop.
+        was_pending |= gic.is_pending(PARK_SGI.into());
         gic.drop_pending(PARK_SGI.into());
     });
-    // The word may have been seen before its SGI came, which the host shall not find.
+    // The word may have been seen before its SGI came, which the host shall not find. (If one came that the host
+    // sent, it may find the other instead.)
     for _ in 0..SGI_PATIENCE {
-        if gic.is_pending(PARK_SGI.into()) {
+        if was_pending || gic.is_pending(PARK_SGI.into()) {
             break;
         }
         sync::spin_hint();

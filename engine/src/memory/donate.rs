@@ -78,6 +78,8 @@ impl<P: Platform> Engine<P> {
         run: MapRun,
         access: Access,
     ) -> Batch {
+        #[cfg(mutant = "donate-one-lock")]
+        let _turn = one_lock::take();
         if run.pages == 1 {
             return self.map_one(cpu, target, (run.first, run.ipa), access);
         }
@@ -227,6 +229,31 @@ impl<P: Platform> Engine<P> {
                 continue;
             }
             return (ready, level, unready.or(stopped));
+        }
+    }
+}
+
+/// What this engine has not: one lock that all cores wait for.
+#[cfg(mutant = "donate-one-lock")]
+mod one_lock {
+    use sync::{AtomicU64, Ordering, spin_hint};
+
+    static HELD: AtomicU64 = AtomicU64::new(0);
+
+    /// The lock, held.
+    pub struct Turn;
+
+    /// Waits for it.
+    pub fn take() -> Turn {
+        while HELD.swap(1, Ordering::Acquire) != 0 {
+            spin_hint();
+        }
+        Turn
+    }
+
+    impl Drop for Turn {
+        fn drop(&mut self) {
+            HELD.store(0, Ordering::Release);
         }
     }
 }

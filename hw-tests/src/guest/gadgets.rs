@@ -53,6 +53,12 @@ pub enum Gadget {
     GiveWay,
     /// x0: a page. For ever: notes the time in its first word and waits for an interrupt, which it takes.
     WaitAgain,
+    /// x0: what to write to ICC_SGI1R_EL1 to interrupt the vCPU that is at `TakeSgis` with the same page, x1.
+    /// [`TURNS`] times, each in a window.
+    SendSgis,
+    /// x0: a page. [`TURNS`] times: says in its first word that it is ready for SGI number so and so, and looks for
+    /// it, in a window; the core is not given up.
+    TakeSgis,
 }
 
 /// How often [`Gadget::GiveWay`] gives way.
@@ -339,6 +345,37 @@ hwt_gadget_wait_again:
     msr     S3_0_C12_C12_1, x9          // ICC_EOIR1_EL1
     b       hwt_gadget_wait_again
 
+    .global hwt_gadget_send_sgis
+hwt_gadget_send_sgis:
+    mov     x2, #1
+10: ldar    x9, [x1]
+    cmp     x9, x2
+    b.ne    10b
+    hint    #112
+    msr     S3_0_C12_C11_5, x0          // ICC_SGI1R_EL1
+    isb
+    hint    #113
+    add     x2, x2, #1
+    cmp     x2, #{turns}
+    b.ls    10b
+    ret
+
+    .global hwt_gadget_take_sgis
+hwt_gadget_take_sgis:
+    mov     x2, #1
+11: hint    #112
+    stlr    x2, [x0]
+12: mrs     x9, isr_el1
+    cbz     x9, 12b
+    hint    #113
+    mrs     x9, S3_0_C12_C12_0          // ICC_IAR1_EL1
+    msr     S3_0_C12_C12_1, x9          // ICC_EOIR1_EL1
+    isb
+    add     x2, x2, #1
+    cmp     x2, #{turns}
+    b.ls    11b
+    ret
+
     .arch_extension nosimd
     .arch_extension nofp
     .global hwt_gadgets_end
@@ -371,6 +408,8 @@ unsafe extern "C" {
     static hwt_gadget_time_store: u8;
     static hwt_gadget_give_way: u8;
     static hwt_gadget_wait_again: u8;
+    static hwt_gadget_send_sgis: u8;
+    static hwt_gadget_take_sgis: u8;
     static hwt_gadgets_end: u8;
 }
 
@@ -402,6 +441,8 @@ impl Gadget {
             Self::TimeStore => &raw const hwt_gadget_time_store,
             Self::GiveWay => &raw const hwt_gadget_give_way,
             Self::WaitAgain => &raw const hwt_gadget_wait_again,
+            Self::SendSgis => &raw const hwt_gadget_send_sgis,
+            Self::TakeSgis => &raw const hwt_gadget_take_sgis,
         };
         super::GADGETS + (start as u64 - &raw const hwt_gadgets_start as u64)
     }

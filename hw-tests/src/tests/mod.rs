@@ -58,6 +58,7 @@ pub const ALL: &[&[Test]] = &[
 /// names them, as they want a machine of their own.
 pub const ON_REQUEST: &[&[Test]] = &[
     absent::TESTS,
+    bench::cores::TESTS,
     figures::TESTS,
     flushing::TESTS,
     stress::TESTS,

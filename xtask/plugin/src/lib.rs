@@ -11,12 +11,16 @@
 //! `HINT #113` ends it. Both do nothing on any processor. Instructions beside the engine's are
 //! counted by whole blocks too, so that at a window's edges they are exact to a block.
 //!
+//! A *visit* is what lies between two ERETs of the engine's: all that it does before somebody else has the core
+//! again. The first ends with a core's start.
+//!
 //! Arguments: `low=ADDRESS,high=ADDRESS` of the engine, `out=FILE` for the result; `trace=FILE` has the engine's
 //! instructions in the first core's windows written there too, one window a line, each instruction by its distance
 //! from `low`. Invariant: the record of a core is written by that core; the windows' lists and the trace are
 //! behind locks, used at marks, at the end, and with `trace` at each instruction of the engine's.
 
 mod qemu;
+mod visits;
 
 use qemu::{Block, Field, Id, Instruction, Scoreboard};
 use std::ffi::{CStr, c_int, c_uint, c_void};
@@ -25,6 +29,7 @@ use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
+use visits::Visits;
 
 /// Read by QEMU before anything else.
 #[unsafe(no_mangle)]
@@ -37,6 +42,8 @@ const BEGIN: u32 = HINT | 112 << 5;
 /// Ends it.
 const END: u32 = HINT | 113 << 5;
 
+/// `ERET`.
+const ERET: u32 = 0xd69f_03e0;
 /// `TLBI` is `SYS` with CRn = 8 (C5.5): these bits say so.
 const TLBI_MASK: u32 = 0xfff8_f000;
 const TLBI: u32 = 0xd508_8000;
@@ -64,6 +71,7 @@ struct State {
     out: String,
     score: *mut Scoreboard,
     windows: Mutex<Vec<Windows>>,
+    visits: Visits,
     trace: Option<String>,
     /// The first core's windows, instruction by instruction; the last is open while `tracing` says so.
     traced: Mutex<Vec<Vec<u64>>>,
@@ -97,6 +105,7 @@ impl State {
             // SAFETY: called once, while the plugin is installed.
             score: unsafe { qemu::qemu_plugin_scoreboard_new(size_of::<Counts>()) },
             windows: Mutex::new(Vec::new()),
+            visits: Visits::default(),
             trace: find("trace").ok().map(str::to_owned),
             traced: Mutex::new(Vec::new()),
             tracing: AtomicBool::new(false),
@@ -184,8 +193,9 @@ impl State {
             // Writing to a string does not fail.
             let _ = write!(
                 text,
-                "{comma}\n{{\"total\":{},\"windows\":[{}]}}",
+                "{comma}\n{{\"total\":{},\"visits\":{},\"windows\":[{}]}}",
                 object(&self.counts(core)),
+                self.visits.object(core),
                 windows.join(",")
             );
         }
@@ -269,6 +279,7 @@ extern "C" fn instrument(_: Id, block: *mut Block) {
         match (code_of(instruction), is_engine) {
             (BEGIN, false) => watch(instruction, true),
             (END, false) => watch(instruction, false),
+            (ERET, true) => watch_return(instruction),
             (code, true) if is_broadcast(code) => {
                 count_one(state, instruction, BROADCASTS);
                 if code == VMALLS12E1IS {
@@ -313,6 +324,24 @@ fn watch(instruction: *mut Instruction, begins: bool) {
             qemu::NO_REGISTERS,
             ptr::without_provenance_mut(usize::from(begins)),
         );
+    }
+}
+
+fn watch_return(instruction: *mut Instruction) {
+    // SAFETY: as in `instrument`.
+    unsafe {
+        qemu::qemu_plugin_register_vcpu_insn_exec_cb(
+            instruction,
+            end_visit,
+            qemu::NO_REGISTERS,
+            ptr::null_mut(),
+        );
+    }
+}
+
+extern "C" fn end_visit(core: c_uint, _: *mut c_void) {
+    if let Some(state) = STATE.get() {
+        state.visits.end(core, state.counts(core)[ENGINE]);
     }
 }
 

@@ -41,11 +41,16 @@ pub struct Figure {
 
 impl Figure {
     fn of(told: Told) -> Result<Self> {
-        let Told {
-            op,
-            per,
-            mut rounds,
-        } = told;
+        let unit = if told.per == 1 {
+            "instructions"
+        } else {
+            "instructions per page"
+        };
+        Self::counted(&told.op, unit, told.rounds, told.per)
+    }
+
+    /// The figure of rounds, each of which did its work on `per` things.
+    pub fn counted(op: &str, unit: &'static str, mut rounds: Vec<u64>, per: u64) -> Result<Self> {
         ensure!(per > 0 && !rounds.is_empty(), "{op}: no rounds");
         rounds.sort_unstable();
         let n = rounds.len();
@@ -55,19 +60,29 @@ impl Figure {
             rounds[index] as f64 / per as f64
         };
         Ok(Self {
-            unit: if per == 1 {
-                "instructions"
-            } else {
-                "instructions per page"
-            },
+            unit,
             n,
             min: rounds[0] as f64 / per as f64,
             median: at(50),
             p99: at(99),
             floor: None,
             nearest_peer: None,
-            op,
+            op: op.to_owned(),
         })
+    }
+
+    /// The figure of what happened once.
+    pub fn single(op: &str, unit: &'static str, value: f64) -> Self {
+        Self {
+            op: op.to_owned(),
+            unit,
+            n: 1,
+            min: value,
+            median: value,
+            p99: value,
+            floor: None,
+            nearest_peer: None,
+        }
     }
 
     /// With what `peers` says of it.
@@ -92,13 +107,22 @@ pub fn read(records: &[String]) -> Result<Vec<Figure>> {
         .collect()
 }
 
+/// A whole number, or two decimals of a small one.
+fn in_short(value: f64) -> String {
+    if value < 10.0 && value.fract() != 0.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.0}")
+    }
+}
+
 /// A Markdown table of the figures beside the peers'.
 pub fn render(figures: &[Figure], peers: &Peers) -> String {
     let mut text = String::from(
         "| operation | n | min | median | p99 | floor | at most | nearest peer | peer / ours |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |\n",
     );
-    let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.0}"));
+    let number = |value: Option<f64>| value.map_or("–".to_owned(), in_short);
     for figure in figures {
         let Figure {
             op,
@@ -112,7 +136,7 @@ pub fn render(figures: &[Figure], peers: &Peers) -> String {
         } = figure;
         let known = peers.get(op).cloned().unwrap_or_default();
         let most = match known.most {
-            Some(most) if *median > most => format!("{most:.0} (missed)"),
+            Some(most) if *median > most => format!("{} (missed)", in_short(most)),
             most => number(most),
         };
         let (peer, ratio) = known.peer.map_or(("–".into(), "–".into()), |(name, peer)| {
@@ -123,8 +147,9 @@ pub fn render(figures: &[Figure], peers: &Peers) -> String {
         });
         let per = unit.strip_prefix("instructions").unwrap_or(unit);
         let floor = number(*floor);
+        let [min, median, p99] = [*min, *median, *p99].map(in_short);
         text += &format!(
-            "| `{op}`{per} | {n} | {min:.0} | {median:.0} | {p99:.0} | {floor} | {most} | {peer} | {ratio} |\n"
+            "| `{op}`{per} | {n} | {min} | {median} | {p99} | {floor} | {most} | {peer} | {ratio} |\n"
         );
     }
     text

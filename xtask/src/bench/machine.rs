@@ -19,6 +19,7 @@ use crate::run::machine::{self, cpu_argument};
 use crate::run::size::{Bytes, GIB};
 use crate::run::supervise::{Input, Supervision};
 use crate::setup::Tools;
+use crate::setup::qemu::Qemu;
 
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -45,6 +46,31 @@ impl<'a> Machine<'a> {
             tools,
             cpu: cpu.to_owned(),
         })
+    }
+
+    /// The checkout.
+    pub fn paths(&self) -> &Paths {
+        self.paths
+    }
+
+    /// The hardware tests' image.
+    pub fn tests(&self) -> &[u8] {
+        &self.tests
+    }
+
+    /// The engine's image.
+    pub fn engine(&self) -> &[u8] {
+        &self.engine
+    }
+
+    /// The processor model.
+    pub fn cpu(&self) -> &str {
+        &self.cpu
+    }
+
+    /// What boots them.
+    pub fn qemu(&self) -> &Qemu {
+        &self.tools.qemu
     }
 
     /// Which engine it is: the image's SHA-256, the beginning.

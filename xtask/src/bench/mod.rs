@@ -4,6 +4,7 @@
 //! Invariant: a figure is exact, and the same in every run of the same images.
 
 mod baseline;
+mod cores;
 mod figure;
 mod machine;
 mod peers;
@@ -39,6 +40,10 @@ pub struct Options {
     /// The processor model
     #[arg(long, value_name = "MODEL", default_value = "max")]
     pub cpu: String,
+    /// What several cores execute, and what is counted in other things than instructions, by our QEMU plugin (2
+    /// minutes)
+    #[arg(long, conflicts_with_all = ["check", "lower", "docs"])]
+    pub cores: bool,
     /// Fail if a median is more than 1 % above the committed one
     #[arg(long)]
     pub check: bool,
@@ -80,7 +85,10 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         machine.engine_digest()
     );
     let peers = peers::load(&paths.root)?;
-    let figures = machine.boot(&options.filter, None)?;
+    let figures = match options.cores {
+        true => cores::run(&machine, &options.filter)?,
+        false => machine.boot(&options.filter, None)?,
+    };
     let figures: Vec<Figure> = figures
         .into_iter()
         .map(|figure| figure.beside(&peers))

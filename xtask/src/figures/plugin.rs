@@ -37,6 +37,19 @@ pub struct Counted {
 pub struct Core {
     /// In each window that it marked.
     pub windows: Vec<Counts>,
+    /// Between two returns from the engine.
+    pub visits: Visits,
+}
+
+/// What a core executed in the engine between two returns from it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Visits {
+    /// How many there were.
+    pub count: u64,
+    /// Up to the first return.
+    pub first: u64,
+    /// The longest of the others.
+    pub longest: u64,
 }
 
 /// Instructions by where they are, and some by what they are.

@@ -26,9 +26,11 @@ pub enum Kind {
     Run,
     /// The instructions and broadcasts of calls in a storm, counted in QEMU
     Storm,
+    /// An operation of several cores, counted in QEMU
+    Bench,
 }
 
-/// A test by its kind and name: `hw`, `litmus` and `sim` by the test's, `unit` by crate and test,
+/// A test by its kind and name: `hw`, `litmus`, `sim` and `bench` by the test's, `unit` by crate and test,
 /// `loom` by file and test, the main run and the storm by nothing. Behind a hardware test's name its machine may stand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Catcher {
@@ -39,7 +41,7 @@ pub struct Catcher {
 
 impl Kind {
     /// What is quick to try first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Unit,
         Self::Sim,
         Self::Loom,
@@ -47,6 +49,7 @@ impl Kind {
         Self::Hw,
         Self::Run,
         Self::Storm,
+        Self::Bench,
     ];
 }
 
@@ -60,6 +63,7 @@ impl fmt::Display for Kind {
             Self::Hw => "hw",
             Self::Run => "run",
             Self::Storm => "storm",
+            Self::Bench => "bench",
         })
     }
 }
@@ -84,12 +88,12 @@ impl Catcher {
     pub fn check(&self) -> Result<()> {
         let words = match self.kind {
             Kind::Run | Kind::Storm => 0,
-            Kind::Sim | Kind::Litmus | Kind::Hw => 1,
+            Kind::Sim | Kind::Litmus | Kind::Hw | Kind::Bench => 1,
             Kind::Unit | Kind::Loom => 2,
         };
         ensure!(
             self.test.split_whitespace().count() == words,
-            "{self}: hw, litmus and sim tests have one word, unit and loom tests two"
+            "{self}: bench, hw, litmus and sim tests have one word, unit and loom tests two"
         );
         let (cpus, model) = self.machine();
         ensure!(
@@ -142,6 +146,7 @@ impl Catcher {
             }
             Kind::Run => format!("cargo xtask run{option}"),
             Kind::Storm => format!("cargo xtask storm --cpus 1{option}"),
+            Kind::Bench => format!("cargo xtask bench --cores {test} --check{option}"),
         }
     }
 }
@@ -169,6 +174,10 @@ mod tests {
         assert_eq!(
             line(Kind::Storm, "", Some("m")),
             "cargo xtask storm --cpus 1 --mutant m"
+        );
+        assert_eq!(
+            line(Kind::Bench, "donate_4k_192x", Some("m")),
+            "cargo xtask bench --cores donate_4k_192x --check --mutant m"
         );
     }
 }

@@ -40,7 +40,7 @@ impl Catcher {
             Kind::Litmus => self.judge_litmus(status, output),
             Kind::Hw => self.judge_hw(status, output),
             Kind::Run => judge_run(status, output),
-            Kind::Storm => judge_storm(status, output),
+            Kind::Storm | Kind::Bench => judge_counted(status, output),
         }
     }
 
@@ -121,13 +121,13 @@ fn judge_run(status: Option<i32>, output: &str) -> Verdict {
     }
 }
 
-fn judge_storm(status: Option<i32>, output: &str) -> Verdict {
+fn judge_counted(status: Option<i32>, output: &str) -> Verdict {
     let tests = output.lines().filter(|line| line.starts_with("test "));
     let mut failed = tests.filter_map(|line| line.split_once(" ... FAILED: "));
     match (status, failed.next()) {
         (Some(0), None) if output.contains(" ... ok") => Verdict::Passed,
         (Some(1), Some((_, reason))) => Verdict::Failed(reason.to_owned()),
-        _ => invalid(status, "no call was judged"),
+        _ => invalid(status, "nothing counted was judged"),
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Mutant {
     loom: Vec<String>,
     #[serde(default)]
     litmus: Vec<String>,
+    #[serde(default)]
+    bench: Vec<String>,
     /// Weaknesses of the models' hardware: without any one of these its first model passes.
     #[serde(default)]
     pub lives_without: Vec<String>,
@@ -147,6 +149,7 @@ impl Mutant {
         if self.storm {
             all.push(Catcher::new(Kind::Storm, ""));
         }
+        all.extend(tests(Kind::Bench, &self.bench));
         all
     }
 

@@ -56,6 +56,10 @@ impl IdRegisters {
     pub fn narrow(&mut self, other: &Self) {
         for register in Self::registers() {
             let (ours, theirs) = (self.get(register), other.get(register));
+            if ours == theirs {
+                // As on most machines: of a large one each core looks at all fields else.
+                continue;
+            }
             let weakest = (0..64).step_by(4).fold(0, |word, lsb| {
                 let order = features::order(register, lsb);
                 let field = order.weaker(nibble(ours, lsb), nibble(theirs, lsb));

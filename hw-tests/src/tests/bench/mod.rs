@@ -6,6 +6,7 @@
 //! done; what is not the operation (first tables, first touches) is done before the rounds begin, unless the
 //! name says `cold`. No cost is asserted here.
 
+pub mod cores;
 mod guest;
 mod host;
 mod memory;

@@ -1,0 +1,311 @@
+//! `cargo xtask bench --cores`: what several cores execute, and what is counted in other things than instructions.
+//!
+//! Under `-icount` one counter adds up all cores, so here the machine runs at its own speed and our QEMU plugin counts
+//! what each core executes in the engine, in the windows that tests mark and from one return to the next. Invariant: each
+//! window is of the case that its test says, in the order of the core's windows; a machine that tells fewer or more
+//! fails. What cores do to each other varies a little from run to run, so these figures are in no baseline.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::bench::figure::Figure;
+use crate::bench::machine::Machine;
+use crate::figures::plugin::{Core, Counted, Counts, Plugin};
+use crate::hw::{Report, Verdict};
+use crate::image::boot::{BootFiles, HostFiles};
+use crate::run::machine;
+use crate::run::machine::cpu_argument;
+use crate::run::size::{Bytes, GIB};
+use crate::run::supervise::{Input, Supervision};
+
+/// How the tests' lines begin.
+const RECORD: &str = "@cores ";
+const LIMIT: Duration = Duration::from_secs(600);
+/// Cores of the large machine.
+const MANY: u32 = 192;
+/// Cores and seconds of the machine under stress.
+const STRESS: (u32, u32) = (4, 20);
+
+/// The windows that follow on a core.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    case: String,
+    core: usize,
+    windows: usize,
+    per: u64,
+}
+
+/// The windows of a case, on all cores, and how many things each is about.
+#[derive(Debug, Default, PartialEq)]
+struct Case {
+    windows: Vec<u64>,
+    per: u64,
+}
+
+/// What is counted in a window.
+#[derive(Clone, Copy)]
+enum What {
+    Instructions,
+    Broadcasts,
+}
+
+impl What {
+    fn of(self, counts: &Counts) -> u64 {
+        match self {
+            Self::Instructions => counts.engine,
+            Self::Broadcasts => counts.broadcasts,
+        }
+    }
+}
+
+/// Gives each core's windows to the cases that the tests told of.
+fn by_case(told: &[Told], cores: &[Core], what: What) -> Result<BTreeMap<String, Case>> {
+    let mut rests: Vec<&[Counts]> = cores.iter().map(|core| &core.windows[..]).collect();
+    let mut cases: BTreeMap<String, Case> = BTreeMap::new();
+    for line in told {
+        let name = &line.case;
+        let rest = rests
+            .get_mut(line.core)
+            .context("a core that is not there")?;
+        ensure!(
+            rest.len() >= line.windows,
+            "{name}: {} windows on core {}, not {}",
+            rest.len(),
+            line.core,
+            line.windows
+        );
+        let (own, others) = rest.split_at(line.windows);
+        *rest = others;
+        let case = cases.entry(name.clone()).or_default();
+        case.windows
+            .extend(own.iter().map(|counts| what.of(counts)));
+        case.per = line.per;
+    }
+    let more: usize = rests.iter().map(|rest| rest.len()).sum();
+    ensure!(more == 0, "{more} windows of no case");
+    Ok(cases)
+}
+
+/// One boot's counts: of the tests that `words` of the command line choose.
+fn boot(machine: &Machine<'_>, cpus: u32, words: &str) -> Result<(Vec<Told>, Counted)> {
+    let host = HostFiles {
+        image: machine.tests(),
+        cmdline: words,
+        initrd: &[],
+    };
+    let paths = machine.paths();
+    let files = BootFiles::write(paths, "bench-cores", machine.engine(), &host)?;
+    let counts = paths.logs().join("bench-cores.json");
+    let plugin = Plugin::build(paths, machine.engine(), &counts)?;
+    let mut command = machine::Machine {
+        cpus,
+        cpu: cpu_argument(machine.cpu(), false),
+        mem: Bytes(2 * GIB),
+        icount: false,
+        gdb: false,
+    }
+    .command(machine.qemu(), &files);
+    plugin.add_to(&mut command);
+    let log = paths.logs().join("bench-cores.log");
+    let outcome = Supervision {
+        limit: Some(LIMIT),
+        input: Input::Nothing,
+        log: &log,
+    }
+    .run(command, io::sink())?;
+    let console = fs::read(&log)?;
+    let console = String::from_utf8_lossy(&console);
+    let report = Report::read(&console, outcome.troubles());
+    for result in &report.results {
+        if !matches!(result.verdict, Verdict::Passed) {
+            bail!("{result}\nlog: {}", log.display());
+        }
+    }
+    let told = outcome.records.iter();
+    let told = told
+        .filter_map(|line| line.strip_prefix(RECORD))
+        .map(|text| serde_json::from_str(text).with_context(|| text.to_owned()))
+        .collect::<Result<_>>()?;
+    let counted = plugin.read(&console)?;
+    ensure!(
+        counted.cores.len() == cpus as usize,
+        "a core was not counted"
+    );
+    Ok((told, counted))
+}
+
+/// One boot's cases.
+fn cases(
+    machine: &Machine<'_>,
+    cpus: u32,
+    test: &str,
+    what: What,
+) -> Result<BTreeMap<String, Case>> {
+    println!("==> {test} on {cpus} cores");
+    let words = format!("exact=bench_cores::{test} seed=1");
+    let (told, counted) = boot(machine, cpus, &words)?;
+    by_case(&told, &counted.cores, what)
+}
+
+/// The case of this name.
+fn take(cases: &mut BTreeMap<String, Case>, name: &str) -> Result<Case> {
+    cases.remove(name).with_context(|| format!("no {name}"))
+}
+
+/// An SGI to a vCPU on another core: its sender's instructions and its receiver's, each round's.
+fn guest_ipi(machine: &Machine<'_>) -> Result<Vec<Figure>> {
+    let mut cases = cases(machine, 2, "guest_ipi", What::Instructions)?;
+    let sent = take(&mut cases, "guest_ipi_sender")?.windows;
+    let taken = take(&mut cases, "guest_ipi_receiver")?.windows;
+    let both = sent.iter().zip(&taken).map(|(sent, taken)| sent + taken);
+    Ok(vec![
+        Figure::counted("guest_ipi", "instructions", both.collect(), 1)?,
+        Figure::counted("guest_ipi_sender", "instructions", sent, 1)?,
+        Figure::counted("guest_ipi_receiver", "instructions", taken, 1)?,
+    ])
+}
+
+/// All cores give pages away at once, each to its own VM: a page's instructions on average, against one core's.
+fn donate_192x(machine: &Machine<'_>) -> Result<Vec<Figure>> {
+    let mut means = Vec::new();
+    for cpus in [1, MANY] {
+        let mut cases = cases(machine, cpus, "donate_4k_each", What::Instructions)?;
+        let windows = take(&mut cases, "donate_4k_each")?.windows;
+        let all: u64 = windows.iter().sum();
+        // Calls that were told BUSY count, pages don't grow by them.
+        let pages = u64::from(cpus) * EACH;
+        means.push(all as f64 / pages as f64);
+    }
+    let ratio = means[1] / means[0];
+    println!(
+        "    {:.1} instructions a page on one core, {:.1} on {MANY}",
+        means[0], means[1]
+    );
+    Ok(vec![Figure::single(
+        "donate_4k_192x",
+        "times one core's",
+        ratio,
+    )])
+}
+
+/// Pages that each core gives in `donate_4k_each` (`hw-tests/src/tests/bench/cores.rs`).
+const EACH: u64 = 16;
+
+/// Broadcast TLBIs of one call.
+fn broadcasts(machine: &Machine<'_>) -> Result<Vec<Figure>> {
+    let cases = cases(machine, 1, "broadcasts_list", What::Broadcasts)?;
+    cases
+        .into_iter()
+        .map(|(name, case)| Figure::counted(&name, "broadcasts a call", case.windows, 1))
+        .collect()
+}
+
+/// The longest that the engine has a core, under stress.
+fn longest_call(machine: &Machine<'_>) -> Result<Vec<Figure>> {
+    let (cpus, seconds) = STRESS;
+    println!("==> longest_call: stress on {cpus} cores, {seconds} s");
+    let words = format!("exact=stress::random_calls seed=1 seconds={seconds}");
+    let (_, counted) = boot(machine, cpus, &words)?;
+    let longest = counted.cores.iter().map(|core| core.visits.longest);
+    let calls: u64 = counted.cores.iter().map(|core| core.visits.count).sum();
+    println!("    the longest of {calls} visits on each core");
+    Ok(vec![Figure::counted(
+        "longest_call",
+        "instructions",
+        longest.collect(),
+        1,
+    )?])
+}
+
+/// Every core's start, up to its first step as the host's.
+fn smp_boot(machine: &Machine<'_>) -> Result<Vec<Figure>> {
+    println!("==> smp_boot_192: {MANY} cores");
+    let (_, counted) = boot(machine, MANY, "exact=bench::host_null seed=1")?;
+    let mut starts = counted.cores.iter().map(|core| core.visits.first);
+    let first = starts.next().context("no core")?;
+    let others: Vec<u64> = starts.collect();
+    let all = first + others.iter().sum::<u64>();
+    Ok(vec![
+        Figure::single("smp_boot_192", "instructions, all cores", all as f64),
+        Figure::single("smp_boot_192_first", "instructions", first as f64),
+        Figure::counted("smp_boot_192_others", "instructions a core", others, 1)?,
+    ])
+}
+
+/// An operation, and who counts it.
+type Row = (&'static str, fn(&Machine<'_>) -> Result<Vec<Figure>>);
+
+const ROWS: [Row; 5] = [
+    ("guest_ipi", guest_ipi),
+    ("broadcasts", broadcasts),
+    ("longest_call", longest_call),
+    ("smp_boot_192", smp_boot),
+    ("donate_4k_192x", donate_192x),
+];
+
+/// The figures of operations with `filter` in their name.
+pub fn run(machine: &Machine<'_>, filter: &str) -> Result<Vec<Figure>> {
+    let rows: Vec<&Row> = ROWS
+        .iter()
+        .filter(|(name, _)| name.contains(filter))
+        .collect();
+    ensure!(
+        !rows.is_empty(),
+        "no operation of several cores has {filter:?} in its name"
+    );
+    let mut figures = Vec::new();
+    for (_, count) in rows {
+        figures.extend(count(machine)?);
+    }
+    Ok(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn core(engine: &[u64]) -> Core {
+        let windows: Vec<String> = engine
+            .iter()
+            .map(|engine| format!("{{\"engine\":{engine},\"broadcasts\":1,\"whole_vm\":0}}"))
+            .collect();
+        let visits = "{\"count\":0,\"first\":0,\"longest\":0}";
+        let windows = windows.join(",");
+        serde_json::from_str(&format!("{{\"windows\":[{windows}],\"visits\":{visits}}}")).unwrap()
+    }
+
+    fn told(case: &str, core: usize, windows: usize) -> Told {
+        let case = case.to_owned();
+        Told {
+            case,
+            core,
+            windows,
+            per: 1,
+        }
+    }
+
+    #[test]
+    fn windows_go_to_cases_in_order() {
+        let cores = [core(&[1, 2, 3]), core(&[4])];
+        let told = [told("a", 0, 2), told("b", 1, 1), told("b", 0, 1)];
+        let cases = by_case(&told, &cores, What::Instructions).unwrap();
+        assert_eq!(cases["a"].windows, [1, 2]);
+        assert_eq!(cases["b"].windows, [4, 3]);
+        let counted = by_case(&told, &cores, What::Broadcasts).unwrap();
+        assert_eq!(counted["a"].windows, [1, 1]);
+    }
+
+    #[test]
+    fn windows_too_few_or_too_many_are_refused() {
+        let cores = [core(&[1, 2])];
+        for wrong in [[told("a", 0, 1)], [told("a", 0, 3)], [told("a", 1, 0)]] {
+            assert!(by_case(&wrong, &cores, What::Instructions).is_err());
+        }
+    }
+}
