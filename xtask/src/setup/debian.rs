@@ -8,13 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::process::{self, capture, find_program};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const MIRROR: &str = "http://deb.debian.org/debian";
 const SECURITY_MIRROR: &str = "http://deb.debian.org/debian-security";
+
+const NO_LISTS: &str = "cannot download Debian's package lists: is there a network?";
 
 /// Whose packages a view shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,6 +117,8 @@ impl AptView {
         };
         if !view.has_lists()? {
             view.update()?;
+            // apt may have only warned of what it could not reach.
+            ensure!(view.has_lists()?, "{NO_LISTS}");
         }
         Ok(view)
     }
@@ -130,7 +134,7 @@ impl AptView {
     pub fn update(&self) -> Result<()> {
         println!("    package lists of Debian {}", self.codename);
         capture(self.apt("apt-get").args(["-q", "update"]))
-            .context("cannot download Debian's package lists: is there a network?")?;
+            .context(NO_LISTS)?;
         Ok(())
     }
 
