@@ -6,7 +6,7 @@
  * x29 is where the next result goes, x26 how often, x25 the flags. x20 to x23 belong to the loop, x24 to what is
  * measured.
  */
-#include "vmbench.h"
+#include "layout.h"
 
 	.section .rodata
 	.balign 4096

@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# The measured peer's user space: PEER (kvm, xen) and MODE (nvhe, protected, vhe) come below the first line. Prints
+# The measured peer's user space: PEER (kvm, kvm-ipi, xen) and MODE (nvhe, protected, vhe) come below the first line. Prints
 # "@peer name value unit" for each figure and "@peer-note text" for what else tells what was measured, and powers off.
 BB=/bin/busybox
 for FS in proc:/proc sysfs:/sys devtmpfs:/dev; do
@@ -26,6 +26,11 @@ kvm)
 		/vmbench pvm.
 		VGIC=1 /vmbench pvm.vgic.
 	fi
+	;;
+kvm-ipi)
+	$BB insmod /peerbench.ko peer=none
+	module_said
+	/ipibench
 	;;
 xen)
 	$BB insmod /peerbench.ko peer=xen

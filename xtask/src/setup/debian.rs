@@ -133,8 +133,7 @@ impl AptView {
     /// Downloads the package lists anew.
     pub fn update(&self) -> Result<()> {
         println!("    package lists of Debian {}", self.codename);
-        capture(self.apt("apt-get").args(["-q", "update"]))
-            .context(NO_LISTS)?;
+        capture(self.apt("apt-get").args(["-q", "update"])).context(NO_LISTS)?;
         Ok(())
     }
 

@@ -73,7 +73,7 @@ impl Boot<'_> {
         let Self { run, probe, xen } = self;
         let gib = if xen.is_some() { 2 } else { 1 };
         let machine = Machine {
-            cpus: 1,
+            cpus: run.cores,
             cpu: cpu_argument(&run.cpu, true),
             mem: Bytes(gib * GIB),
             icount: true,
@@ -93,6 +93,7 @@ impl Boot<'_> {
                 .arg("-device")
                 .arg(format!("guest-loader,addr={DOM0_ARCHIVE},initrd={archive}"));
         } else {
+            let what = if run.cores > 1 { "kvm-ipi" } else { "kvm" };
             // Where the processor has VHE, KVM uses it unless it is told not to.
             let mode = match run.mode.as_str() {
                 "vhe" => String::new(),
@@ -101,7 +102,7 @@ impl Boot<'_> {
             command
                 .arg(&probe.kernel)
                 .arg("-initrd")
-                .arg(probe.write_archive("kvm", &run.mode)?)
+                .arg(probe.write_archive(what, &run.mode)?)
                 .arg("-append")
                 .arg(format!("{LINUX_OPTIONS}{mode}"));
         }
@@ -169,6 +170,7 @@ mod tests {
             version: Some(version.into()),
             mode: mode.into(),
             cpu: "max".into(),
+            cores: 1,
             medians: BTreeMap::new(),
         }
     }

@@ -139,6 +139,7 @@ mod tests {
             version: Some("4".into()),
             mode: "dom0".into(),
             cpu: "max".into(),
+            cores: 1,
             medians: map(medians),
         }
     }

@@ -1,4 +1,4 @@
-//! The probes, built for one kernel: its module, the user space of a KVM guest, and the archive that holds them.
+//! The probes, built for one kernel: its module, the user spaces of KVM's guests, and the archive that holds them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,11 @@ use crate::setup::cross::Cross;
 /// Their sources, in the checkout.
 const SOURCES: &str = "xtask/peers";
 const OF_MODULE: [&str; 2] = ["Kbuild", "peerbench.c"];
-const OF_USER_SPACE: [&str; 2] = ["vmbench.c", "guest.S"];
+/// Programs, and what each is made of.
+const PROGRAMS: [(&str, [&str; 3]); 2] = [
+    ("vmbench", ["vmbench.c", "vm.c", "guest.S"]),
+    ("ipibench", ["ipibench.c", "vm.c", "guest_ipi.S"]),
+];
 const INIT: &str = include_str!("../../../peers/init.sh");
 
 /// A kernel that can be booted with the probes.
@@ -23,7 +27,7 @@ pub struct Probe {
     pub kernel: PathBuf,
     busybox: Vec<u8>,
     module: Vec<u8>,
-    user_space: Vec<u8>,
+    programs: Vec<(&'static str, Vec<u8>)>,
     folder: PathBuf,
 }
 
@@ -40,17 +44,22 @@ impl Probe {
         }
         let log = paths.logs().join(format!("peers/module-{series}.log"));
         let module = kernel.build_module(&module, &log)?;
-        let log = paths.logs().join(format!("peers/vmbench-{series}.log"));
-        let user_space = build_user_space(&kernel.cross, &sources, &folder, &log)?;
         let image = folder.join("Image");
         println!("    probes for Linux {}", kernel.release);
         fs::write(&image, &kernel.image).with_context(|| image.display().to_string())?;
         let read = |file: &Path| fs::read(file).with_context(|| file.display().to_string());
+        let programs = PROGRAMS.iter().map(|(name, parts)| {
+            let log = paths.logs().join(format!("peers/{name}-{series}.log"));
+            let parts = parts.map(|part| sources.join(part));
+            let file = folder.join(name);
+            build_program(&kernel.cross, &parts, &file, &log)?;
+            Ok((*name, read(&file)?))
+        });
         Ok(Self {
             kernel: image,
             busybox: read(busybox)?,
             module: read(&module)?,
-            user_space: read(&user_space)?,
+            programs: programs.collect::<Result<_>>()?,
             folder,
         })
     }
@@ -64,7 +73,9 @@ impl Probe {
         archive.add_file("bin/busybox", 0o755, &self.busybox)?;
         archive.add_symlink("bin/sh", "busybox")?;
         archive.add_file("peerbench.ko", 0o644, &self.module)?;
-        archive.add_file("vmbench", 0o755, &self.user_space)?;
+        for (name, program) in &self.programs {
+            archive.add_file(name, 0o755, program)?;
+        }
         archive.add_file("init", 0o755, init(peer, mode).as_bytes())?;
         let file = self.folder.join(format!("{peer}-{mode}.cpio"));
         fs::write(&file, archive.finish()?).with_context(|| file.display().to_string())?;
@@ -72,20 +83,19 @@ impl Probe {
     }
 }
 
-fn build_user_space(cross: &Cross, sources: &Path, into: &Path, log: &Path) -> Result<PathBuf> {
-    let file = into.join("vmbench");
+fn build_program(cross: &Cross, parts: &[PathBuf], file: &Path, log: &Path) -> Result<()> {
     let mut compiler = cross.command(cross.compiler());
-    compiler.args(["-O1", "-Wall", "-Werror", "-static", "-o"]);
-    compiler.arg(&file);
-    compiler.args(OF_USER_SPACE.map(|name| sources.join(name)));
+    compiler.args(["-O1", "-Wall", "-Werror", "-static", "-pthread", "-o"]);
+    compiler.arg(file).args(parts);
     let (status, _) = run_logged(&mut compiler, log)?;
     ensure!(
         status == Some(0),
-        "the user space is not built\n    again:   {}\n    log: {}",
+        "{} is not built\n    again:   {}\n    log: {}",
+        file.display(),
         show(&compiler),
         log.display()
     );
-    Ok(file)
+    Ok(())
 }
 
 /// The script, with its settings put below its first line.

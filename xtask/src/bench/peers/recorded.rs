@@ -54,16 +54,32 @@ pub struct Run {
     pub mode: String,
     /// The processor model.
     pub cpu: String,
+    /// Cores; on more than one, what two of them do together is measured.
+    #[serde(default = "one")]
+    pub cores: u32,
     /// By measurement.
     pub medians: BTreeMap<String, f64>,
 }
 
+fn one() -> u32 {
+    1
+}
+
 impl Run {
-    /// `peer-version/mode/cpu`.
+    /// `peer-version/mode/cpu`, the last with the number of cores if it is not one.
     pub fn name(&self) -> String {
         let version = self.version.as_ref();
         let version = version.map_or_else(String::new, |version| format!("-{version}"));
-        format!("{}{version}/{}/{}", self.peer.name(), self.mode, self.cpu)
+        let cores = match self.cores {
+            1 => String::new(),
+            cores => format!("-smp{cores}"),
+        };
+        format!(
+            "{}{version}/{}/{}{cores}",
+            self.peer.name(),
+            self.mode,
+            self.cpu
+        )
     }
 
     /// A measurement's name with the run's in front.
@@ -125,6 +141,9 @@ mod tests {
 
     #[test]
     fn figures_are_found_by_their_names() {
+        let two = GOOD.replace("cpu", "cores = 2\ncpu");
+        let two = Recorded::parse(&two).unwrap();
+        assert_eq!(two.median("kvm-6.1/vhe/max-smp2/vgic.a"), Some(7.0));
         let recorded = Recorded::parse(GOOD).unwrap();
         assert_eq!(recorded.median("kvm-6.1/vhe/max/vgic.a"), Some(7.0));
         assert_eq!(recorded.median("nova/root-task/max/b"), Some(8.0));

@@ -21,3 +21,18 @@
 #define FLAGS_AT 8
 #define FLAG_PROTECTED 0
 #define FLAG_VGIC 1
+
+/* The two vCPUs of guest_ipi.S: where the second begins, and words that they share, from RESULTS + IPI_WORDS on. */
+#define IPI_TARGET_AT 0x1000
+#define IPI_ROUNDS 400
+#define IPI_WORDS 0x8000
+/* How often the target went around its loop, and the sender; of how many instructions these loops are. */
+#define IPI_TARGET_WAITED 0
+#define IPI_SENDER_WAITED 8
+#define IPI_TARGET_LOOP 4
+#define IPI_SENDER_LOOP 6
+/* What the target's handler leaves: the number of the interrupt's round, the counter, and both of the above then. */
+#define IPI_ANSWERED 16
+#define IPI_TIME 24
+#define IPI_TARGET_THEN 32
+#define IPI_SENDER_THEN 40
