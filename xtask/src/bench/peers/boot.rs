@@ -14,7 +14,7 @@ use crate::bench::peers::recorded::{Peer, Run};
 use crate::bench::peers::told::Told;
 use crate::bench::peers::xen;
 use crate::paths::Paths;
-use crate::process::show;
+use crate::process::show_with_environment;
 use crate::run::machine::{Machine, cpu_argument};
 use crate::run::size::{Bytes, GIB};
 use crate::run::supervise::{Input, Supervision};
@@ -46,7 +46,7 @@ impl Boot<'_> {
     pub fn measure(&self, paths: &Paths, qemu: &Qemu) -> Result<BTreeMap<String, f64>> {
         let run = self.run;
         let command = self.command(qemu)?;
-        let again = show(&command);
+        let again = show_with_environment(&command);
         let name = run.name().replace('/', "-");
         let log = paths.logs().join(format!("peers/{name}.log"));
         let measure = || {

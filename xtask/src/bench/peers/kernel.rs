@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::image::kernel;
-use crate::process::{run_logged, show};
+use crate::process::{run_logged, show_with_environment};
 use crate::setup::cross::{Cross, TRIPLE};
 use crate::setup::debian::{AptView, LATER, Purpose};
 use crate::setup::loader::wrap_programs;
@@ -67,7 +67,7 @@ impl Kernel {
         let root = cache.join(format!("linux-{series}"));
         if !root.join("complete").exists() {
             println!(
-                "    Linux {series} with its headers, of Debian {} (about 120 MB)",
+                "    Linux {series} with its headers, of Debian {} (up to 100 MB)",
                 source.codename
             );
             fetch(cache, source, &root)?;
@@ -110,7 +110,7 @@ impl Kernel {
         ensure!(
             status == Some(0),
             "the module is not built\n    again:   {}\n    log: {}",
-            show(&make),
+            show_with_environment(&make),
             log.display()
         );
         found(&source.join("*.ko"))

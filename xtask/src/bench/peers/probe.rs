@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::bench::peers::kernel::Kernel;
 use crate::image::cpio::Archive;
 use crate::paths::Paths;
-use crate::process::{run_logged, show};
+use crate::process::{run_logged, show_with_environment};
 use crate::setup::cross::Cross;
 
 /// Their sources, in the checkout.
@@ -92,7 +92,7 @@ fn build_program(cross: &Cross, parts: &[PathBuf], file: &Path, log: &Path) -> R
         status == Some(0),
         "{} is not built\n    again:   {}\n    log: {}",
         file.display(),
-        show(&compiler),
+        show_with_environment(&compiler),
         log.display()
     );
     Ok(())
