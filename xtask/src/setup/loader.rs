@@ -105,7 +105,10 @@ mod tests {
         }
         let system = library_path(Path::new("/"));
         let loader = system.split(':').find_map(|dir| loader_in(dir.as_ref()));
-        let loader = loader.expect("this machine has a loader");
+        // Where another system has its loader, nobody asks for Debian's packages.
+        let Some(loader) = loader else {
+            return;
+        };
         fs::copy(&loader, libraries.join(loader.file_name().unwrap())).unwrap();
         let libc = loader.with_file_name("libc.so.6");
         fs::copy(&libc, libraries.join("libc.so.6")).unwrap();

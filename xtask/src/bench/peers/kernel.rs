@@ -43,7 +43,9 @@ const SOURCES: [Source; 3] = [
     },
 ];
 
-/// The release of the kernel's own name without the flavour.
+/// Stands in a series' folder once all of it is there.
+const COMPLETE: &str = "complete";
+/// How the name of a kernel's release ends.
 const FLAVOUR: &str = "-arm64";
 
 /// An unpacked kernel with what builds modules for it.
@@ -65,7 +67,7 @@ impl Kernel {
         let source = SOURCES.iter().find(|source| source.series == series);
         let source = source.with_context(|| format!("nobody says where Linux {series} is"))?;
         let root = cache.join(format!("linux-{series}"));
-        if !root.join("complete").exists() {
+        if !root.join(COMPLETE).exists() {
             println!(
                 "    Linux {series} with its headers, of Debian {} (up to 100 MB)",
                 source.codename
@@ -119,28 +121,46 @@ impl Kernel {
 
 /// Fetches a series into `root`.
 fn fetch(cache: &Path, source: &Source, root: &Path) -> Result<()> {
-    let guest = AptView::open_release(cache, Purpose::Guest, source.codename)?;
-    // The newest may have come since the lists were downloaded.
-    let image = guest.newest_named(source.package)?;
-    let release = image.replacen(source.prefix, "", 1);
-    let version = release.strip_suffix(FLAVOUR).context("no flavour")?;
-    let headers = format!("linux-headers-{release}");
-    let common = format!("linux-headers-{version}-common");
     fs::create_dir_all(root).with_context(|| root.display().to_string())?;
-    guest.unpack(&[&image, &headers, &common], &root.join("image"))?;
+    let guest = AptView::open_release(cache, Purpose::Guest, source.codename)?;
+    let mut image = guest.newest_named(source.package)?;
+    if let Err(error) = fetch_image(&guest, source, &image, root) {
+        // The lists have been downloaded anew: the mirror may have a newer one in its place.
+        let newer = guest.newest_named(source.package)?;
+        if newer == image {
+            return Err(error);
+        }
+        image = newer;
+        fetch_image(&guest, source, &image, root)?;
+    }
+    let version = version_of(source, &image)?;
     let tools = AptView::open_release(cache, Purpose::Later, source.codename)?;
-    // The older series has one for all its versions.
+    // The oldest series has one for all its versions.
     let kbuild = [version, source.series]
         .map(|version| version.replace('.', "[.]").replace('+', "[+]"))
         .into_iter()
         .find_map(|version| {
-            tools
-                .newest_named(&format!("^linux-kbuild-{version}$"))
-                .ok()
+            let name = format!("^linux-kbuild-{version}$");
+            tools.newest_named(&name).ok()
         })
         .with_context(|| format!("no linux-kbuild for {version}"))?;
     tools.unpack(&[&kbuild], &root.join("kbuild"))?;
-    fs::write(root.join("complete"), "").context("complete")
+    fs::write(root.join(COMPLETE), "").context(COMPLETE)
+}
+
+/// The image's package with its headers.
+fn fetch_image(guest: &AptView, source: &Source, image: &str, root: &Path) -> Result<()> {
+    let version = version_of(source, image)?;
+    let headers = format!("linux-headers-{version}{FLAVOUR}");
+    let common = format!("linux-headers-{version}-common");
+    guest.unpack(&[image, &headers, &common], &root.join("image"))
+}
+
+/// `6.12.117+deb12` of the image's package.
+fn version_of<'a>(source: &Source, image: &'a str) -> Result<&'a str> {
+    let version = image.strip_prefix(source.prefix);
+    let version = version.and_then(|release| release.strip_suffix(FLAVOUR));
+    version.with_context(|| format!("{image}: no name of a kernel"))
 }
 
 /// Makes headers that were unpacked somewhere else than in /usr/src find each other there.
@@ -213,6 +233,15 @@ mod tests {
         assert_eq!(gcc_of("CC = $(CROSS_COMPILE)gcc-"), None);
         assert_eq!(gcc_of("CC = clang"), None);
         assert_eq!(gcc_of("# gcc-based\nCC = gcc-15"), Some("gcc-15"));
+    }
+
+    #[test]
+    fn a_version_is_read_from_a_package() {
+        let version = |image| version_of(&SOURCES[2], image).ok();
+        let image = "linux-binary-7.2.12+deb14-arm64";
+        assert_eq!(version(image), Some("7.2.12+deb14"));
+        assert_eq!(version("linux-image-7.2.12+deb14-arm64"), None);
+        assert_eq!(version("linux-binary-7.2.12+deb14-arm64-16k"), None);
     }
 
     #[test]
