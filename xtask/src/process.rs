@@ -77,6 +77,18 @@ pub fn show(command: &Command) -> String {
         .join(" ")
 }
 
+/// The same with the variables that the command sets, so that it does the same in any shell.
+pub fn show_with_environment(command: &Command) -> String {
+    let set = command
+        .get_envs()
+        .filter_map(|(name, value)| {
+            let (name, value) = (name.to_string_lossy(), value?);
+            Some(format!("{name}={} ", quote(value)))
+        })
+        .collect::<String>();
+    set + &show(command)
+}
+
 fn quote(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./,:@%".contains(c);
@@ -127,6 +139,13 @@ mod tests {
         let mut command = Command::new("echo");
         command.args(["plain", "two words", "it's", ""]);
         assert_eq!(show(&command), r"echo plain 'two words' 'it'\''s' ''");
+    }
+
+    #[test]
+    fn variables_stand_in_front_of_the_command() {
+        let mut command = Command::new("env");
+        command.env("B", "two words").env("A", "1").env_remove("C");
+        assert_eq!(show_with_environment(&command), "A=1 B='two words' env");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::bench::peers::Peers;
+use crate::bench::peers::beside::Peers;
 
 /// How a line begins.
 const RECORD: &str = "@bench ";
@@ -158,6 +158,7 @@ pub fn render(figures: &[Figure], peers: &Peers) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::peers::beside::Beside;
 
     fn figure(per: u64, rounds: Vec<u64>) -> Figure {
         let op = "a".into();
@@ -178,8 +179,12 @@ mod tests {
 
     #[test]
     fn a_row_shows_what_is_missed_and_how_far_the_peer_is() {
-        let peers = "[a]\nfloor = 3\nmost = 10\npeer = [\"P\", 40]\n";
-        let peers: Peers = toml::from_str(peers).unwrap();
+        let known = Beside {
+            floor: Some(3.0),
+            most: Some(10.0),
+            peer: Some(("P".into(), 40.0)),
+        };
+        let peers = Peers::from([("a".into(), known)]);
         let row = |median: u64, peers: &Peers| {
             let figures = [figure(1, vec![median]).beside(peers)];
             render(&figures, peers).lines().last().unwrap().to_owned()

@@ -34,9 +34,12 @@ const END: &str = "<!-- end -->\n";
 /// Which operations, and where to put their figures
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Only operations with this in their name
+    /// Only operations with this in their name; with --peers, only figures
     #[arg(default_value = "")]
     pub filter: String,
+    /// Measure KVM and Xen instead, and show how far they are from what is recorded of them (4 minutes)
+    #[arg(long, conflicts_with_all = ["cpu", "check", "lower", "docs", "mutant"])]
+    pub peers: bool,
     /// The processor model
     #[arg(long, value_name = "MODEL", default_value = "max")]
     pub cpu: String,
@@ -78,13 +81,16 @@ fn with_table(text: &str, table: &str) -> Option<String> {
 
 /// Does what `options` say.
 pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
+    if options.peers {
+        return peers::run(paths, &options.filter, options.json.as_ref());
+    }
     let machine = Machine::build(paths, &options.cpu, options.mutant.as_deref())?;
     println!(
         "==> bench: {}, engine {}",
         options.cpu,
         machine.engine_digest()
     );
-    let peers = peers::load(&paths.root)?;
+    let peers = peers::beside::load(&paths.root)?;
     let figures = match options.cores {
         true => cores::run(&machine, &options.filter)?,
         false => machine.boot(&options.filter, None)?,

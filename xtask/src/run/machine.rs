@@ -73,7 +73,7 @@ impl Machine {
     }
 
     /// The machine without anything to boot.
-    fn hardware(&self, qemu: &Qemu) -> Command {
+    pub fn hardware(&self, qemu: &Qemu) -> Command {
         let (mut machine, cores) = match self.is_board() {
             true => (BOARD.to_owned(), self.cpus + BOARD_OTHER_CORES),
             false => ("virt,gic-version=3,virtualization=on".to_owned(), self.cpus),

@@ -8,13 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::process::{self, capture, find_program};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const MIRROR: &str = "http://deb.debian.org/debian";
 const SECURITY_MIRROR: &str = "http://deb.debian.org/debian-security";
+
+const NO_LISTS: &str = "cannot download Debian's package lists: is there a network?";
 
 /// Whose packages a view shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,13 +25,13 @@ pub enum Purpose {
     Tools,
     /// Files for arm64 guests, each package alone.
     Guest,
-    /// Programs that this machine's release does not have, of a later one, with all libraries that
-    /// they need, the C library included.
+    /// Programs of another release than this machine's, a later one unless it is named, with all
+    /// libraries that they need, the C library included.
     Later,
 }
 
 /// The release that [`Purpose::Later`] takes from.
-const LATER: &str = "forky";
+pub const LATER: &str = "forky";
 
 /// One private apt configuration below the cache.
 pub struct AptView {
@@ -43,26 +45,30 @@ impl AptView {
     /// Opens (and if it is new, downloads the package lists of) the view for `purpose`.
     pub fn open(cache: &Path, purpose: Purpose) -> Result<Self> {
         require_debian_tools()?;
-        let codename = match purpose {
-            Purpose::Later => LATER,
-            Purpose::Tools | Purpose::Guest => release_codename()?,
+        Self::open_release(cache, purpose, release_of(purpose)?)
+    }
+
+    /// The same of the release `codename`, whichever this machine's is.
+    pub fn open_release(cache: &Path, purpose: Purpose, codename: &'static str) -> Result<Self> {
+        require_debian_tools()?;
+        let architecture = match purpose {
+            Purpose::Tools | Purpose::Later => native_architecture()?,
+            Purpose::Guest => "arm64".to_owned(),
         };
-        let native = || capture(Command::new("dpkg").arg("--print-architecture"));
-        let (name, architecture, status) = match purpose {
-            Purpose::Tools => {
-                let status = PathBuf::from("/var/lib/dpkg/status");
-                ("apt-tools", native()?.trim().to_owned(), status)
-            }
-            Purpose::Later => {
-                let status = cache.join("apt-later/status");
-                ("apt-later", native()?.trim().to_owned(), status)
-            }
-            Purpose::Guest => {
-                let status = cache.join("apt-guest/status");
-                ("apt-guest", "arm64".to_owned(), status)
-            }
-        };
+        let mut name = match purpose {
+            Purpose::Tools => "apt-tools",
+            Purpose::Later => "apt-later",
+            Purpose::Guest => "apt-guest",
+        }
+        .to_owned();
+        if codename != release_of(purpose)? {
+            name = format!("{name}-{codename}");
+        }
         let dir = cache.join(name);
+        let status = match purpose {
+            Purpose::Tools => PathBuf::from("/var/lib/dpkg/status"),
+            Purpose::Later | Purpose::Guest => dir.join("status"),
+        };
         for part in ["lists/partial", "archives/partial"] {
             let part = dir.join(part);
             fs::create_dir_all(&part).with_context(|| format!("create {}", part.display()))?;
@@ -72,12 +78,15 @@ impl AptView {
         }
         let sources = dir.join("sources.list");
         let default_release = match purpose {
-            Purpose::Later => codename.to_owned(),
-            Purpose::Tools | Purpose::Guest => format!("{codename}-backports"),
+            Purpose::Tools | Purpose::Guest if codename != LATER => {
+                format!("{codename}-backports")
+            }
+            _ => codename.to_owned(),
         };
-        let list = match purpose {
-            Purpose::Later => source_line(MIRROR, codename),
-            Purpose::Tools | Purpose::Guest => source_list(codename),
+        let list = match codename {
+            // Not released yet: it has neither backports nor security updates.
+            LATER => source_line(MIRROR, codename),
+            _ => source_list(codename),
         };
         fs::write(&sources, list)?;
 
@@ -108,6 +117,8 @@ impl AptView {
         };
         if !view.has_lists()? {
             view.update()?;
+            // apt may have only warned of what it could not reach.
+            ensure!(view.has_lists()?, "{NO_LISTS}");
         }
         Ok(view)
     }
@@ -122,8 +133,7 @@ impl AptView {
     /// Downloads the package lists anew.
     pub fn update(&self) -> Result<()> {
         println!("    package lists of Debian {}", self.codename);
-        capture(self.apt("apt-get").args(["-q", "update"]))
-            .context("cannot download Debian's package lists: is there a network?")?;
+        capture(self.apt("apt-get").args(["-q", "update"])).context(NO_LISTS)?;
         Ok(())
     }
 
@@ -222,6 +232,20 @@ fn require_debian_tools() -> Result<()> {
         bail!("{KEYRING} is missing: install the package debian-archive-keyring");
     }
     Ok(())
+}
+
+/// The release that packages for `purpose` come from unless another is named.
+fn release_of(purpose: Purpose) -> Result<&'static str> {
+    match purpose {
+        Purpose::Later => Ok(LATER),
+        Purpose::Tools | Purpose::Guest => release_codename(),
+    }
+}
+
+/// What Debian calls this machine's processors.
+pub fn native_architecture() -> Result<String> {
+    let said = capture(Command::new("dpkg").arg("--print-architecture"))?;
+    Ok(said.trim().to_owned())
 }
 
 /// The Debian release whose packages run here: the system's own, or for its relatives the newest

@@ -90,7 +90,8 @@ fn command(program: &Path, private_root: Option<&Path>) -> Command {
     command
 }
 
-fn loader_in(dir: &Path) -> Option<PathBuf> {
+/// The loader among a C library's files.
+pub fn loader_in(dir: &Path) -> Option<PathBuf> {
     let files = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
     files
         .filter(|file| {
