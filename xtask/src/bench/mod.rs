@@ -1,11 +1,14 @@
 //! `cargo xtask bench` and `cargo xtask profile`: what each operation costs, in instructions, and where they go.
 //!
 //! Boots the hardware tests called `bench` on one core whose counter advances by one tick for each instruction.
-//! Invariant: a figure is exact, and the same in every run of the same images.
+//! With `--native` the table and the run queues are timed on this machine's cores instead (`native`).
+//! Invariant: a figure in instructions is exact, and the same in every run of the same images.
 
 mod baseline;
+mod charts;
 mod figure;
 mod machine;
+mod native;
 mod peers;
 pub mod profile;
 mod stacks;
@@ -51,6 +54,15 @@ pub struct Options {
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Draw the figures into this folder, as SVG
+    #[arg(long, value_name = "DIR")]
+    pub charts: Option<PathBuf>,
+    /// Time the table and the run queues on this machine's cores, beside locks, and count cache lines (2 minutes)
+    #[arg(long, conflicts_with_all = ["cpu", "check", "lower", "docs", "mutant"])]
+    pub native: bool,
+    /// Threads of the native part, such as 1,2,16 [default: 1, 2, 4 and so on up to the cores there are]
+    #[arg(long, value_name = "LIST", requires = "native")]
+    pub threads: Option<String>,
     /// Build the engine without one of its protections, or with another choice
     #[arg(long, value_name = "NAME")]
     pub mutant: Option<String>,
@@ -73,6 +85,9 @@ fn with_table(text: &str, table: &str) -> Option<String> {
 
 /// Does what `options` say.
 pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
+    if options.native {
+        return native::run(paths, options);
+    }
     let machine = Machine::build(paths, &options.cpu, options.mutant.as_deref())?;
     println!(
         "==> bench: {}, engine {}",
@@ -99,6 +114,9 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     if let Some(file) = &options.json {
         let text = serde_json::to_string_pretty(&figures)? + "\n";
         fs::write(file, text).with_context(|| format!("--json {}", file.display()))?;
+    }
+    if let Some(dir) = &options.charts {
+        charts::bars(&dir.join("instructions.svg"), &figures, &peers)?;
     }
     let compiler = machine.compiler()?;
     let mut baseline = Baseline::load(&paths.root, &options.cpu)?;
