@@ -32,6 +32,8 @@ pub struct Measured {
     pub median_ns: u64,
     /// 99 of 100 took no longer, in nanoseconds.
     pub p99_ns: u64,
+    /// Of the threads' time what they had a processor for, where the system tells.
+    pub on_core: Option<f64>,
 }
 
 /// How many lines had to travel for one variant under one workload on so many cores, by the model.

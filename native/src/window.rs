@@ -25,6 +25,9 @@ pub struct Window {
     pub refused: u64,
     /// How long those took of which that was looked at.
     pub latencies: Latencies,
+    /// Of the time of all threads what they had a processor for, where the system tells: less than 1 on a machine
+    /// that has other work, or fewer processors.
+    pub on_core: Option<f64>,
 }
 
 struct One {
@@ -33,6 +36,8 @@ struct One {
     done: u64,
     refused: u64,
     latencies: Latencies,
+    /// How long it had a processor, before and in all.
+    ran: (Option<Duration>, Option<Duration>),
 }
 
 /// Each core's operations once, one core after the other, so that what only a first one does is done.
@@ -63,7 +68,7 @@ where
         while one.done < quota && !over.load(Ordering::Relaxed) {
             one.note(subject.operate(&mut state, workload.next(core, threads, &mut random)));
         }
-        one.ended = Instant::now();
+        one.end();
         // Relaxed: as above.
         over.store(true, Ordering::Relaxed);
         one
@@ -91,9 +96,16 @@ where
                 one.note(subject.operate(&mut state, workload.next(core, threads, &mut random)));
             }
         }
-        one.ended = Instant::now();
+        one.end();
         one
     })
+}
+
+/// How long the calling thread has had a processor: the first number of Linux's `schedstat`, in nanoseconds.
+fn ran() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let ns = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(ns))
 }
 
 fn side_by_side(
@@ -141,6 +153,11 @@ fn side_by_side(
         done: ones.iter().map(|one| one.done).collect(),
         refused: ones.iter().map(|one| one.refused).sum(),
         latencies,
+        on_core: ones
+            .iter()
+            .map(|one| one.on_core())
+            .sum::<Option<f64>>()
+            .map(|sum| sum / f64::from(threads)),
     }
 }
 
@@ -152,7 +169,20 @@ impl One {
             done: 0,
             refused: 0,
             latencies: Latencies::default(),
+            ran: (ran(), None),
         }
+    }
+
+    fn end(&mut self) {
+        self.ended = Instant::now();
+        self.ran.1 = ran();
+    }
+
+    /// Of its time what it had a processor for.
+    fn on_core(&self) -> Option<f64> {
+        let (before, after) = self.ran.0.zip(self.ran.1)?;
+        let all = (self.ended - self.began).as_secs_f64();
+        Some((after.checked_sub(before)?.as_secs_f64() / all).min(1.0))
     }
 
     fn note(&mut self, outcome: Outcome) {
@@ -194,5 +224,10 @@ mod tests {
         let all = window.done.iter().sum::<u64>() + window.refused;
         assert_eq!(window.latencies.count() * SAMPLED, all);
         assert!(window.elapsed > Duration::ZERO && window.done.len() == 2);
+        assert!(
+            window
+                .on_core
+                .is_none_or(|share| (0.0..=1.0).contains(&share))
+        );
     }
 }

@@ -32,6 +32,9 @@ mod observed;
 mod readers;
 mod typed;
 
+#[cfg(all(feature = "observed", target_os = "none"))]
+compile_error!("`observed` is for the development machine: an image's accesses are told to nobody");
+
 pub use cell::UnsafeCell;
 pub use typed::Typed;
 

@@ -31,6 +31,10 @@ pub struct Bench {
 impl Bench {
     /// A benchmark of this name.
     pub fn new(name: &'static str) -> Self {
+        assert!(
+            !cfg!(feature = "observed"),
+            "what is timed is not observed beside it"
+        );
         let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join("criterion");
         let clock = clock_ns();
         println!("seed {SEED:#x}; {clock} ns of each latency are the clock's");
@@ -104,6 +108,7 @@ impl Bench {
             least_of_most: least_of_most(&window.done),
             median_ns: window.latencies.percentile_ns(50.0),
             p99_ns: window.latencies.percentile_ns(99.0),
+            on_core: window.on_core,
         }
     }
 }

@@ -48,6 +48,7 @@ struct Measured {
     least_of_most: f64,
     median_ns: u64,
     p99_ns: u64,
+    on_core: Option<f64>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -146,7 +147,8 @@ fn render(records: &[Record]) -> String {
 fn table(of: &[&Measured]) -> String {
     let mut text = String::from(
         "| workload | threads | variant | operations/s | of ours | refused | fairness | least/most | median ns \
-         | p99 ns |\n| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+         | p99 ns | on core |\n\
+         | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for it in of {
         let is_ours = |other: &&&Measured| {
@@ -157,7 +159,7 @@ fn table(of: &[&Measured]) -> String {
             .find(is_ours)
             .map(|ours| it.per_second / ours.per_second);
         text += &format!(
-            "| {} | {} | {} | {:.0} | {} | {:.2} % | {:.3} | {:.2} | {} | {} |\n",
+            "| {} | {} | {} | {:.0} | {} | {:.2} % | {:.3} | {:.2} | {} | {} | {} |\n",
             it.workload,
             it.threads,
             it.variant,
@@ -168,6 +170,8 @@ fn table(of: &[&Measured]) -> String {
             it.least_of_most,
             it.median_ns,
             it.p99_ns,
+            it.on_core
+                .map_or("–".to_owned(), |share| format!("{:.0} %", share * 100.0)),
         );
     }
     text
@@ -265,7 +269,7 @@ mod tests {
 
     const OUTPUT: &str = r#"seed 0x1
 Benchmarking
-@native {"bench":"table","variant":"ours","workload":"one","threads":2,"per_second":1e6,"refused_share":0.5,"fairness":1.0,"least_of_most":0.9,"median_ns":7,"p99_ns":2000}
+@native {"bench":"table","variant":"ours","workload":"one","threads":2,"per_second":1e6,"refused_share":0.5,"fairness":1.0,"least_of_most":0.9,"median_ns":7,"p99_ns":2000,"on_core":0.75}
 @native {"bench":"table","variant":"other","workload":"one","threads":2,"per_second":5e5,"refused_share":0.0,"fairness":0.5,"least_of_most":0.0,"median_ns":9,"p99_ns":10}
 @native {"bench":"table-lines","variant":"ours","workload":"one","cores":1,"lines_per_operation":0.0}
 @native {"bench":"table-lines","variant":"ours","workload":"one","cores":192,"lines_per_operation":1.999}
@@ -276,8 +280,8 @@ Benchmarking
     fn what_benches_tell_becomes_a_table_each() {
         let text = render(&read(OUTPUT).unwrap());
         let has = |line: &str| assert!(text.lines().any(|of| of == line), "{line}: {text}");
-        has("| one | 2 | ours | 1000000 | 1.00 | 50.00 % | 1.000 | 0.90 | 7 | 2000 |");
-        has("| one | 2 | other | 500000 | 0.50 | 0.00 % | 0.500 | 0.00 | 9 | 10 |");
+        has("| one | 2 | ours | 1000000 | 1.00 | 50.00 % | 1.000 | 0.90 | 7 | 2000 | 75 % |");
+        has("| one | 2 | other | 500000 | 0.50 | 0.00 % | 0.500 | 0.00 | 9 | 10 | – |");
         has("| workload | variant | 1 | 192 |");
         has("| one | ours | 0.00 | 2.00 |");
         has("| one | other | – | 3.00 |");
