@@ -5,7 +5,7 @@
 
 use crate::Line;
 use crate::lock::Lock;
-use crate::pages::{PAGES, PER_BLOCK, Run, Words};
+use crate::pages::{PAGES, PER_BLOCK, Run, Scratch, Words};
 use crate::subject::{Outcome, Subject};
 use sync::{AtomicU64, Ordering};
 
@@ -105,8 +105,8 @@ impl<L: Lock> Grain for PerPage<L> {
 pub struct Locked<G>(G);
 
 impl<G: Grain> Locked<G> {
-    /// Changes all words of a run, or none.
-    fn change(&self, run: Run, from: u64, to: u64) -> bool {
+    /// Changes all words of a run, or none; `work` is done under each lock before its words change.
+    fn change(&self, run: Run, from: u64, to: u64, mut work: impl FnMut()) -> bool {
         let (first, end) = (run.first as usize, (run.first + run.pages) as usize);
         let mut at = first;
         while at < end {
@@ -117,50 +117,56 @@ impl<G: Grain> Locked<G> {
                     .iter()
                     .all(|word| word.load(Ordering::Relaxed) == from)
             };
-            let set = || {
-                words
-                    .iter()
-                    .for_each(|word| word.store(to, Ordering::Relaxed))
-            };
             let looked = !G::Lock::HAS_READERS || lock.read(is_so);
-            if !(looked
-                && lock.write(|| {
-                    is_so() && {
-                        set();
-                        true
-                    }
-                }))
-            {
+            let set_if_so = || {
+                let is_right = is_so();
+                if is_right {
+                    work();
+                    words
+                        .iter()
+                        .for_each(|word| word.store(to, Ordering::Relaxed));
+                }
+                is_right
+            };
+            if !(looked && lock.write(set_if_so)) {
                 let back = Run {
-                    first: run.first,
                     pages: (at - first) as u64,
+                    ..run
                 };
-                assert!(
-                    back.pages == 0 || self.change(back, to, from),
-                    "nobody else has them"
-                );
+                self.put_back(back, to, from);
                 return false;
             }
             at += words.len();
         }
         true
     }
+
+    /// Undoes what was changed of a run that could not be had.
+    fn put_back(&self, run: Run, from: u64, to: u64) {
+        let is_back = self.change(run, from, to, || ());
+        assert!(is_back, "nobody else has them");
+    }
 }
 
 impl<G: Grain> Subject for Locked<G> {
-    /// What its VM's pages say.
-    type Core = u64;
+    /// What its VM's pages say, and what it zeroes.
+    type Core = (u64, Scratch);
     type Target = Run;
 
-    fn core(&self, number: u16) -> u64 {
-        u64::from(number) + 1
+    fn core(&self, number: u16) -> Self::Core {
+        (u64::from(number) + 1, Scratch::default())
     }
 
-    fn operate(&self, core: &mut u64, on: Run) -> Outcome {
-        if !self.change(on, HOST, *core) {
+    fn operate(&self, (own, scratch): &mut Self::Core, on: Run) -> Outcome {
+        if !self.change(on, HOST, *own, || ()) {
             return Outcome::Refused;
         }
-        assert!(self.change(on, *core, HOST), "one's own pages");
+        let zero = || {
+            if on.is_zeroed {
+                scratch.zero();
+            }
+        };
+        assert!(self.change(on, *own, HOST, zero), "one's own pages");
         Outcome::Done
     }
 }
@@ -171,13 +177,17 @@ mod tests {
 
     fn refuses_what_is_given_away<G: Grain>() {
         let rival = Locked::<G>::default();
-        let run = |first, pages| Run { first, pages };
-        assert!(rival.change(run(5, 1), HOST, 9));
+        let run = |first, pages| Run {
+            first,
+            pages,
+            is_zeroed: false,
+        };
+        assert!(rival.change(run(5, 1), HOST, 9, || ()));
         let mut core = rival.core(0);
         assert_eq!(rival.operate(&mut core, run(5, 1)), Outcome::Refused);
         assert_eq!(rival.operate(&mut core, run(0, 64)), Outcome::Refused);
         assert_eq!(rival.operate(&mut core, run(0, 5)), Outcome::Done);
-        assert!(rival.change(run(5, 1), 9, HOST));
+        assert!(rival.change(run(5, 1), 9, HOST, || ()));
         assert_eq!(rival.operate(&mut core, run(0, 64)), Outcome::Done);
     }
 

@@ -32,6 +32,26 @@ pub struct Run {
     pub first: u64,
     /// How many.
     pub pages: u64,
+    /// Is a page's worth of memory zeroed before they go home, while nobody else may have them?
+    pub is_zeroed: bool,
+}
+
+/// Memory that stands for a page that is zeroed: a core's own, since only the time that it takes matters.
+#[derive(Debug)]
+pub struct Scratch(Box<[u8; 4096]>);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self(Box::new([0; 4096]))
+    }
+}
+
+impl Scratch {
+    /// Zeroes it.
+    pub fn zero(&mut self) {
+        self.0.fill(0);
+        std::hint::black_box(&mut self.0);
+    }
 }
 
 /// Which pages.
@@ -39,6 +59,8 @@ pub struct Run {
 pub enum Pages {
     /// One page of the core's own 2 MiB.
     Disjoint,
+    /// The same, and it is zeroed before it goes home.
+    DisjointZeroed,
     /// The same, but every tenth of 64 that all cores use.
     TenthShared,
     /// All cores the same page.
@@ -53,8 +75,9 @@ pub enum Pages {
 
 impl Pages {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Disjoint,
+        Self::DisjointZeroed,
         Self::TenthShared,
         Self::One,
         Self::Neighbours,
@@ -69,6 +92,7 @@ impl Workload for Pages {
     fn name(self) -> &'static str {
         match self {
             Self::Disjoint => "disjoint",
+            Self::DisjointZeroed => "disjoint-zeroed",
             Self::TenthShared => "tenth-shared",
             Self::One => "one-page",
             Self::Neighbours => "neighbours",
@@ -82,7 +106,7 @@ impl Workload for Pages {
         // Lines apart, so that few rounds have been to all of them.
         let mut in_own = |lines: u64| own + random.below(lines) * PER_LINE;
         let (first, pages) = match self {
-            Self::Disjoint => (in_own(8), 1),
+            Self::Disjoint | Self::DisjointZeroed => (in_own(8), 1),
             Self::TenthShared => {
                 let page = in_own(8);
                 let shared = random.below(10) == 0;
@@ -100,7 +124,11 @@ impl Workload for Pages {
             Self::Runs => (in_own(8) & !63, 64),
             Self::Blocks => (own, PER_BLOCK),
         };
-        Run { first, pages }
+        Run {
+            first,
+            pages,
+            is_zeroed: self == Self::DisjointZeroed,
+        }
     }
 }
 
@@ -153,6 +181,7 @@ pub struct Core {
     vm: VmSlot,
     host_flushed: Flushed,
     vm_flushed: Flushed,
+    scratch: Scratch,
 }
 
 impl Subject for Table {
@@ -170,6 +199,7 @@ impl Subject for Table {
             vm,
             host_flushed: flushed(HOST_VMID),
             vm_flushed: flushed(vm.vmid()),
+            scratch: Scratch::default(),
         }
     }
 
@@ -188,6 +218,9 @@ impl Subject for Table {
         // As a dying VM's pages come home.
         let (taken, why) = claim(Op::Reclaim, State::Owned(Owner::Vm(core.vm)));
         assert!(taken.len() == pages, "one's own pages: {why:?}");
+        if on.is_zeroed {
+            core.scratch.zero();
+        }
         let committed = taken.return_to_host(scrubbed(first, on.pages, &core.vm_flushed));
         assert!(committed.is_ok_and(|committed| committed.pages == pages));
         Outcome::Done
@@ -231,7 +264,7 @@ mod tests {
         let table = Table::default();
         let core = table.core(1);
         let (given, _) = table.0.claim_run(BASE, 1, Op::VmMap, 1, HOST);
-        let on = Run { first: 0, pages: 1 };
+        let on = Pages::One.next(0, 1, &mut Random::of_core(0));
         assert_eq!(table.operate(&mut table.core(0), on), Outcome::Refused);
         given.donate_to_vm(core.vm, &core.host_flushed).unwrap();
         assert_eq!(table.operate(&mut table.core(0), on), Outcome::Refused);
