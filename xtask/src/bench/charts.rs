@@ -68,6 +68,7 @@ pub fn bars(file: &Path, figures: &[Figure], peers: &Peers) -> Result<()> {
         let mut chart = ChartBuilder::on(area)
             .caption("instructions", (FONT, 20))
             .margin(10)
+            .margin_right(40)
             .x_label_area_size(30)
             .y_label_area_size(180)
             .build_cartesian_2d((1.0..most).log_scale(), 0.0..rows as f64)?;
@@ -80,6 +81,7 @@ pub fn bars(file: &Path, figures: &[Figure], peers: &Peers) -> Result<()> {
             .configure_mesh()
             .disable_y_mesh()
             .y_labels(0)
+            .x_label_formatter(&|x| format!("{x:.0}"))
             .label_style((FONT, 13))
             .draw()?;
         for (index, ((label, value), colour)) in kinds.iter().zip(COLOURS).enumerate() {
@@ -126,7 +128,8 @@ pub fn lines(file: &Path, panels: &[Panel]) -> Result<()> {
 fn draw_panel(area: &Area<'_>, panel: &Panel) -> Result<()> {
     let points = || panel.series.iter().flat_map(|series| &series.points);
     let right = points().map(|(x, _)| *x).fold(2.0, f64::max);
-    let top = points().map(|(_, y)| *y).fold(0.0, f64::max).max(0.1) * 1.15;
+    // The legend stands in the room above.
+    let top = points().map(|(_, y)| *y).fold(0.0, f64::max).max(0.1) * 1.7;
     let mut chart = ChartBuilder::on(area)
         .caption(&panel.title, (FONT, 15))
         .margin(8)
@@ -136,24 +139,30 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> Result<()> {
     chart
         .configure_mesh()
         .x_desc(panel.along)
-        .x_label_formatter(&|x| format!("{x:.0}"))
+        .x_label_formatter(&|x| {
+            let is_whole = (x - x.round()).abs() < 1e-6;
+            if is_whole {
+                format!("{x:.0}")
+            } else {
+                String::new()
+            }
+        })
+        .light_line_style(WHITE)
         .label_style((FONT, 11))
         .draw()?;
-    for (series, colour) in panel.series.iter().zip(COLOURS.iter().cycle()) {
-        let colour = *colour;
+    // The first is the widest, so that one beneath another is seen.
+    let widths = (1..=panel.series.len() as u32).rev().map(|rank| 2 * rank);
+    for ((series, colour), width) in panel.series.iter().zip(COLOURS.iter().cycle()).zip(widths) {
+        let style = colour.stroke_width(width);
         chart
-            .draw_series(LineSeries::new(
-                series.points.iter().copied(),
-                colour.stroke_width(2),
-            ))?
+            .draw_series(LineSeries::new(series.points.iter().copied(), style))?
             .label(&series.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 12, y)], colour.stroke_width(2)));
-        chart.draw_series(
-            series
-                .points
-                .iter()
-                .map(|at| Circle::new(*at, 3, colour.filled())),
-        )?;
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 12, y)], style));
+        let dots = series
+            .points
+            .iter()
+            .map(|at| Circle::new(*at, 3, colour.filled()));
+        chart.draw_series(dots)?;
     }
     legend(&mut chart)
 }
