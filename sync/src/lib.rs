@@ -7,6 +7,8 @@
 //! Invariants:
 //! - both sides have the same names and signatures; code that uses them has no `cfg(loom)`;
 //! - loom's atomics can't be made in constants, so nothing may rely on a `const fn new`;
+//! - with the feature `observed` each access of `core`'s atomics is told of, as loom's are; a build that is
+//!   timed or that runs on metal does without it, and then it costs nothing;
 //! - loom treats a SeqCst *access* as AcqRel; where sequential consistency is needed, use
 //!   [`fence`], which is a step of the search there.
 //!
@@ -22,26 +24,35 @@ mod cell;
 mod fences;
 #[cfg(loom)]
 mod modelled;
-#[cfg(loom)]
+#[cfg(any(loom, feature = "observed"))]
 pub mod observe;
+#[cfg(all(feature = "observed", not(loom)))]
+mod observed;
 #[cfg(loom)]
 mod readers;
 mod typed;
+
+#[cfg(all(feature = "observed", target_os = "none"))]
+compile_error!("`observed` is for the development machine: an image's accesses are told to nobody");
 
 pub use cell::UnsafeCell;
 pub use typed::Typed;
 
 #[cfg(not(loom))]
+pub use core::sync::atomic::Ordering;
+#[cfg(not(any(loom, feature = "observed")))]
 pub use core::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, fence,
 };
 
 #[cfg(loom)]
 pub use loom::sync::atomic::Ordering;
 #[cfg(loom)]
 pub use modelled::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
-#[cfg(loom)]
+#[cfg(any(loom, feature = "observed"))]
 pub use observe::fence;
+#[cfg(all(feature = "observed", not(loom)))]
+pub use observed::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 
 /// The ordering of an access, or Relaxed where a mutant builds it away:
 /// `word.load(unless(cfg!(mutant = "x"), Ordering::Acquire))`.

@@ -1,14 +1,14 @@
-//! Who watches a model: one observer is told of each access, after it was made.
+//! Who watches a model: one observer is told of each access, after it was made. Loom's accesses are
+//! watched, and `core`'s with the feature `observed`.
 //!
 //! Invariant: an observer takes no step of the model's and changes nothing in it, so that a watched
 //! execution goes the way it would go by itself. Loom changes threads before an access; so accesses
-//! are told in the order in which they were made.
+//! are told in the order in which they were made. (`core`'s are, on each thread.)
 
 extern crate std;
 
-use crate::fences;
+use crate::Ordering;
 use core::panic::Location;
-use loom::sync::atomic::Ordering;
 use std::sync::OnceLock;
 
 /// One access of an atomic, or a fence.
@@ -60,11 +60,16 @@ pub(crate) fn access<T>(
     }
 }
 
-/// Loom's fence, explored and told.
+/// Loom's fence, explored and told; or `core`'s, told.
 #[track_caller]
 pub fn fence(order: Ordering) {
-    fences::has_come(order);
-    loom::sync::atomic::fence(order);
+    #[cfg(loom)]
+    {
+        crate::fences::has_come(order);
+        loom::sync::atomic::fence(order);
+    }
+    #[cfg(not(loom))]
+    core::sync::atomic::fence(order);
     if let Some(observer) = OBSERVER.get() {
         observer(&Access {
             at: Location::caller(),

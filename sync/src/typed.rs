@@ -2,9 +2,10 @@
 //! be stored where a packed word belongs.
 //!
 //! Invariant: the same operations on both sides; on metal they are the `atomic` crate's, which
-//! compiles them to the instructions of an `AtomicU64`.
+//! compiles them to the instructions of an `AtomicU64`. Where accesses are told of they are those of
+//! this crate's own.
 
-#[cfg(loom)]
+#[cfg(any(loom, feature = "observed"))]
 use crate::AtomicU64;
 use crate::Ordering;
 use bytemuck::NoUninit;
@@ -12,15 +13,15 @@ use bytemuck::NoUninit;
 /// An atomic `T` of eight bytes.
 #[derive(Debug)]
 pub struct Typed<T: NoUninit> {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, feature = "observed")))]
     inner: atomic::Atomic<T>,
-    #[cfg(loom)]
+    #[cfg(any(loom, feature = "observed"))]
     inner: AtomicU64,
-    #[cfg(loom)]
+    #[cfg(any(loom, feature = "observed"))]
     of: core::marker::PhantomData<T>,
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, feature = "observed")))]
 impl<T: bytemuck::Pod> Typed<T> {
     /// An atomic with this value.
     pub const fn new(value: T) -> Self {
@@ -55,7 +56,7 @@ impl<T: bytemuck::Pod> Typed<T> {
     }
 }
 
-#[cfg(loom)]
+#[cfg(any(loom, feature = "observed"))]
 impl<T: bytemuck::Pod> Typed<T> {
     /// An atomic with this value.
     pub fn new(value: T) -> Self {

@@ -8,7 +8,7 @@ use crate::audit::Findings;
 use crate::audit::workspace::Workspace;
 
 /// Each folder with the folders that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("sync", &[]),
     ("ownership", &["sync"]),
     ("percpu", &["sync"]),
@@ -34,6 +34,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
         "loom-tests/examples/own-engine",
         &["loom-tests", "ownership", "percpu", "sync"],
     ),
+    ("native", &["ownership", "percpu", "sync"]),
     ("hw-tests/el1", &["engine/abi"]),
     ("hw-tests", &["engine/abi", "hw-tests/el1", "smp-boot"]),
     ("host", &["engine/abi", "hw-tests/el1"]),

@@ -135,7 +135,7 @@ pub fn render(figures: &[Figure], peers: &Peers) -> String {
             ..
         } = figure;
         let known = peers.get(op).cloned().unwrap_or_default();
-        let most = match known.most {
+        let most = match known.most_beside(figures) {
             Some(most) if *median > most => format!("{} (missed)", in_short(most)),
             most => number(most),
         };
@@ -183,6 +183,7 @@ mod tests {
             floor: Some(3.0),
             most: Some(10.0),
             peer: Some(("P".into(), 40.0)),
+            ..Beside::default()
         };
         let peers = Peers::from([("a".into(), known)]);
         let row = |median: u64, peers: &Peers| {

@@ -1,12 +1,15 @@
 //! `cargo xtask bench` and `cargo xtask profile`: what each operation costs, in instructions, and where they go.
 //!
 //! Boots the hardware tests called `bench` on one core whose counter advances by one tick for each instruction.
-//! Invariant: a figure is exact, and the same in every run of the same images.
+//! With `--native` the table and the run queues are timed on this machine's cores instead (`native`).
+//! Invariant: a figure in instructions is exact, and the same in every run of the same images.
 
 mod baseline;
+mod charts;
 mod cores;
 mod figure;
 mod machine;
+mod native;
 mod peers;
 pub mod profile;
 mod stacks;
@@ -45,7 +48,7 @@ pub struct Options {
     pub cpu: String,
     /// What several cores execute, and what is counted in other things than instructions, by our QEMU plugin (2
     /// minutes)
-    #[arg(long, conflicts_with_all = ["check", "lower", "docs"])]
+    #[arg(long, conflicts_with_all = ["lower", "docs"])]
     pub cores: bool,
     /// Fail if a median is more than 1 % above the committed one
     #[arg(long)]
@@ -59,6 +62,15 @@ pub struct Options {
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Draw the figures into this folder, as SVG
+    #[arg(long, value_name = "DIR")]
+    pub charts: Option<PathBuf>,
+    /// Time the table and the run queues on this machine's cores, beside locks, and count cache lines (2 minutes)
+    #[arg(long, conflicts_with_all = ["cpu", "check", "lower", "docs", "mutant"])]
+    pub native: bool,
+    /// Threads of the native part, such as 1,2,16 [default: 1, 2, 4 and so on up to the cores there are]
+    #[arg(long, value_name = "LIST", requires = "native")]
+    pub threads: Option<String>,
     /// Build the engine without one of its protections, or with another choice
     #[arg(long, value_name = "NAME")]
     pub mutant: Option<String>,
@@ -84,6 +96,9 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     if options.peers {
         return peers::run(paths, &options.filter, options.json.as_ref());
     }
+    if options.native {
+        return native::run(paths, options);
+    }
     let machine = Machine::build(paths, &options.cpu, options.mutant.as_deref())?;
     println!(
         "==> bench: {}, engine {}",
@@ -92,7 +107,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     );
     let peers = peers::beside::load(&paths.root)?;
     let figures = match options.cores {
-        true => cores::run(&machine, &options.filter)?,
+        true => cores::run(&machine, &options.filter, options.check)?,
         false => machine.boot(&options.filter, None)?,
     };
     let figures: Vec<Figure> = figures
@@ -114,6 +129,15 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         let text = serde_json::to_string_pretty(&figures)? + "\n";
         fs::write(file, text).with_context(|| format!("--json {}", file.display()))?;
     }
+    if let Some(dir) = &options.charts {
+        charts::bars(&dir.join("instructions.svg"), &figures, &peers)?;
+    }
+    if options.cores {
+        return Ok(match options.check {
+            true => tell(cores::judge(&figures, &peers)),
+            false => ExitCode::SUCCESS,
+        });
+    }
     let compiler = machine.compiler()?;
     let mut baseline = Baseline::load(&paths.root, &options.cpu)?;
     if options.lower {
@@ -123,8 +147,13 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     if !options.check {
         return Ok(ExitCode::SUCCESS);
     }
+    Ok(tell(baseline.judge(&figures, &options.filter, &compiler)))
+}
+
+/// Prints what came of each operation, and how many failed.
+fn tell(verdicts: Vec<(String, Result<String, String>)>) -> ExitCode {
     let mut count = Count::default();
-    for (operation, verdict) in baseline.judge(&figures, &options.filter, &compiler) {
+    for (operation, verdict) in verdicts {
         match verdict {
             Ok(seen) => {
                 println!("test bench::{operation} ... ok ({seen})");
@@ -137,7 +166,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         }
     }
     println!("{count}");
-    Ok(count.exit_code())
+    count.exit_code()
 }
 
 #[cfg(test)]

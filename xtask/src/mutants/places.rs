@@ -33,7 +33,7 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
         Kind::Loom => root.join("loom-tests/tests").join(place),
         Kind::Hw => root.join("hw-tests/src/tests"),
         Kind::Litmus => return missing_in_manifest(root, catcher),
-        Kind::Unit | Kind::Run | Kind::Storm => return None,
+        Kind::Unit | Kind::Run | Kind::Storm | Kind::Bench => return None,
     };
     let (modules, name) = test.rsplit_once("::").unwrap_or(("", test));
     let mark = format!("fn {name}(");

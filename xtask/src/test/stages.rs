@@ -43,6 +43,11 @@ pub fn all() -> Vec<Stage> {
              --features bulkhead-engine/sim",
             Rule::CargoTest,
         ),
+        Stage::new(
+            "lines",
+            "cargo test -p bulkhead-native --features observed --test lines",
+            Rule::CargoTest,
+        ),
         Stage::new("loom", "cargo xtask loom", Rule::OwnCount),
         Stage::new("litmus", "cargo xtask litmus", Rule::OwnCount),
         Stage::new("hw-test", "cargo xtask hw-test", Rule::OwnCount),

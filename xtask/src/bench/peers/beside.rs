@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use crate::bench::figure::Figure;
 use crate::bench::peers::recorded::Recorded;
 
 const FILE: &str = "xtask/peers.toml";
@@ -20,8 +21,24 @@ pub struct Beside {
     pub floor: Option<f64>,
     /// The most that it should take.
     pub most: Option<f64>,
+    /// The most that it should take, as so many times what another operation does.
+    pub times: Option<(f64, String)>,
+    /// Whether a check fails when it takes more.
+    pub is_held: bool,
     /// The nearest peer and what it takes.
     pub peer: Option<(String, f64)>,
+}
+
+impl Beside {
+    /// The most that it should take, where `figures` are all that were taken.
+    pub fn most_beside(&self, figures: &[Figure]) -> Option<f64> {
+        let times = || {
+            let (factor, op) = self.times.as_ref()?;
+            let other = figures.iter().find(|figure| figure.op == *op)?;
+            Some(factor * other.median)
+        };
+        self.most.or_else(times)
+    }
 }
 
 /// By operation.
@@ -33,6 +50,9 @@ pub type Peers = BTreeMap<String, Beside>;
 struct Row {
     floor: Option<f64>,
     most: Option<f64>,
+    times: Option<(f64, String)>,
+    #[serde(default)]
+    held: bool,
     peer: Option<Reference>,
 }
 
@@ -61,6 +81,8 @@ fn resolve(text: &str, recorded: &Recorded) -> Result<Peers> {
         let beside = Beside {
             floor: row.floor,
             most: row.most,
+            times: row.times,
+            is_held: row.held,
             peer: peer.transpose()?,
         };
         Ok((op, beside))
