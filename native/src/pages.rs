@@ -205,6 +205,9 @@ impl Subject for Table {
 
     fn operate(&self, core: &mut Core, on: Run) -> Outcome {
         let first = Pfn::from_raw(BASE.raw() + on.first);
+        if on.pages == 1 {
+            return self.operate_on_one(core, first, on.is_zeroed);
+        }
         let pages = on.pages as usize;
         let claim = |op, from| self.0.claim_run(first, pages, op, core.cpu, from);
         // As VM_MAP does it; a call would keep what it has got, and say how much.
@@ -223,6 +226,25 @@ impl Subject for Table {
         }
         let committed = taken.return_to_host(scrubbed(first, on.pages, &core.vm_flushed));
         assert!(committed.is_ok_and(|committed| committed.pages == pages));
+        Outcome::Done
+    }
+}
+
+impl Table {
+    /// The same for one page, which the engine claims by its own word.
+    fn operate_on_one(&self, core: &mut Core, page: Pfn, is_zeroed: bool) -> Outcome {
+        let claim = |op, from| self.0.claim_page_in(page, op, core.cpu, from);
+        let Ok(given) = claim(Op::VmMap, HOST) else {
+            return Outcome::Refused;
+        };
+        let committed = given.donate_to_vm(core.vm, &core.host_flushed);
+        assert!(committed.is_ok_and(|committed| committed.pages == 1));
+        let taken = claim(Op::Reclaim, State::Owned(Owner::Vm(core.vm))).expect("one's own page");
+        if is_zeroed {
+            core.scratch.zero();
+        }
+        let committed = taken.return_to_host(scrubbed(page, 1, &core.vm_flushed));
+        assert!(committed.is_ok_and(|committed| committed.pages == 1));
         Outcome::Done
     }
 }

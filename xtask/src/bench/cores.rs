@@ -29,6 +29,8 @@ const RECORD: &str = "@cores ";
 const LIMIT: Duration = Duration::from_secs(600);
 /// Cores of the large machine.
 const MANY: u32 = 192;
+/// And of that of a mutant: 192 emulated cores that wait for a lock by looking at it take hours.
+const MANY_OF_MUTANT: u32 = 4;
 /// Cores and seconds of the machine under stress.
 const STRESS: (u32, u32) = (4, 20);
 
@@ -174,8 +176,13 @@ fn guest_ipi(machine: &Machine<'_>) -> Result<Vec<Figure>> {
 
 /// All cores give pages away at once, each to its own VM: a page's instructions on average, against one core's.
 fn donate_192x(machine: &Machine<'_>) -> Result<Vec<Figure>> {
+    let many = if machine.is_mutant() {
+        MANY_OF_MUTANT
+    } else {
+        MANY
+    };
     let mut means = Vec::new();
-    for cpus in [1, MANY] {
+    for cpus in [1, many] {
         let mut cases = cases(machine, cpus, "donate_4k_each", What::Instructions)?;
         let windows = take(&mut cases, "donate_4k_each")?.windows;
         let all: u64 = windows.iter().sum();
@@ -185,7 +192,7 @@ fn donate_192x(machine: &Machine<'_>) -> Result<Vec<Figure>> {
     }
     let ratio = means[1] / means[0];
     println!(
-        "    {:.1} instructions a page on one core, {:.1} on {MANY}",
+        "    {:.1} instructions a page on one core, {:.1} on {many}",
         means[0], means[1]
     );
     Ok(vec![Figure::single(

@@ -30,6 +30,7 @@ pub struct Machine<'a> {
     tests: Vec<u8>,
     engine: Vec<u8>,
     cpu: String,
+    is_mutant: bool,
 }
 
 impl<'a> Machine<'a> {
@@ -45,6 +46,7 @@ impl<'a> Machine<'a> {
             paths,
             tools,
             cpu: cpu.to_owned(),
+            is_mutant: mutant.is_some(),
         })
     }
 
@@ -66,6 +68,11 @@ impl<'a> Machine<'a> {
     /// The processor model.
     pub fn cpu(&self) -> &str {
         &self.cpu
+    }
+
+    /// Whether the engine is without something.
+    pub fn is_mutant(&self) -> bool {
+        self.is_mutant
     }
 
     /// What boots them.
