@@ -17,10 +17,8 @@ impl<P: Platform> Engine<P> {
         if let Some(counters) = self.counters(cpu.id()) {
             counters.add_exit(exit.reason);
         }
-        let mut results = [0; 9];
-        results[0] = exit.reason.raw();
-        results[1] = exit.vcpu.raw();
-        results[2..].copy_from_slice(&exit.details);
-        Ok(Answer::with(&results))
+        let [d0, d1, d2, d3, d4, d5, d6] = exit.details;
+        let (reason, vcpu) = (exit.reason.raw(), exit.vcpu.raw());
+        Ok(Answer::of([reason, vcpu, d0, d1, d2, d3, d4, d5, d6]))
     }
 }

@@ -49,16 +49,21 @@ impl Answer {
         results: [0; RESULTS],
     };
 
+    /// Done, with all these results.
+    const fn of(results: [u64; RESULTS]) -> Self {
+        Self {
+            status: Status::Success,
+            results,
+        }
+    }
+
     /// Done, with these results.
     fn with(values: &[u64]) -> Self {
         let mut results = [0; RESULTS];
         for (register, value) in results.iter_mut().zip(values) {
             *register = *value;
         }
-        Self {
-            status: Status::Success,
-            results,
-        }
+        Self::of(results)
     }
 }
 

@@ -5,9 +5,8 @@
 //! completely becomes an MMIO exit; everything else becomes an external abort in the guest. A fault
 //! on an entry in transition, or on one that has become valid, is simply tried again.
 
-use super::exit::{Verdict, after_waking};
-use super::run::{Leave, RunExit};
-use super::slot::{Pending, VcpuSlot, VcpuState};
+use super::exit::{VcpuExit, Verdict, after_waking};
+use super::slot::{Pending, VcpuState};
 use crate::engine::Engine;
 use crate::gic::redistributor::{Effect, Frames};
 use crate::platform::Platform;
@@ -26,7 +25,6 @@ impl<P: Platform> Engine<P> {
         &self,
         cpu: &CpuToken,
         slot: u16,
-        vcpu: &VcpuSlot,
         state: &mut VcpuState,
         pinned: &PinnedVm<'_>,
         abort: &Abort,
@@ -47,8 +45,8 @@ impl<P: Platform> Engine<P> {
             Kind::Permission => return self.abort_guest(cpu, state, abort, is_fetch, far),
             Kind::External | Kind::ExternalOnWalk | Kind::Parity | Kind::ParityOnWalk => {
                 let fault = [FaultKind::External.raw(), 0, 0];
-                let exit = RunExit::of(ExitReason::Fault, vcpu.handle(slot), fault);
-                return Verdict::Host(exit, Leave::Parked);
+                let exit = VcpuExit::new(ExitReason::Fault, fault);
+                return Verdict::Host(exit);
             }
             _ => return self.abort_guest(cpu, state, abort, is_fetch, far),
         }
@@ -57,7 +55,7 @@ impl<P: Platform> Engine<P> {
         };
         let page = address.page >> 12;
         if pinned.vm.ram_holds(page, 1) {
-            return self.ram_fault(cpu, slot, vcpu, state, pinned, page);
+            return self.ram_fault(cpu, state, pinned, page);
         }
         #[cfg(mutant = "guest-one-to-one")]
         if self.map_one_to_one(cpu, pinned, page) {
@@ -83,18 +81,14 @@ impl<P: Platform> Engine<P> {
             return self.redistributor(cpu, slot, state, pinned, index, offset, abort, access);
         }
         let bytes = u64::from(access.bytes);
-        let handle = vcpu.handle(slot);
         if abort.is_write {
             let data = access.narrow(state.context.frame.reg(access.rt));
             state.pending = Pending::MmioWrite { far };
-            let exit = RunExit::of(ExitReason::MmioWrite, handle, [exact, bytes, data]);
-            return Verdict::Host(exit, Leave::Queued);
+            let exit = VcpuExit::new(ExitReason::MmioWrite, [exact, bytes, data]);
+            return Verdict::Host(exit);
         }
         state.pending = Pending::MmioRead { access, far };
-        Verdict::Host(
-            RunExit::of(ExitReason::MmioRead, handle, [exact, bytes, 0]),
-            Leave::Parked,
-        )
+        Verdict::Host(VcpuExit::new(ExitReason::MmioRead, [exact, bytes, 0]))
     }
 
     /// What the host has for devices, and no guest: the address itself.
@@ -121,8 +115,6 @@ impl<P: Platform> Engine<P> {
     fn ram_fault(
         &self,
         cpu: &CpuToken,
-        slot: u16,
-        vcpu: &VcpuSlot,
         state: &mut VcpuState,
         pinned: &PinnedVm<'_>,
         page: u64,
@@ -133,8 +125,8 @@ impl<P: Platform> Engine<P> {
             Ok(found) if matches!(found.entry(), Entry::Empty) => {
                 state.pending = Pending::RamFault;
                 let details = [page << 12, 0, 0];
-                let exit = RunExit::of(ExitReason::RamFault, vcpu.handle(slot), details);
-                Verdict::Host(exit, Leave::Queued)
+                let exit = VcpuExit::new(ExitReason::RamFault, details);
+                Verdict::Host(exit)
             }
             // Valid by now, or changing: the access decides anew.
             _ => Verdict::Resume,

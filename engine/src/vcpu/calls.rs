@@ -5,9 +5,8 @@
 //! missing: it is rewound to its HVC, and repeats it when it runs again; a vCPU that turns itself on
 //! gets ALREADY_ON and nothing else changes, because the target's residency is claimed by compare-exchange from `off` alone; standard calls preserve x4–x17.
 
-use super::exit::Verdict;
-use super::run::{Leave, RunExit};
-use super::slot::{Pending, VcpuSlot, VcpuState};
+use super::exit::{VcpuExit, Verdict};
+use super::slot::{Pending, VcpuState};
 use crate::engine::Engine;
 use crate::memory::share::GuestPageCall;
 use crate::platform::Platform;
@@ -26,8 +25,6 @@ impl<P: Platform> Engine<P> {
     pub(crate) fn guest_call(
         &self,
         cpu: &CpuToken,
-        slot: u16,
-        vcpu: &VcpuSlot,
         state: &mut VcpuState,
         pinned: &PinnedVm<'_>,
         imm: u16,
@@ -35,7 +32,7 @@ impl<P: Platform> Engine<P> {
         let x = &state.context.frame.x;
         let arguments = [x[0], x[1], x[2], x[3]];
         match classify_guest(imm, &arguments, &self.parts.firmware) {
-            GuestCall::Psci(call) => self.guest_psci(cpu, slot, vcpu, state, pinned, call),
+            GuestCall::Psci(call) => self.guest_psci(cpu, state, pinned, call),
             GuestCall::Answer(answer) => answer_with(state, answer),
             GuestCall::Firmware(call) => {
                 let mut registers = [0; 18];
@@ -48,33 +45,22 @@ impl<P: Platform> Engine<P> {
             }
             GuestCall::Share { ipa } => {
                 let outcome = self.guest_share(cpu, pinned, Ipa::from_raw(ipa));
-                answer_page_call(slot, vcpu, state, ipa, outcome, ExitReason::PageShared)
+                answer_page_call(state, ipa, outcome, ExitReason::PageShared)
             }
             GuestCall::Unshare { ipa } => {
                 let outcome = self.guest_unshare(cpu, pinned, Ipa::from_raw(ipa));
-                answer_page_call(slot, vcpu, state, ipa, outcome, ExitReason::PageUnshared)
+                answer_page_call(state, ipa, outcome, ExitReason::PageUnshared)
             }
             GuestCall::Relinquish { ipa } => {
                 let outcome = self.guest_relinquish(cpu, pinned, Ipa::from_raw(ipa));
-                answer_page_call(
-                    slot,
-                    vcpu,
-                    state,
-                    ipa,
-                    outcome,
-                    ExitReason::PageRelinquished,
-                )
+                answer_page_call(state, ipa, outcome, ExitReason::PageRelinquished)
             }
             GuestCall::Forward => {
-                let mut details = [0; 7];
-                details.copy_from_slice(&state.context.frame.x[..7]);
                 state.pending = Pending::Call;
-                let exit = RunExit {
-                    reason: ExitReason::Call,
-                    vcpu: vcpu.handle(slot),
-                    details,
-                };
-                Verdict::Host(exit, Leave::Parked)
+                // And x3 to x6: `RunExit::tell`.
+                let [x0, x1, x2, _] = arguments;
+                let exit = VcpuExit::new(ExitReason::Call, [x0, x1, x2]);
+                Verdict::Host(exit)
             }
         }
     }
@@ -82,14 +68,11 @@ impl<P: Platform> Engine<P> {
     fn guest_psci(
         &self,
         cpu: &CpuToken,
-        slot: u16,
-        vcpu: &VcpuSlot,
         state: &mut VcpuState,
         pinned: &PinnedVm<'_>,
         call: PsciCall,
     ) -> Verdict {
         let is_ram = |address: u64| pinned.vm.ram_holds(address >> 12, 1);
-        let handle = vcpu.handle(slot);
         match call {
             PsciCall::Version => status(state, psci::VERSION_1_1 as i64),
             PsciCall::Features { function } => status(state, crate::trap::psci::features(function)),
@@ -106,14 +89,14 @@ impl<P: Platform> Engine<P> {
                 Ok(target) => {
                     let _ = status(state, psci::SUCCESS);
                     let details = [target.raw(), 0, 0];
-                    let exit = RunExit::of(ExitReason::VcpuOn, handle, details);
-                    Verdict::Host(exit, Leave::Queued)
+                    let exit = VcpuExit::new(ExitReason::VcpuOn, details);
+                    Verdict::Host(exit)
                 }
                 Err(error) => status(state, error),
             },
             PsciCall::CpuOff => {
-                let exit = RunExit::of(ExitReason::VcpuOff, handle, [0; 3]);
-                Verdict::Host(exit, Leave::Off)
+                let exit = VcpuExit::new(ExitReason::VcpuOff, [0; 3]);
+                Verdict::Host(exit)
             }
             PsciCall::CpuSuspend {
                 power_state,
@@ -131,12 +114,12 @@ impl<P: Platform> Engine<P> {
                 }
             }
             PsciCall::SystemOff => {
-                let exit = RunExit::of(ExitReason::SystemOff, handle, [0; 3]);
-                Verdict::Host(exit, Leave::Parked)
+                let exit = VcpuExit::new(ExitReason::SystemOff, [0; 3]);
+                Verdict::Host(exit)
             }
             PsciCall::SystemReset => {
-                let exit = RunExit::of(ExitReason::SystemReset, handle, [0; 3]);
-                Verdict::Host(exit, Leave::Parked)
+                let exit = VcpuExit::new(ExitReason::SystemReset, [0; 3]);
+                Verdict::Host(exit)
             }
         }
     }
@@ -203,8 +186,6 @@ fn status(state: &mut VcpuState, value: i64) -> Verdict {
 }
 
 fn answer_page_call(
-    slot: u16,
-    vcpu: &VcpuSlot,
     state: &mut VcpuState,
     ipa: u64,
     outcome: GuestPageCall,
@@ -215,10 +196,7 @@ fn answer_page_call(
             let _ = answer_with(state, [smccc::SUCCESS as u64, 0, 0, 0]);
             let lost = matches!(outcome, GuestPageCall::Lost(_));
             let details = [ipa, page.pa().raw(), u64::from(lost)];
-            Verdict::Host(
-                RunExit::of(reason, vcpu.handle(slot), details),
-                Leave::Queued,
-            )
+            Verdict::Host(VcpuExit::new(reason, details))
         }
         GuestPageCall::Nothing => answer_with(state, [smccc::SUCCESS as u64, 0, 0, 0]),
         GuestPageCall::Refused => answer_with(state, [smccc::INVALID_PARAMETER as u64, 0, 0, 0]),
@@ -229,13 +207,13 @@ fn answer_page_call(
         GuestPageCall::Absent => {
             repeat_call(state);
             state.pending = Pending::RamFault;
-            let exit = RunExit::of(ExitReason::RamFault, vcpu.handle(slot), [ipa, 0, 0]);
-            Verdict::Host(exit, Leave::Queued)
+            let exit = VcpuExit::new(ExitReason::RamFault, [ipa, 0, 0]);
+            Verdict::Host(exit)
         }
         GuestPageCall::NoMemory => {
             repeat_call(state);
-            let exit = RunExit::of(ExitReason::PoolEmpty, vcpu.handle(slot), [0; 3]);
-            Verdict::Host(exit, Leave::Queued)
+            let exit = VcpuExit::new(ExitReason::PoolEmpty, [0; 3]);
+            Verdict::Host(exit)
         }
     }
 }

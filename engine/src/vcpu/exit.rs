@@ -4,7 +4,7 @@
 //! told is built here and in `abort` and `calls` from the few values the exit is about, never from
 //! the register frame as a whole.
 
-use super::run::{Leave, RunExit};
+use super::run::Leave;
 use super::slot::{Pending, VcpuSlot, VcpuState};
 use crate::engine::Engine;
 use crate::gic::Filled;
@@ -18,6 +18,33 @@ use crate::vm::PinnedVm;
 use abi::{Counter, ExitReason, FaultKind};
 use percpu::CpuToken;
 
+/// What the host is told of a vCPU: why it stopped, and up to three details as the reason says. Small, so that it is
+/// handed on without a copy by call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct VcpuExit {
+    pub reason: ExitReason,
+    pub details: [u64; 3],
+}
+
+impl VcpuExit {
+    pub(crate) const fn new(reason: ExitReason, details: [u64; 3]) -> Self {
+        Self { reason, details }
+    }
+
+    /// How the vCPU leaves the core with it.
+    pub(crate) const fn leave(self) -> Leave {
+        match self.reason {
+            ExitReason::VcpuOff => Leave::Off,
+            ExitReason::Fault
+            | ExitReason::MmioRead
+            | ExitReason::Call
+            | ExitReason::SystemOff
+            | ExitReason::SystemReset => Leave::Parked,
+            _ => Leave::Queued,
+        }
+    }
+}
+
 /// What follows an exit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
@@ -27,8 +54,8 @@ pub(crate) enum Verdict {
     Interrupted,
     /// The vCPU waits for an interrupt.
     Waiting,
-    /// The host is needed; how the vCPU leaves the core.
-    Host(RunExit, Leave),
+    /// The host is needed.
+    Host(VcpuExit),
 }
 
 /// Does the vCPU end with this exit (DEN0022 5.10, 5.11: the calls do not return)?
@@ -37,6 +64,25 @@ const fn is_end(reason: ExitReason) -> bool {
         reason,
         ExitReason::Fault | ExitReason::SystemOff | ExitReason::SystemReset
     )
+}
+
+/// Ended level interrupts and full list registers become an exit where the verdict leaves room
+/// for one; otherwise they wait for the next.
+fn with_notices(state: &mut VcpuState, verdict: Verdict, filled: Filled) -> Verdict {
+    if matches!(verdict, Verdict::Host(..)) {
+        return verdict;
+    }
+    if let Some(ended) = state.context.gic.take_ended() {
+        state.waiting |= verdict == Verdict::Waiting;
+        let intid = u64::from(ended.raw());
+        let exit = VcpuExit::new(ExitReason::LevelEnded, [intid, 0, 0]);
+        return Verdict::Host(exit);
+    }
+    if filled == Filled::ListFull && verdict == Verdict::Interrupted {
+        let exit = VcpuExit::new(ExitReason::ListFull, [0; 3]);
+        return Verdict::Host(exit);
+    }
+    verdict
 }
 
 /// How the vCPU that woke others, one of this core's among them or not, goes on.
@@ -65,50 +111,22 @@ impl<P: Platform> Engine<P> {
         exit: GuestExit,
         filled: Filled,
     ) -> Verdict {
-        let handle = vcpu.handle(slot);
         let verdict = match exit {
             GuestExit::Interrupt => Verdict::Interrupted,
-            GuestExit::SError { .. } => Verdict::Host(
-                RunExit::of(ExitReason::Fault, handle, [FaultKind::SError.raw(), 0, 0]),
-                Leave::Parked,
-            ),
+            GuestExit::SError { .. } => Verdict::Host(VcpuExit::new(
+                ExitReason::Fault,
+                [FaultKind::SError.raw(), 0, 0],
+            )),
             GuestExit::Sync { esr, far, hpfar } => {
                 self.judge_trap(cpu, slot, vcpu, state, pinned, esr, far, hpfar)
             }
         };
-        if let Verdict::Host(exit, _) = verdict
+        if let Verdict::Host(exit) = verdict
             && is_end(exit.reason)
         {
             state.pending = Pending::End;
         }
-        self.with_notices(vcpu, slot, state, verdict, filled)
-    }
-
-    /// Ended level interrupts and full list registers become an exit where the verdict leaves room
-    /// for one; otherwise they wait for the next.
-    fn with_notices(
-        &self,
-        vcpu: &VcpuSlot,
-        slot: u16,
-        state: &mut VcpuState,
-        verdict: Verdict,
-        filled: Filled,
-    ) -> Verdict {
-        if matches!(verdict, Verdict::Host(..)) {
-            return verdict;
-        }
-        let handle = vcpu.handle(slot);
-        if let Some(ended) = state.context.gic.take_ended() {
-            state.waiting |= verdict == Verdict::Waiting;
-            let intid = u64::from(ended.raw());
-            let exit = RunExit::of(ExitReason::LevelEnded, handle, [intid, 0, 0]);
-            return Verdict::Host(exit, Leave::Queued);
-        }
-        if filled == Filled::ListFull && verdict == Verdict::Interrupted {
-            let exit = RunExit::of(ExitReason::ListFull, handle, [0; 3]);
-            return Verdict::Host(exit, Leave::Queued);
-        }
-        verdict
+        with_notices(state, verdict, filled)
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that an exit is about")]
@@ -134,26 +152,22 @@ impl<P: Platform> Engine<P> {
                 state.waiting = true;
                 Verdict::Waiting
             }
-            Trap::Hvc { imm } => self.guest_call(cpu, slot, vcpu, state, pinned, imm),
+            Trap::Hvc { imm } => self.guest_call(cpu, state, pinned, imm),
             Trap::Smc { imm } => {
                 state.context.frame.skip_instruction();
-                self.guest_call(cpu, slot, vcpu, state, pinned, imm)
+                self.guest_call(cpu, state, pinned, imm)
             }
             Trap::Sysreg(access) => self.guest_sysreg(cpu, vcpu, state, pinned, access),
             Trap::DataAbort(abort) => {
-                self.guest_abort(cpu, slot, vcpu, state, pinned, &abort, false, far, hpfar)
+                self.guest_abort(cpu, slot, state, pinned, &abort, false, far, hpfar)
             }
             Trap::InstrAbort(abort) => {
-                self.guest_abort(cpu, slot, vcpu, state, pinned, &abort, true, far, hpfar)
+                self.guest_abort(cpu, slot, state, pinned, &abort, true, far, hpfar)
             }
-            Trap::Illegal => Verdict::Host(
-                RunExit::of(
-                    ExitReason::Fault,
-                    vcpu.handle(slot),
-                    [FaultKind::Illegal.raw(), 0, 0],
-                ),
-                Leave::Parked,
-            ),
+            Trap::Illegal => Verdict::Host(VcpuExit::new(
+                ExitReason::Fault,
+                [FaultKind::Illegal.raw(), 0, 0],
+            )),
             Trap::Unknown
             | Trap::FpAccess
             | Trap::PauthAccess

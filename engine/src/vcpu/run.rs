@@ -7,7 +7,8 @@
 //!   sees the vCPU elsewhere, or the VM without pins, knows that this core walks for it no more;
 //! - a core says that it is idle before it looks a last time, so a wake-up is never lost.
 
-use super::exit::Verdict;
+use super::context::Frame;
+use super::exit::{VcpuExit, Verdict};
 use super::slot::{Pending, VcpuSlot, VcpuState};
 use crate::engine::Engine;
 use crate::platform::Platform;
@@ -41,13 +42,13 @@ impl RunExit {
         }
     }
 
-    /// An exit of a vCPU with up to three details.
-    pub(crate) const fn of(reason: ExitReason, vcpu: VcpuHandle, details: [u64; 3]) -> Self {
-        let [a, b, c] = details;
-        Self {
-            reason,
-            vcpu,
-            details: [a, b, c, 0, 0, 0, 0],
+    /// Tells of a vCPU's exit. A call is told with its first seven registers.
+    fn tell(&mut self, vcpu: VcpuHandle, exit: VcpuExit, frame: &Frame) {
+        let VcpuExit { reason, details } = exit;
+        (self.reason, self.vcpu) = (reason, vcpu);
+        self.details[..3].copy_from_slice(&details);
+        if reason == ExitReason::Call {
+            self.details[3..].copy_from_slice(&frame.x[3..7]);
         }
     }
 }
@@ -73,6 +74,13 @@ struct Picked<'e> {
 impl<P: Platform> Engine<P> {
     /// Runs this core's queue for at most `budget` ticks (0: no bound).
     pub(crate) fn cpu_run(&self, cpu: &mut CpuToken, budget: u64) -> RunExit {
+        let mut exit = RunExit::of_core(ExitReason::Idle, 0);
+        self.run_until_exit(cpu, budget, &mut exit);
+        exit
+    }
+
+    /// The same; why it ended goes to `exit`.
+    fn run_until_exit(&self, cpu: &mut CpuToken, budget: u64, exit: &mut RunExit) {
         let platform = &self.parts.platform;
         let start = platform.counter(cpu.id());
         let end = if budget == 0 {
@@ -83,15 +91,17 @@ impl<P: Platform> Engine<P> {
         loop {
             self.take_in(cpu);
             if platform.host_interrupt_pending(cpu.id(), self.doorbell()) {
-                return RunExit::of_core(ExitReason::HostInterrupt, 0);
+                *exit = RunExit::of_core(ExitReason::HostInterrupt, 0);
+                return;
             }
             if platform.counter(cpu.id()) >= end {
-                return RunExit::of_core(ExitReason::Budget, 0);
+                *exit = RunExit::of_core(ExitReason::Budget, 0);
+                return;
             }
             let (picked, deadline) = self.pick(cpu);
             if let Some(picked) = picked {
-                if let Some(exit) = self.play(cpu, picked, deadline.min(end)) {
-                    return exit;
+                if self.play(cpu, picked, deadline.min(end), exit) {
+                    return;
                 }
                 continue;
             }
@@ -101,11 +111,12 @@ impl<P: Platform> Engine<P> {
             // The last look at those that wait, now that wakers see this core as idle.
             let (picked, deadline) = self.pick(cpu);
             let Some(picked) = picked else {
-                return RunExit::of_core(ExitReason::Idle, deadline);
+                *exit = RunExit::of_core(ExitReason::Idle, deadline);
+                return;
             };
             self.parts.queues.leave_idle(cpu);
-            if let Some(exit) = self.play(cpu, picked, deadline.min(end)) {
-                return exit;
+            if self.play(cpu, picked, deadline.min(end), exit) {
+                return;
             }
         }
     }
@@ -189,8 +200,9 @@ impl<P: Platform> Engine<P> {
         false
     }
 
-    /// One turn of a vCPU: until its slice or the budget is used, it waits, or the host is needed.
-    fn play(&self, cpu: &mut CpuToken, picked: Picked<'_>, until: u64) -> Option<RunExit> {
+    /// One turn of a vCPU: until its slice or the budget is used, it waits, or the host is needed: `true`, and `exit`
+    /// says why.
+    fn play(&self, cpu: &mut CpuToken, picked: Picked<'_>, until: u64, exit: &mut RunExit) -> bool {
         let Picked {
             slot,
             vcpu,
@@ -199,9 +211,9 @@ impl<P: Platform> Engine<P> {
         let platform = &self.parts.platform;
         let Ok(pinned) = self.pin_vm(cpu, vcpu.vm()) else {
             ticket.park();
-            return None;
+            return false;
         };
-        let (exit, leave) = self.play_pinned(cpu, slot, vcpu, &mut ticket, &pinned, until);
+        let (is_exit, leave) = self.play_pinned(cpu, slot, vcpu, &mut ticket, &pinned, until, exit);
         // Before ticket and pin are given back: see the header.
         platform.leave_guests(cpu.id());
         match leave {
@@ -217,9 +229,10 @@ impl<P: Platform> Engine<P> {
             Leave::Off => ticket.turn_off(),
         }
         drop(pinned);
-        exit
+        is_exit
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all that a turn is about")]
     fn play_pinned(
         &self,
         cpu: &mut CpuToken,
@@ -228,7 +241,8 @@ impl<P: Platform> Engine<P> {
         ticket: &mut RunTicket<'_>,
         pinned: &PinnedVm<'_>,
         until: u64,
-    ) -> (Option<RunExit>, Leave) {
+        told: &mut RunExit,
+    ) -> (bool, Leave) {
         let platform = &self.parts.platform;
         let handle = vcpu.handle(slot);
         let vttbr = pinned
@@ -247,15 +261,16 @@ impl<P: Platform> Engine<P> {
             // Re-read at every entry: a VM that is dying is entered no more.
             #[cfg(not(mutant = "run-ignore-phase"))]
             if pinned.vm.life.now() != (pinned.generation, Phase::Running) {
-                return (None, Leave::Parked);
+                return (false, Leave::Parked);
             }
             let verdict = if let Some(details) = self.take_ready(pinned) {
-                let exit = RunExit {
-                    reason: ExitReason::VcpuReady,
+                let reason = ExitReason::VcpuReady;
+                *told = RunExit {
+                    reason,
                     vcpu: handle,
                     details,
                 };
-                Verdict::Host(exit, Leave::Queued)
+                Verdict::Host(VcpuExit::new(reason, [0; 3]))
             } else {
                 let verdict = vcpu.with(ticket, |state| {
                     settle(state);
@@ -264,10 +279,14 @@ impl<P: Platform> Engine<P> {
                     self.count(cpu, Counter::GuestEntries, 1);
                     let exit = platform.run_guest(cpu.id(), &mut state.context, vttbr, until);
                     state.context.gic.drain(&vcpu.interrupts);
-                    self.judge(cpu, slot, vcpu, state, pinned, exit, filled)
+                    let verdict = self.judge(cpu, slot, vcpu, state, pinned, exit, filled);
+                    if let Verdict::Host(exit) = verdict {
+                        told.tell(handle, exit, &state.context.frame);
+                    }
+                    verdict
                 });
                 let Some(verdict) = verdict else {
-                    return (None, Leave::Parked);
+                    return (false, Leave::Parked);
                 };
                 verdict
             };
@@ -277,13 +296,12 @@ impl<P: Platform> Engine<P> {
                 }
                 Verdict::Interrupted => {
                     // The host's, a kick, or the end of the turn: the core's loop finds out.
-                    return (None, Leave::Queued);
+                    return (false, Leave::Queued);
                 }
-                Verdict::Waiting => return (None, Leave::Queued),
-                Verdict::Host(exit, leave) => {
+                Verdict::Waiting => return (false, Leave::Queued),
+                Verdict::Host(exit) => {
                     self.trace(cpu, Event::Exit, u64::from(slot) << 32 | exit.reason.raw());
-                    debug_assert_eq!(exit.vcpu, handle);
-                    return (Some(exit), leave);
+                    return (true, exit.leave());
                 }
             }
         }
