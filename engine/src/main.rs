@@ -81,7 +81,7 @@ mod metal {
 
         fn secondary(cpu: CpuBoot, engine: &'static MetalEngine) -> ! {
             let id = cpu.id();
-            let known = engine.platform().features();
+            let known = *engine.platform().features();
             let known_id = engine.guest_machine().id;
             let mut common_id = known_id;
             common_id.narrow(&arch::read_id_registers());

@@ -105,7 +105,7 @@ pub trait Platform: Sized {
     type SavedRegime;
 
     /// The weakest core's features.
-    fn features(&self) -> Features;
+    fn features(&self) -> &Features;
     /// The generic timer's count (CNTPCT_EL0).
     fn counter(&self, cpu: CpuId) -> u64;
 

@@ -252,7 +252,8 @@ impl Word {
         Self(self.0 | POISON_PENDING)
     }
 
-    /// Packs a state.
+    /// Packs a state. Inlined: of a state that is known it is a number.
+    #[inline(always)]
     pub const fn pack(state: State) -> Self {
         Self(match state {
             State::Reserved => KIND_RESERVED,

@@ -145,8 +145,8 @@ impl Platform for Metal {
     type Store<T: 'static> = &'static [T];
     type SavedRegime = SavedRegime;
 
-    fn features(&self) -> Features {
-        self.features
+    fn features(&self) -> &Features {
+        &self.features
     }
 
     fn counter(&self, _cpu: CpuId) -> u64 {

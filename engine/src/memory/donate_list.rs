@@ -40,7 +40,7 @@ impl<P: Platform> Engine<P> {
         let mut reason = Status::Success;
         for entry in entries {
             let step = entry.and_then(|ListEntry { page, ipa, access }| {
-                self.take_page(cpu, stage2, (page, ipa), access)
+                self.take_page(cpu, stage2, (page, ipa), access, held.last())
             });
             match step {
                 Ok(item) => {
@@ -62,8 +62,11 @@ impl<P: Platform> Engine<P> {
             self.leave_host(cpu, item, &mut runs);
         }
         let flushed = self.flush_host(cpu, &runs);
-        for item in &held {
-            self.write_back(cpu, item.page(), 1);
+        // Asked once: with it `write_back` has nothing to do.
+        if !self.parts.platform.features().force_write_back {
+            for item in &held {
+                self.write_back(cpu, item.page(), 1);
+            }
         }
         self.forget_code(cpu);
         for item in &held {

@@ -8,7 +8,7 @@ use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
 use crate::platform::{EntryAt, Platform};
-use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL};
+use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, RESERVED};
 use crate::stage2::{MapError, Stage2};
 use crate::vm::PinnedVm;
 use abi::Status;
@@ -20,6 +20,8 @@ const OF_HOST: State = State::Owned(Owner::Host);
 /// A page on its way: claimed, with the guest's entry for it taken and the host's known.
 pub(super) struct Leaving<'t> {
     claim: PageClaim<'t>,
+    /// Where the VM is to see it.
+    ipa: Ipa,
     guest: EntryAt,
     host: EntryAt,
     access: Access,
@@ -37,7 +39,7 @@ impl<P: Platform> Engine<P> {
         access: Access,
     ) -> Batch {
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
-        let leaving = match self.take_page(cpu, stage2, (page, ipa), access) {
+        let leaving = match self.take_page(cpu, stage2, (page, ipa), access, None) {
             Ok(leaving) => leaving,
             Err(reason) => return Batch::refused(reason),
         };
@@ -57,7 +59,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Claims the page, takes the guest's entry for it and makes the host's map ready. Refused, nothing has
-    /// changed.
+    /// changed. What is in the tables of `last`, which lives on, is not walked to.
     #[inline]
     pub(super) fn take_page(
         &self,
@@ -65,34 +67,69 @@ impl<P: Platform> Engine<P> {
         stage2: Stage2,
         (page, ipa): (Pfn, Ipa),
         access: Access,
+        last: Option<&Leaving<'_>>,
     ) -> Result<Leaving<'_>, Status> {
-        let (platform, pool) = (&self.parts.platform, &self.parts.pool);
         let claim = self
             .parts
             .pages
             .claim_page_in(page, Op::VmMap, cpu.id().raw(), OF_HOST)
             .map_err(status_of_refusal)?;
-        let guest = stage2
-            .take_entry(platform, cpu.id(), pool, ipa, LAST_LEVEL)
+        let guest = self
+            .guest_entry(cpu, stage2, ipa, last)
             .map_err(status_of)?;
-        match self.host_entry(cpu, page) {
+        match self.host_entry(cpu, page, last) {
             Ok((host, is_mapped)) => Ok(Leaving {
                 claim,
+                ipa,
                 guest,
                 host,
                 access,
                 is_mapped,
             }),
             Err(error) => {
-                Stage2::give_entry_back(platform, cpu.id(), guest);
+                Stage2::give_entry_back(&self.parts.platform, cpu.id(), guest);
                 Err(status_of(error))
             }
         }
     }
 
+    /// Takes the guest's entry for the page at `ipa`.
+    #[inline]
+    fn guest_entry(
+        &self,
+        cpu: &CpuToken,
+        stage2: Stage2,
+        ipa: Ipa,
+        last: Option<&Leaving<'_>>,
+    ) -> Result<EntryAt, MapError> {
+        let (platform, pool) = (&self.parts.platform, &self.parts.pool);
+        // A VM's tables stay for its life.
+        let near = last.and_then(|last| Stage2::near(last.guest, last.ipa, ipa));
+        match near {
+            Some(at) if platform.swap_entry(cpu.id(), at, 0, RESERVED).is_ok() => Ok(at),
+            _ => stage2.take_entry(platform, cpu.id(), pool, ipa, LAST_LEVEL),
+        }
+    }
+
     /// The host's entry for a claimed page, in a table of pages, and whether it has it mapped.
     #[inline]
-    fn host_entry(&self, cpu: &CpuToken, page: Pfn) -> Result<(EntryAt, bool), MapError> {
+    fn host_entry(
+        &self,
+        cpu: &CpuToken,
+        page: Pfn,
+        last: Option<&Leaving<'_>>,
+    ) -> Result<(EntryAt, bool), MapError> {
+        let ipa_of = |page: Pfn| Ipa::from_raw(page.pa().raw());
+        // A table of the host's stays while one of its pages is claimed: the last one is.
+        let near = last.and_then(|last| Stage2::near(last.host, ipa_of(last.page()), ipa_of(page)));
+        if let Some(at) = near {
+            let raw = self.parts.platform.entry(cpu.id(), at);
+            match Entry::decode(raw, LAST_LEVEL) {
+                Entry::Leaf { .. } => return Ok((at, true)),
+                Entry::Empty => return Ok((at, false)),
+                _ => {}
+            }
+        }
         let mut found = self.find_host(cpu, page, LAST_LEVEL)?;
         if found.level != LAST_LEVEL {
             if let (_, Some(error)) = self.prepare_host(cpu, page, 1, &self.parts.pool) {

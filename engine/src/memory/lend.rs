@@ -10,8 +10,8 @@ use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
 use crate::platform::Platform;
-use crate::stage2::descriptor::{Access, LAST_LEVEL, RESERVED};
-use crate::stage2::{Stage2, ipa_after};
+use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, RESERVED};
+use crate::stage2::{Found, Stage2, ipa_after};
 use crate::vm::PinnedVm;
 use abi::Status;
 use heapless::Vec;
@@ -190,22 +190,31 @@ impl<P: Platform> Engine<P> {
         ipa: Ipa,
         op: Op,
         accept: impl FnOnce(State) -> bool,
-    ) -> Result<(PageClaim<'t>, crate::stage2::Found), LeafRefusal> {
-        let platform = &self.parts.platform;
-        let read = || {
-            stage2
-                .walk(platform, cpu.id(), ipa, LAST_LEVEL)
-                .map_err(|_| LeafRefusal::NotMapped)
+    ) -> Result<(PageClaim<'t>, Found), LeafRefusal> {
+        let found = stage2
+            .walk(&self.parts.platform, cpu.id(), ipa, LAST_LEVEL)
+            .map_err(|_| LeafRefusal::NotMapped)?;
+        let claim = self.claim_found(cpu, &found, ipa, op, accept)?;
+        Ok((claim, found))
+    }
+
+    /// The same of a leaf that was found in the tables of a VM, which stay while it is pinned or this core counted
+    /// among those that reclaim it.
+    #[inline]
+    pub(crate) fn claim_found<'t>(
+        &'t self,
+        cpu: &CpuToken,
+        found: &Found,
+        ipa: Ipa,
+        op: Op,
+        accept: impl FnOnce(State) -> bool,
+    ) -> Result<PageClaim<'t>, LeafRefusal> {
+        let Some(page) = found.page(ipa) else {
+            return Err(match found.entry() {
+                Entry::Reserved | Entry::Splitting => LeafRefusal::Busy,
+                _ => LeafRefusal::NotMapped,
+            });
         };
-        let found = read()?;
-        if matches!(
-            found.entry(),
-            crate::stage2::descriptor::Entry::Reserved
-                | crate::stage2::descriptor::Entry::Splitting
-        ) {
-            return Err(LeafRefusal::Busy);
-        }
-        let page = found.page(ipa).ok_or(LeafRefusal::NotMapped)?;
         let claim = self
             .parts
             .pages
@@ -214,11 +223,12 @@ impl<P: Platform> Engine<P> {
                 Refused::Busy => LeafRefusal::Busy,
                 Refused::Was(_) | Refused::OutOfRange => LeafRefusal::WrongState,
             })?;
+        // Where the leaf is, is known: whoever puts a table there changes the entry too.
         #[cfg(not(mutant = "leaf-no-recheck"))]
-        if read()? != found {
+        if self.parts.platform.entry(cpu.id(), found.at) != found.raw {
             return Err(LeafRefusal::Busy);
         }
-        Ok((claim, found))
+        Ok(claim)
     }
 }
 

@@ -25,8 +25,8 @@ impl Platform for Sim {
     type Store<T: 'static> = Arc<[T]>;
     type SavedRegime = SavedRegime;
 
-    fn features(&self) -> Features {
-        self.features
+    fn features(&self) -> &Features {
+        &self.features
     }
 
     fn counter(&self, _cpu: CpuId) -> u64 {

@@ -97,6 +97,32 @@ impl Stage2 {
         (u64::from(index) < entries).then_some(EntryAt { index, ..at })
     }
 
+    /// The entry behind `last` in its table, if there is one and a walk down to `depth` would end there. Whoever walked to
+    /// `last` may still rely on its table.
+    #[inline]
+    pub fn beside<P: Platform>(
+        self,
+        platform: &P,
+        cpu: CpuId,
+        last: &Found,
+        depth: u8,
+    ) -> Option<Found> {
+        let at = self.next_in_table(last.at, last.level)?;
+        let (raw, level) = (platform.entry(cpu, at), last.level);
+        // A table leads further down.
+        let ends = level == depth || table_of(raw, level).is_none();
+        ends.then_some(Found { at, level, raw })
+    }
+
+    /// The entry for the page at `ipa`, if it is in the same table as `near`, which is that for the page at `near_ipa`.
+    #[inline]
+    pub fn near(near: EntryAt, near_ipa: Ipa, ipa: Ipa) -> Option<EntryAt> {
+        ((near_ipa.page() ^ ipa.page()) < ENTRIES).then_some(EntryAt {
+            index: (ipa.page() % ENTRIES) as u16,
+            ..near
+        })
+    }
+
     /// Visits the entries where walks down to `depth` end for `n` pages from `ipa` on, in order, each
     /// with the first page of the run that it translates, counted from the run's start.
     pub fn for_entries<P: Platform>(
@@ -109,16 +135,9 @@ impl Stage2 {
         mut visit: impl FnMut(&Found, u64),
     ) {
         let mut done = 0;
-        let mut last: Option<Found> = None;
+        let mut last = None;
         while done < n {
-            let beside = last.and_then(|last: Found| {
-                let at = self.next_in_table(last.at, last.level)?;
-                let raw = platform.entry(cpu, at);
-                let level = last.level;
-                // A table leads further down.
-                let ends = level == depth || table_of(raw, level).is_none();
-                ends.then_some(Found { at, level, raw })
-            });
+            let beside = last.and_then(|last| self.beside(platform, cpu, &last, depth));
             let Some(here) = ipa_after(ipa, done) else {
                 return;
             };

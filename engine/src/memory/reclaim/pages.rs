@@ -17,6 +17,7 @@ use crate::memory::lend::LeafRefusal;
 use crate::memory::runs::Runs;
 use crate::memory::settled;
 use crate::platform::Platform;
+use crate::stage2::Found;
 use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
 use crate::vm::cursor::Progress;
 use abi::Counter;
@@ -165,10 +166,22 @@ impl<P: Platform> Engine<P> {
         {
             return outcome;
         }
+        let stage2 = work.vm.stage2(work.slot, self.parts.host.geometry());
+        let platform = &self.parts.platform;
         let mut outcome = Outcome::default();
         let mut stop = unit.end.min(unit.first + max);
+        let mut last: Option<Found> = None;
         for page in unit.first..stop {
-            match self.bring_page(cpu, work, Ipa::from_raw(page << 12)) {
+            let ipa = Ipa::from_raw(page << 12);
+            // Only single pages lie beside each other: a block's entry stands for many.
+            last = last
+                .filter(|last| last.level == LAST_LEVEL)
+                .and_then(|last| stage2.beside(platform, cpu.id(), &last, LAST_LEVEL))
+                .or_else(|| stage2.walk(platform, cpu.id(), ipa, LAST_LEVEL).ok());
+            let came = last.map_or(Page::Nothing, |found| {
+                self.bring_page(cpu, work, &found, ipa)
+            });
+            match came {
                 Page::Home => outcome.done += 1,
                 Page::Nothing => {}
                 Page::Lost => outcome.lost += 1,
@@ -307,19 +320,18 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Brings the page at `ipa` home.
-    fn bring_page(&self, cpu: &CpuToken, work: &AtWork<'_>, ipa: Ipa) -> Page {
-        let stage2 = work.vm.stage2(work.slot, self.parts.host.geometry());
+    /// Brings the page at `ipa` home, of which `found` is the leaf.
+    fn bring_page(&self, cpu: &CpuToken, work: &AtWork<'_>, found: &Found, ipa: Ipa) -> Page {
         let of_vm = |state| is_of(state, work.slot);
-        let (claim, found) = match self.claim_leaf(cpu, stage2, ipa, Op::Reclaim, of_vm) {
-            Ok(claimed) => claimed,
+        let claim = match self.claim_found(cpu, found, ipa, Op::Reclaim, of_vm) {
+            Ok(claim) => claim,
             Err(LeafRefusal::Busy) => return Page::Busy,
             Err(_) => return Page::Nothing,
         };
-        let page = claim.pfn();
+        let (page, from) = (claim.pfn(), claim.from());
         if let State::Shared {
             owner: Owner::Host, ..
-        } = claim.from()
+        } = from
         {
             // Leaf and count go together, so that a second look finds neither.
             self.parts.platform.store_entry(cpu.id(), found.at, 0);
@@ -327,7 +339,7 @@ impl<P: Platform> Engine<P> {
             return Page::Nothing;
         }
         #[cfg(not(mutant = "reclaim-keep-shared"))]
-        let of_host = matches!(claim.from(), State::Shared { .. }).then(|| {
+        let of_host = matches!(from, State::Shared { .. }).then(|| {
             let mut runs = Runs::default();
             self.collect_unmapped(cpu, page, 1, &mut runs);
             self.flush_host(cpu, &runs)
