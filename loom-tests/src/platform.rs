@@ -42,8 +42,7 @@ pub struct LoomMachine {
     hardware: Mutex<Hardware>,
     cores: Box<[Core]>,
     guests: Mutex<Guests>,
-    repeat_tlbi: bool,
-    resize_in_place: bool,
+    features: Features,
     witness: Witness,
 }
 
@@ -78,8 +77,14 @@ impl LoomMachine {
             hardware: Mutex::new(hardware),
             cores: (0..cores).map(core).collect(),
             guests: Mutex::default(),
-            repeat_tlbi,
-            resize_in_place,
+            features: Features {
+                tlb_range: true,
+                force_write_back: true,
+                icache_by_hand: false,
+                repeat_tlbi,
+                resize_in_place,
+                pa_bits: PA_BITS,
+            },
             witness: Witness::default(),
         }
     }
@@ -186,15 +191,8 @@ impl Platform for LoomMachine {
     type Store<T: 'static> = Box<[T]>;
     type SavedRegime = SavedRegime;
 
-    fn features(&self) -> Features {
-        Features {
-            tlb_range: true,
-            force_write_back: true,
-            icache_by_hand: false,
-            repeat_tlbi: self.repeat_tlbi,
-            resize_in_place: self.resize_in_place,
-            pa_bits: PA_BITS,
-        }
+    fn features(&self) -> &Features {
+        &self.features
     }
 
     fn counter(&self, cpu: CpuId) -> u64 {

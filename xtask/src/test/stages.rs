@@ -52,6 +52,11 @@ pub fn all() -> Vec<Stage> {
         Stage::new("litmus", "cargo xtask litmus", Rule::OwnCount),
         Stage::new("hw-test", "cargo xtask hw-test", Rule::OwnCount),
         Stage::new("bench", "cargo xtask bench --check", Rule::OwnCount),
+        Stage::new(
+            "bench-cores",
+            "cargo xtask bench --cores --check",
+            Rule::OwnCount,
+        ),
         Stage::new("storm", "cargo xtask storm --cpus 1,4", Rule::OwnCount),
         Stage::new(
             "stress",
