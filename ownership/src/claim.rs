@@ -2,7 +2,7 @@
 //!
 //! A [`Claim`] is a linear token for pages that were all in the same settled state and are now `Claimed`: a
 //! [`PageClaim`] for one page, by its own word, or a [`RunClaim`] for a run of them, by one word each or, for
-//! whole granules, by one word for all (`hold`). It ends in one of three ways: a commit consumes it and settles the
+//! whole granules, by one word for all, or a [`WholeClaim`] for one granule by its one word (`hold`). It ends in one of three ways: a commit consumes it and settles the
 //! pages in the new state; [`Claim::release`], or dropping it on any error path, settles them as they were.
 //!
 //! Invariants:
@@ -31,7 +31,7 @@ use crate::state::{self, transition};
 use crate::tree::Run;
 use crate::word::{Op, Owner, State, VmSlot, Word};
 pub use hold::Hold;
-pub(crate) use hold::{OneWord, Words, claim_word};
+pub(crate) use hold::{OneWord, WholeWord, Words, claim_word};
 
 /// The right, and the duty, to settle pages that were claimed.
 #[must_use = "dropping a claim rolls it back"]
@@ -46,6 +46,9 @@ pub struct Claim<H: Hold> {
 
 /// A [`Claim`] of one page, by its own word.
 pub type PageClaim<'t> = Claim<OneWord<'t>>;
+
+/// A [`Claim`] of a whole 2 MiB or 1 GiB, by one word, which stays one.
+pub type WholeClaim<'t> = Claim<WholeWord<'t>>;
 
 /// A [`Claim`] of any number of pages: one token, committed or rolled back as a whole.
 pub type RunClaim<'t> = Claim<Words<'t>>;

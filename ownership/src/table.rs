@@ -9,7 +9,7 @@
 //! around it is settled again before anyone else could want it for longer than that.
 
 use crate::addr::{Granule, GranuleSize, Pfn};
-use crate::claim::{OneWord, PageClaim, RunClaim, claim_word};
+use crate::claim::{OneWord, PageClaim, RunClaim, WholeClaim, WholeWord, claim_word};
 use crate::state::{is_claimable, transition};
 use crate::tree::{Place, Run, Span, Tree, end_of};
 use crate::word::{Op, State, Word};
@@ -117,6 +117,34 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             return Err(why_not(place.seen, op, expect));
         }
         self.take_page(&place, page, Word::claimed(place.seen, op, cpu))
+    }
+
+    /// Claims a granule for `op` if it is in exactly the state `expect` and has one word for all of it. `Busy` if it is in
+    /// parts, or a part itself: [`PageTable::claim_run`] has it then.
+    #[inline]
+    pub fn claim_whole_in(
+        &self,
+        granule: Granule,
+        op: Op,
+        cpu: u16,
+        expect: State,
+    ) -> Result<WholeClaim<'_>, Refused> {
+        self.run(granule.base(), granule.size().pages() as usize)
+            .ok_or(Refused::OutOfRange)?;
+        let place = self.find(granule.base())?;
+        if place.seen != Word::pack(expect) || !is_claimable(expect, op) {
+            return Err(why_not(place.seen, op, expect));
+        }
+        let claimed = Word::claimed(place.seen, op, cpu);
+        if place.granule != granule || !claim_word(place.word, place.seen, claimed) {
+            return Err(Refused::Busy);
+        }
+        let word = place.word;
+        Ok(WholeClaim::of(
+            WholeWord { word, granule },
+            place.seen,
+            claimed,
+        ))
     }
 
     /// Claims one page, found at `place`: one attempt. If its word changed since, that is nobody's fault.

@@ -149,6 +149,29 @@ fn a_claimed_page_leaves_its_neighbours_alone() {
 }
 
 #[test]
+fn a_whole_granule_is_claimed_by_its_one_word_or_not_at_all() {
+    let table = table(GIANT);
+    let block = granule(GranuleSize::Block2M, BLOCK);
+    let claim = |granule, expect| table.claim_whole_in(granule, Op::VmMap, 2, expect);
+    // A part of a GiB, and a GiB in parts.
+    assert_eq!(claim(block, HOST).err(), Some(Refused::Busy));
+    drop(table.claim_page(page(0), Op::Lend, 0, |_| true).unwrap());
+    let giant = granule(GranuleSize::Block1G, 0);
+    assert_eq!(claim(giant, HOST).err(), Some(Refused::Busy));
+    assert_eq!(claim(block, OF_A).err(), Some(Refused::Was(HOST)));
+    let held = claim(block, HOST).unwrap();
+    assert_eq!((held.pfn(), held.len() as u64), (page(BLOCK), BLOCK));
+    assert_eq!(claim(block, HOST).err(), Some(Refused::Busy));
+    drop(held);
+    assert_eq!(table.state(page(BLOCK + 1)), Some(HOST));
+    let held = claim(block, HOST).unwrap();
+    let done = held.donate_to_vm(A, &of_host()).unwrap();
+    assert_eq!((done.pages as u64, done.poisoned), (BLOCK, 0));
+    assert_eq!(table.state(page(2 * BLOCK - 1)), Some(OF_A));
+    assert_eq!(whole(&table, BLOCK), GranuleSize::Block2M);
+}
+
+#[test]
 fn a_refused_claim_unfolds_nothing() {
     let table = table(GIANT);
     for op in [Op::Share, Op::Reclaim, Op::EngineReclaim, Op::Unlend] {

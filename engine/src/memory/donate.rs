@@ -1,4 +1,5 @@
-//! Host to VM: VM_MAP of a run. One page goes by `donate_page`, pages all over memory by `donate_list`.
+//! Host to VM: VM_MAP of a run. One page goes by `donate_page`, 2 MiB in one piece by
+//! `donate_block`, pages all over memory by `donate_list`.
 //!
 //! The order, for each batch: claim the pages; take the guest's entries and make the host's map
 //! ready; unmap from the host and flush, once; write the guest's leaves; commit. Everything that can
@@ -82,6 +83,9 @@ impl<P: Platform> Engine<P> {
         let _turn = one_lock::take();
         if run.pages == 1 {
             return self.map_one(cpu, target, (run.first, run.ipa), access);
+        }
+        if let Some(batch) = self.map_block(cpu, target, run, access) {
+            return batch;
         }
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());

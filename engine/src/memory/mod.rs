@@ -2,7 +2,7 @@
 //!
 //! | file | calls |
 //! | --- | --- |
-//! | `donate`, `donate_list`, `donate_page` | VM_MAP, VM_MAP_LIST: host to VM |
+//! | `donate`, `donate_block`, `donate_list`, `donate_page` | VM_MAP, VM_MAP_LIST: host to VM |
 //! | `lend` | VM_LEND, VM_UNLEND: host's pages that a VM may use too |
 //! | `share` | the guest's MEM_SHARE, MEM_UNSHARE, MEM_RELINQUISH |
 //! | `reclaim` | VM_RECLAIM: a dying VM's pages come home |
@@ -13,6 +13,7 @@
 
 pub(crate) mod broken;
 pub mod donate;
+mod donate_block;
 pub mod donate_list;
 mod donate_page;
 pub mod engine_pages;

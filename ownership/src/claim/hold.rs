@@ -1,7 +1,8 @@
 //! How a claim holds its pages, and the two changes of a word: claiming and settling.
 //!
 //! Invariants: the words of a hold say `Claimed` until it settles them; a page that is claimed alone is held by
-//! its own word, which nobody folds (that takes the claims of all parts) and nobody unfolds.
+//! its own word, which nobody folds (that takes the claims of all parts) and nobody unfolds; so is a granule whose one
+//! word was claimed, as only the claim's holder could unfold it.
 
 use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::tree::{Run, Tree, end_of};
@@ -34,6 +35,28 @@ impl Hold for OneWord<'_> {
 
     fn settle(&self, claimed: Word, to: Word) -> usize {
         usize::from(settle_word(self.word, claimed, to) == Settled::Poisoned)
+    }
+}
+
+/// One word of a larger granule.
+#[derive(Clone, Copy, Debug)]
+pub struct WholeWord<'t> {
+    pub(crate) word: &'t AtomicU64,
+    pub(crate) granule: Granule,
+}
+
+impl Hold for WholeWord<'_> {
+    fn run(&self) -> Run {
+        Run {
+            first: self.granule.base(),
+            pages: self.granule.size().pages(),
+        }
+    }
+
+    fn settle(&self, claimed: Word, to: Word) -> usize {
+        // A larger granule's word takes no mark of a memory error.
+        let _ = settle_word(self.word, claimed, to);
+        0
     }
 }
 
