@@ -3,8 +3,8 @@
 use crate::Arc;
 use loom::cell::UnsafeCell;
 use ownership::{
-    Coverage, Flushed, Granule, HOST_VMID, Op, Owner, PageClaim, PageTable, Pfn, Refused, Scrubbed,
-    State, VmSlot,
+    Claim, Coverage, Flushed, Granule, HOST_VMID, Hold, Op, Owner, PageClaim, PageTable, Pfn,
+    Refused, Scrubbed, State, VmSlot,
 };
 use sync::AtomicU64;
 
@@ -47,22 +47,39 @@ impl Machine {
         self.table.claim_page(page(index), op, cpu, |_| true)
     }
 
-    /// Gives a page to a VM, as VM_MAP does.
+    /// Gives a page to a VM, as VM_MAP of one page does, and writes down there whose it is.
     pub fn donate(&self, index: u64, vm: VmSlot, cpu: u16) -> Result<(), Refused> {
-        self.donate_all(page(index).into(), vm, cpu)
+        let claim = self
+            .table
+            .claim_page_in(page(index), Op::VmMap, cpu, HOST)?;
+        self.give(claim, vm);
+        Ok(())
     }
 
-    /// Gives a granule to a VM, and writes down there whose it is.
+    /// The same as a run of one page, whose words are looked for again to settle them.
+    pub fn donate_run(&self, index: u64, vm: VmSlot, cpu: u16) -> Result<(), Refused> {
+        let (claim, refused) = self.table.claim_run(page(index), 1, Op::VmMap, cpu, HOST);
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
+        self.give(claim, vm);
+        Ok(())
+    }
+
+    /// Gives a granule to a VM.
     pub fn donate_all(&self, granule: Granule, vm: VmSlot, cpu: u16) -> Result<(), Refused> {
         let claim = self.table.claim(granule, Op::VmMap, cpu, |_| true)?;
-        let first = granule.base().raw() - BASE.raw();
-        for index in first..first + granule.size().pages() {
+        self.give(claim, vm);
+        Ok(())
+    }
+
+    fn give<H: Hold>(&self, claim: Claim<H>, vm: VmSlot) {
+        let first = claim.pfn().raw() - BASE.raw();
+        for index in first..first + claim.len() as u64 {
             self.write(index as usize, u64::from(vm.vmid()));
         }
-        claim
-            .donate_to_vm(vm, &flushed(HOST_VMID))
-            .expect("a host page");
-        Ok(())
+        let done = claim.donate_to_vm(vm, &flushed(HOST_VMID));
+        assert!(done.is_ok(), "a host page");
     }
 
     /// What the page's word says.

@@ -172,8 +172,10 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             first: page,
             pages: 1,
         };
+        // First, so that nothing is claimed that could not be settled.
+        let word = self.tree().pages(run).first().ok_or(Refused::OutOfRange)?;
         self.take(place, run, claimed)?;
-        self.tree().pages(run).first().ok_or(Refused::OutOfRange)
+        Ok(word)
     }
 
     /// Claims a granule for `op` if its state allows that and `accept` agrees. If it is in parts,

@@ -94,11 +94,12 @@ pub fn wait(cpu: &MetalCpu, core: &CoreFeatures, distributor: u64) {
             );
         }
         // An SGI that is still pending would turn this into a busy loop.
-        was_pending |= gic.is_pending(PARK_SGI.into());
+        // Of the last wake: the word was there before its SGI was sent, so the next look finds it.
+        was_pending = gic.is_pending(PARK_SGI.into());
         gic.drop_pending(PARK_SGI.into());
     });
-    // The word may have been seen before its SGI came, which the host shall not find. (If one came that the host
-    // sent, it may find the other instead.)
+    // The word may have been seen before its SGI came, which the host shall not find. (If the last that came was the
+    // host's own, it may find the other instead.)
     for _ in 0..SGI_PATIENCE {
         if was_pending || gic.is_pending(PARK_SGI.into()) {
             break;

@@ -106,6 +106,12 @@ impl<P: Platform> Engine<P> {
         // A VM's tables stay for its life.
         let near = last.and_then(|last| Stage2::near(last.guest, last.ipa, ipa));
         match near {
+            #[cfg(mutant = "near-no-compare")]
+            Some(at) => {
+                platform.store_entry(cpu.id(), at, RESERVED);
+                Ok(at)
+            }
+            #[cfg(not(mutant = "near-no-compare"))]
             Some(at) if platform.swap_entry(cpu.id(), at, 0, RESERVED).is_ok() => Ok(at),
             _ => stage2.take_entry(platform, cpu.id(), pool, ipa, LAST_LEVEL),
         }

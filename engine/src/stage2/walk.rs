@@ -4,7 +4,7 @@
 //! tables are freed only when nobody can walk them, so the page it reads is a table. A VM's tables go
 //! when it is dying, past its last pin. A table of the host's goes when its area becomes one block,
 //! by a core that holds the claims of *all* its pages: whoever walks the host's tables to a page of
-//! RAM holds a claim of that page.
+//! RAM, or goes on in one that was walked to, holds a claim of a page that it translates.
 
 use super::descriptor::{
     ENTRIES, Entry, PAGE_SHIFT, ROOT_PAGE_ENTRIES, pages_of, shift_of, table_of,

@@ -40,7 +40,18 @@ impl VcpuExit {
             | ExitReason::Call
             | ExitReason::SystemOff
             | ExitReason::SystemReset => Leave::Parked,
-            _ => Leave::Queued,
+            ExitReason::RamFault
+            | ExitReason::MmioWrite
+            | ExitReason::VcpuOn
+            | ExitReason::VcpuReady
+            | ExitReason::PageShared
+            | ExitReason::PageUnshared
+            | ExitReason::PageRelinquished
+            | ExitReason::LevelEnded
+            | ExitReason::ListFull
+            | ExitReason::PoolEmpty => Leave::Queued,
+            // Of a core, not of a vCPU.
+            ExitReason::HostInterrupt | ExitReason::Budget | ExitReason::Idle => Leave::Queued,
         }
     }
 }

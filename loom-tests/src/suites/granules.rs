@@ -17,6 +17,7 @@ suite! {
         merge_of_two_levels_against_claim,
         split_against_split,
         merge_and_split_against_a_slow_claim,
+        merge_and_split_against_a_slow_run,
         a_reader_of_a_retired_table,
         a_reader_beside_a_merge_that_is_undone,
         a_claim_by_a_stale_word_fails,
@@ -127,17 +128,26 @@ pub fn split_against_split() {
 /// A block is folded, comes home, and is unfolded for one page; a core that looked when it was in
 /// parts still wants the other page.
 pub fn merge_and_split_against_a_slow_claim() {
-    explore(2, || {
+    merge_and_split_against(Machine::donate);
+}
+
+/// The same where the claims are those of runs.
+pub fn merge_and_split_against_a_slow_run() {
+    merge_and_split_against(Machine::donate_run);
+}
+
+fn merge_and_split_against(donate: fn(&Machine, u64, VmSlot, u16) -> Result<(), Refused>) {
+    explore(2, move || {
         let machine = Machine::new(BLOCK);
         put_in_parts(&machine, 0);
         let other = machine.clone();
-        let slow = spawn(move || other.donate(1, B, 1));
+        let slow = spawn(move || donate(&other, 1, B, 1));
         let whole = machine
             .table
             .claim(block(0), Op::VmMap, 0, |_| true)
             .map(drop)
             .is_ok();
-        let first = machine.donate(0, A, 0);
+        let first = donate(&machine, 0, A, 0);
         let slow = slow.join().unwrap();
         assert!(whole || first.is_ok() || slow.is_ok());
         for refused in [first, slow].into_iter().filter_map(Result::err) {

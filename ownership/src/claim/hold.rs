@@ -1,8 +1,10 @@
 //! How a claim holds its pages, and the two changes of a word: claiming and settling.
 //!
 //! Invariants: the words of a hold say `Claimed` until it settles them; a page that is claimed alone is held by
-//! its own word, which nobody folds (that takes the claims of all parts) and nobody unfolds; so is a granule whose one
-//! word was claimed, as only the claim's holder could unfold it.
+//! its own word. Nobody folds that: it takes the claims of all parts. An unfold of its block writes it while the block has
+//! one word, and so before it could be claimed; a slow core that claims it from the unfolder's words, before these are
+//! published, has a word that is not written again (`tree`). So is a granule whose one word was claimed held by
+//! that: only the claim's holder could unfold it.
 
 use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::tree::{Run, Tree, end_of};

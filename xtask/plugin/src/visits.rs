@@ -1,4 +1,5 @@
-//! How many instructions a core executes in the engine from one ERET to the next.
+//! How many instructions a core executes in the engine from one ERET to the next. One that returns to EL2 itself, after
+//! a memory error in the window, ends a visit too.
 //!
 //! Invariant: a core's record is written by that core alone; whoever writes the result does so when all have stopped.
 

@@ -175,7 +175,7 @@ impl<P: Platform> Engine<P> {
             let ipa = Ipa::from_raw(page << 12);
             // Only single pages lie beside each other: a block's entry stands for many.
             last = last
-                .filter(|last| last.level == LAST_LEVEL)
+                .filter(|last| last.level == LAST_LEVEL || cfg!(mutant = "reclaim-beside-block"))
                 .and_then(|last| stage2.beside(platform, cpu.id(), &last, LAST_LEVEL))
                 .or_else(|| stage2.walk(platform, cpu.id(), ipa, LAST_LEVEL).ok());
             let came = last.map_or(Page::Nothing, |found| {
