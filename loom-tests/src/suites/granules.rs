@@ -6,7 +6,7 @@
 
 use crate::pages::{A, B, BASE, HOST, Machine, OF_A, page, scrubbed};
 use crate::{explore, spawn};
-use ownership::{FAN_OUT_SHIFT, Granule, GranuleSize, Op, Owner, Refused, State};
+use ownership::{FAN_OUT_SHIFT, Granule, GranuleSize, Op, Owner, Refused, State, VmSlot};
 
 suite! {
     /// Makes the models of [`suites::granules`](mod@crate::suites::granules) tests of the crate that calls it.
@@ -145,7 +145,11 @@ fn merge_and_split_against(donate: fn(&Machine, u64, VmSlot, u16) -> Result<(), 
         let whole = machine
             .table
             .claim(block(0), Op::VmMap, 0, |_| true)
-            .map(drop)
+            .map(|claim| {
+                // What the slow core must see done before it has the page.
+                (0..BLOCK).for_each(|index| machine.write(index, 0));
+                drop(claim);
+            })
             .is_ok();
         let first = donate(&machine, 0, A, 0);
         let slow = slow.join().unwrap();
