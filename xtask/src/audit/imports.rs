@@ -34,11 +34,11 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
         "loom-tests/examples/own-engine",
         &["loom-tests", "ownership", "percpu", "sync"],
     ),
-    ("native", &["ownership", "percpu", "sync"]),
     ("hw-tests/el1", &["engine/abi"]),
     ("hw-tests", &["engine/abi", "hw-tests/el1", "smp-boot"]),
     ("host", &["engine/abi", "hw-tests/el1"]),
     ("xtask", &["engine/abi"]),
+    ("xtask/native", &["ownership", "percpu", "sync"]),
     ("xtask/plugin", &[]),
 ];
 
