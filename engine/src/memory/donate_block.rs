@@ -10,7 +10,6 @@ use super::settled;
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
 use crate::platform::Platform;
-use crate::stage2::Stage2;
 use crate::stage2::descriptor::{Access, Entry};
 use crate::vm::PinnedVm;
 use abi::Status;
@@ -32,7 +31,7 @@ impl<P: Platform> Engine<P> {
             return None;
         }
         let (platform, pool) = (&self.parts.platform, &self.parts.pool);
-        let stage2: Stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
+        let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
         let pages = &self.parts.pages;
         let of_host = State::Owned(Owner::Host);
         // Dropped on every way out of here: it rolls back.

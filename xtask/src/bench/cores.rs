@@ -41,14 +41,14 @@ struct Told {
     case: String,
     core: usize,
     windows: usize,
-    per: u64,
+    things: u64,
 }
 
-/// The windows of a case, on all cores, and how many things each is about.
+/// The windows of a case, on all cores, and how many things they are about.
 #[derive(Debug, Default, PartialEq)]
 struct Case {
     windows: Vec<u64>,
-    per: u64,
+    things: u64,
 }
 
 /// What is counted in a window.
@@ -88,7 +88,7 @@ fn by_case(told: &[Told], cores: &[Core], what: What) -> Result<BTreeMap<String,
         let case = cases.entry(name.clone()).or_default();
         case.windows
             .extend(own.iter().map(|counts| what.of(counts)));
-        case.per = line.per;
+        case.things += line.things;
     }
     let more: usize = rests.iter().map(|rest| rest.len()).sum();
     ensure!(more == 0, "{more} windows of no case");
@@ -151,7 +151,7 @@ fn cases(
     what: What,
 ) -> Result<BTreeMap<String, Case>> {
     println!("==> {test} on {cpus} cores");
-    let words = format!("exact=bench_cores::{test} seed=1");
+    let words = format!("exact=bench_several::{test} seed=1");
     let (told, counted) = boot(machine, cpus, &words)?;
     by_case(&told, &counted.cores, what)
 }
@@ -184,11 +184,10 @@ fn donate_192x(machine: &Machine<'_>) -> Result<Vec<Figure>> {
     let mut means = Vec::new();
     for cpus in [1, many] {
         let mut cases = cases(machine, cpus, "donate_4k_each", What::Instructions)?;
-        let windows = take(&mut cases, "donate_4k_each")?.windows;
-        let all: u64 = windows.iter().sum();
         // Calls that were told BUSY count, pages don't grow by them.
-        let pages = u64::from(cpus) * EACH;
-        means.push(all as f64 / pages as f64);
+        let Case { windows, things } = take(&mut cases, "donate_4k_each")?;
+        let all: u64 = windows.iter().sum();
+        means.push(all as f64 / things as f64);
     }
     let ratio = means[1] / means[0];
     println!(
@@ -201,9 +200,6 @@ fn donate_192x(machine: &Machine<'_>) -> Result<Vec<Figure>> {
         ratio,
     )])
 }
-
-/// Pages that each core gives in `donate_4k_each` (`hw-tests/src/tests/bench/cores.rs`).
-const EACH: u64 = 16;
 
 /// Broadcast TLBIs of one call.
 fn broadcasts(machine: &Machine<'_>) -> Result<Vec<Figure>> {
@@ -327,7 +323,7 @@ mod tests {
             case,
             core,
             windows,
-            per: 1,
+            things: 1,
         }
     }
 
@@ -338,6 +334,7 @@ mod tests {
         let cases = by_case(&told, &cores, What::Instructions).unwrap();
         assert_eq!(cases["a"].windows, [1, 2]);
         assert_eq!(cases["b"].windows, [4, 3]);
+        assert_eq!((cases["a"].things, cases["b"].things), (1, 2));
         let counted = by_case(&told, &cores, What::Broadcasts).unwrap();
         assert_eq!(counted["a"].windows, [1, 1]);
     }

@@ -23,11 +23,13 @@ use el1::{
 };
 use spin::mutex::SpinMutex;
 
-register!("bench_cores": guest_ipi, donate_4k_each, broadcasts_list);
+register!("bench_several": guest_ipi, donate_4k_each, broadcasts_list);
 
-/// The windows that follow on this core: so many, of this case, each about `per` things.
-fn tell(case: &str, core: usize, windows: u64, per: u64) {
-    println!("@cores {{\"case\":\"{case}\",\"core\":{core},\"windows\":{windows},\"per\":{per}}}");
+/// The windows that follow on this core: so many, of this case, together about so many things.
+fn tell(case: &str, core: usize, windows: u64, things: u64) {
+    println!(
+        "@cores {{\"case\":\"{case}\",\"core\":{core},\"windows\":{windows},\"things\":{things}}}"
+    );
 }
 
 /// An SGI from a vCPU to another one, which runs on another core.
@@ -57,8 +59,8 @@ fn guest_ipi(_: &mut Random) -> TestResult {
         }
         Ok(())
     })?;
-    tell("guest_ipi_sender", 0, TURNS, 1);
-    tell("guest_ipi_receiver", 1, TURNS, 1);
+    tell("guest_ipi_sender", 0, TURNS, TURNS);
+    tell("guest_ipi_receiver", 1, TURNS, TURNS);
     match Arc::into_inner(vm) {
         Some(vm) => vm.destroy(),
         None => Err(Stop::Fail("the VM is still in use".into())),
@@ -104,7 +106,7 @@ fn donate_4k_each(_: &mut Random) -> TestResult {
         Ok(())
     })?;
     for (core, calls) in all.lock().iter() {
-        tell("donate_4k_each", *core, *calls, 1);
+        tell("donate_4k_each", *core, *calls, EACH);
     }
     Ok(())
 }
@@ -150,7 +152,7 @@ fn broadcasts_list(_: &mut Random) -> TestResult {
                 tell("broadcasts_run", 0, 1, FEW);
             }
             _ => {
-                tell("broadcasts_untouched", 0, 2, FEW);
+                tell("broadcasts_untouched", 0, 2, 2 * FEW);
             }
         }
         // The pages come home, and nobody looks at them.
