@@ -2,8 +2,9 @@
 //!
 //! A [`Claim`] is a linear token for pages that were all in the same settled state and are now `Claimed`: a
 //! [`PageClaim`] for one page, by its own word, or a [`RunClaim`] for a run of them, by one word each or, for
-//! whole granules, by one word for all, or a [`WholeClaim`] for one granule by its one word (`hold`). It ends in one of three ways: a commit consumes it and settles the
-//! pages in the new state; [`Claim::release`], or dropping it on any error path, settles them as they were.
+//! whole granules, by one word for all, or a [`WholeClaim`] for one granule by its one word (`hold`). It ends in one
+//! of three ways: a commit consumes it and settles the pages in the new state; [`Claim::release`], or dropping it
+//! on any error path, settles them as they were.
 //!
 //! Invariants:
 //! - a claimed word is written by its claim's holder alone, but for the poison mark, which anyone
