@@ -210,7 +210,11 @@
 /* Bytes of page words that were ever written: memory that says whose the others are. */
 #define BULKHEAD_INFO_INDEX_TABLE_BYTES 10
 
-/* ExitReason: Why CPU_RUN returned. */
+/*
+ * ExitReason: Why CPU_RUN returned. A guest that shares a page with the host (MEM_SHARE), or
+ * ends that, goes on without an exit: PAGE_INFO tells, and the host's access finds the page or
+ * faults.
+ */
 
 /*
  * D0 = page-aligned IPA in a RAM range that has no page, which the guest used or wants to share;
@@ -235,13 +239,6 @@
  * last: enqueue them; the vCPU stays queued.
  */
 #define BULKHEAD_EXIT_REASON_VCPU_READY 7
-/* D0 = IPA that the guest shares with the host from now on, d1 = its physical address. */
-#define BULKHEAD_EXIT_REASON_PAGE_SHARED 8
-/*
- * D0 = IPA no longer shared, d1 = its physical address; of a page that is not shared, or not
- * there, the guest is refused (INVALID_PARAMETER).
- */
-#define BULKHEAD_EXIT_REASON_PAGE_UNSHARED 9
 /*
  * D0 = IPA given back, d1 = its physical address, d2 = 1 if the page has a memory error and is
  * nobody's from now on; where RAM has no page the guest's call succeeds without an exit.

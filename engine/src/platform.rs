@@ -12,7 +12,7 @@
 //! - no method blocks on another core.
 
 use crate::memory::pool::TablePages;
-use crate::vcpu::context::{Context, GuestExit};
+use crate::vcpu::context::{Context, GuestExit, Stop};
 use core::ops::Deref;
 use ownership::Pfn;
 use percpu::CpuId;
@@ -155,10 +155,19 @@ pub trait Platform: Sized {
     /// Is a physical interrupt other than a doorbell waiting for the host? Consumes doorbells.
     fn host_interrupt_pending(&self, cpu: CpuId, doorbell: Option<u8>) -> bool;
 
-    /// Runs a guest until the next exit: loads `context`'s registers, enters at EL1, saves them.
-    /// Ends by itself when the counter reaches `until`. The host's registers are put back by
+    /// Runs a guest until the next exit that `answer` does not answer: loads `context`'s registers, enters at
+    /// EL1, saves them. `answer` is shown a [`Stop`] while most of the guest's registers are the core's still,
+    /// and runs and leaves no guests itself; where it says `true` the guest goes on, otherwise the exit is
+    /// returned. Ends by itself when the counter reaches `until`. The host's registers are put back by
     /// [`Platform::leave_guests`], once the core is done with guests.
-    fn run_guest(&self, cpu: CpuId, context: &mut Context, vttbr: u64, until: u64) -> GuestExit;
+    fn run_guest(
+        &self,
+        cpu: CpuId,
+        context: &mut Context,
+        vttbr: u64,
+        until: u64,
+        answer: impl FnMut(Stop<'_>) -> bool,
+    ) -> GuestExit;
     /// Makes the host's regime and registers current again after any number of guest runs.
     fn leave_guests(&self, cpu: CpuId);
     /// Drops what a core may have cached for another vCPU of the same VM:

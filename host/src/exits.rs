@@ -88,8 +88,7 @@ fn handle_guest(host: &Host, guest: &Guest, exit: &Exit) {
                 host.end_guest(guest, "lack of engine memory");
             }
         }
-        // A guest's sharing is its own affair here: the host uses none of its pages.
-        Some(ExitReason::VcpuOff | ExitReason::PageShared | ExitReason::PageUnshared) => {}
+        Some(ExitReason::VcpuOff) => {}
         Some(
             ExitReason::HostInterrupt
             | ExitReason::Budget

@@ -58,8 +58,6 @@ pub fn collect(vcpu: VcpuHandle) -> TestResult<Reply> {
                     exit.reason,
                     Some(
                         ExitReason::VcpuOn
-                            | ExitReason::PageShared
-                            | ExitReason::PageUnshared
                             | ExitReason::PageRelinquished
                             | ExitReason::MmioWrite
                             | ExitReason::LevelEnded

@@ -18,7 +18,7 @@ use crate::witness::Witness;
 use crate::{story, wording};
 use engine::memory::pool::TablePages;
 use engine::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
-use engine::vcpu::context::{Context, GuestExit};
+use engine::vcpu::context::{Context, GuestExit, Stop};
 
 use ownership::Pfn;
 use percpu::CpuId;
@@ -345,7 +345,14 @@ impl Platform for LoomMachine {
         core.interrupt.swap(false, Relaxed)
     }
 
-    fn run_guest(&self, cpu: CpuId, context: &mut Context, vttbr: u64, _until: u64) -> GuestExit {
+    fn run_guest(
+        &self,
+        cpu: CpuId,
+        context: &mut Context,
+        vttbr: u64,
+        _until: u64,
+        answer: impl FnMut(Stop<'_>) -> bool,
+    ) -> GuestExit {
         self.enter(cpu, vttbr);
         let core = &self.cores[cpu.index()];
         // Relaxed, all: the core's own.
@@ -357,7 +364,7 @@ impl Platform for LoomMachine {
         core.repeats.store(repeats % REPEATS, Relaxed);
         self.peek().run(cpu.index(), context.vmpidr & AFFINITY);
         let exit = match repeats < REPEATS {
-            true => self.run_program(cpu, context),
+            true => self.run_program(cpu, context, answer),
             // Others need time to go on: the host's timer fires.
             false => GuestExit::Interrupt,
         };

@@ -152,6 +152,7 @@ pub const FAN_OUT_SHIFT: u32 = if cfg!(loom) { 1 } else { 9 };
 
 /// The sizes in which memory is owned and mapped, from the smallest up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u64)]
 pub enum GranuleSize {
     /// 4 KiB.
     Page,

@@ -134,12 +134,14 @@ impl<H: Hold> Claim<H> {
     }
 
     /// MEM_SHARE: the host may use the VM's pages too.
+    #[inline]
     pub fn share_with_host(self) -> Result<Committed, Self> {
         let to = state::share(self.from());
         self.commit(Op::Share, to, true)
     }
 
     /// MEM_UNSHARE: the pages are the VM's alone again. The host's regime was flushed.
+    #[inline]
     pub fn unshare(self, flushed: &Flushed) -> Result<Committed, Self> {
         let to = state::unshare(self.from());
         self.commit(Op::Unshare, to, flushed.covers(Owner::Host))

@@ -114,7 +114,7 @@ fn lending_counts_leaves() {
     assert_eq!(table.state(BASE), Some(HOST));
     assert_eq!(
         table.claim(BASE.into(), Op::Unlend, 0, |_| true).err(),
-        Some(Refused::Was(HOST))
+        Some(Refused::Was(HOST.into()))
     );
 }
 
@@ -131,7 +131,7 @@ fn sharing_and_unsharing() {
     assert_eq!(table.state(BASE), Some(shared));
     // A page that is shared can't be given back before it is unshared.
     let refused = table.claim(BASE.into(), Op::Relinquish, 0, |_| true).err();
-    assert_eq!(refused, Some(Refused::Was(shared)));
+    assert_eq!(refused, Some(Refused::Was(shared.into())));
     claim(&table, 0, Op::Unshare).unshare(&of_host()).unwrap();
     assert_eq!(table.state(BASE), Some(State::Owned(Owner::Vm(A))));
 }
@@ -161,7 +161,7 @@ fn dropping_a_claim_restores_the_page() {
 fn who_does_not_accept_the_state_gets_no_claim() {
     let table = table(1);
     let refused = table.claim(BASE.into(), Op::VmMap, 0, |_| false).err();
-    assert_eq!(refused, Some(Refused::Was(HOST)));
+    assert_eq!(refused, Some(Refused::Was(HOST.into())));
     assert_eq!(table.state(BASE), Some(HOST));
 }
 
@@ -171,11 +171,11 @@ fn a_page_is_claimed_only_in_the_state_that_is_expected() {
     donate(&table, 0, A);
     let of_a = State::Owned(Owner::Vm(A));
     let refusal = |index, op, expect| table.claim_page_in(page(index), op, 3, expect).err();
-    assert_eq!(refusal(0, Op::VmMap, HOST), Some(Refused::Was(of_a)));
+    assert_eq!(refusal(0, Op::VmMap, HOST), Some(Refused::Was(of_a.into())));
     let of_b = State::Owned(Owner::Vm(B));
-    assert_eq!(refusal(0, Op::Share, of_b), Some(Refused::Was(of_a)));
+    assert_eq!(refusal(0, Op::Share, of_b), Some(Refused::Was(of_a.into())));
     // What the operation can't claim at all is no better for being expected.
-    assert_eq!(refusal(0, Op::VmMap, of_a), Some(Refused::Was(of_a)));
+    assert_eq!(refusal(0, Op::VmMap, of_a), Some(Refused::Was(of_a.into())));
     assert_eq!(refusal(2, Op::VmMap, HOST), Some(Refused::OutOfRange));
     let held = table.claim_page_in(page(1), Op::VmMap, 3, HOST).unwrap();
     assert_eq!((held.pfn(), held.len(), held.cpu()), (page(1), 1, 3));
@@ -260,7 +260,7 @@ fn a_run_stops_at_the_first_page_it_cannot_have() {
     assert_eq!(run.pfn(), page(1));
     assert_eq!(
         (run.len(), refused),
-        (3, Some(Refused::Was(State::Owned(Owner::Vm(A)))))
+        (3, Some(Refused::Was(State::Owned(Owner::Vm(A)).into())))
     );
     run.donate_to_vm(B, &of_host()).unwrap();
     let (empty, _) = table.claim_run(page(4), 1, Op::VmMap, 0, HOST);
@@ -294,7 +294,7 @@ fn a_block_is_claimed_whole_or_not_at_all() {
     donate(&table, 1023, A);
     assert_eq!(
         table.claim(block, Op::VmMap, 0, |_| true).err(),
-        Some(Refused::Was(State::Owned(Owner::Vm(A))))
+        Some(Refused::Was(State::Owned(Owner::Vm(A)).into()))
     );
     assert_eq!(table.count(BASE, 1024).unwrap().claimed, 0);
     let first = Granule::around(GranuleSize::Block2M, BASE);
@@ -333,24 +333,24 @@ fn boot_sets_each_page_once() {
     let mut table = fresh(4);
     assert_eq!(
         table.claim(BASE.into(), Op::Boot, 0, |_| true).err(),
-        Some(Refused::Was(State::Reserved))
+        Some(Refused::Was(State::Reserved.into()))
     );
     table
         .boot_set(page(1), 1, State::Owned(Owner::Engine))
         .unwrap();
     let refused = table.boot_set(BASE, 3, HOST).err();
-    assert_eq!(refused, Some(Refused::Was(State::Owned(Owner::Engine))));
+    assert_eq!(refused, Some(Refused::Was(State::Owned(Owner::Engine).into())));
     let vm = State::Owned(Owner::Vm(A));
     assert_eq!(
         table.boot_set(page(3), 1, vm).err(),
-        Some(Refused::Was(State::Reserved))
+        Some(Refused::Was(State::Reserved.into()))
     );
 }
 
 #[test]
 fn a_page_poisoned_under_a_claim_stays_out() {
     let table = table(3);
-    assert_eq!(table.mark_poison_pending(BASE), Err(Refused::Was(HOST)));
+    assert_eq!(table.mark_poison_pending(BASE), Err(Refused::Was(HOST.into())));
     let (run, _) = table.claim_run(BASE, 3, Op::VmMap, 0, HOST);
     table.mark_poison_pending(page(1)).unwrap();
     table.mark_poison_pending(page(1)).unwrap();
@@ -368,5 +368,5 @@ fn a_page_poisoned_under_a_claim_stays_out() {
     drop(rolled_back);
     assert_eq!(table.state(page(0)), Some(State::Poisoned));
     let refused = table.claim(BASE.into(), Op::Reclaim, 0, |_| true).err();
-    assert_eq!(refused, Some(Refused::Was(State::Poisoned)));
+    assert_eq!(refused, Some(Refused::Was(State::Poisoned.into())));
 }

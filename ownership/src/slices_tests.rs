@@ -119,7 +119,7 @@ fn nobody_but_a_reclaimer_of_the_whole_gets_a_granule_that_is_zeroed_in_part() {
             .scrub_on(zeroes(A, index * BLOCK, 8))
             .unwrap();
     }
-    let was = Some(Refused::Was(half(8)));
+    let was = Some(Refused::Was(half(8).into()));
     for op in Op::ALL {
         let part = table.claim(page(3).into(), op, 0, |_| true).err();
         assert_eq!(part, was, "{op:?}");
@@ -132,7 +132,7 @@ fn nobody_but_a_reclaimer_of_the_whole_gets_a_granule_that_is_zeroed_in_part() {
     }
     assert_eq!(
         table.mark_poison_pending(page(9)),
-        Err(Refused::Was(half(8)))
+        Err(Refused::Was(half(8).into()))
     );
     let mut held = claim(&table, block(0));
     assert!(held.split_off(8).is_none());
@@ -154,7 +154,7 @@ fn a_claim_that_is_no_whole_granule_of_a_vm_s_is_not_zeroed_in_slices() {
     table.mark_poison_pending(page(0)).unwrap();
     drop(held);
     let refused = table.claim(block(0), Op::Reclaim, 0, |_| true).err();
-    assert_eq!(refused, Some(Refused::Was(State::Poisoned)));
+    assert_eq!(refused, Some(Refused::Was(State::Poisoned.into())));
     let long = table.claim_run(page(BLOCK), 511, Op::Reclaim, 0, OF_A).0;
     assert_eq!(long.zeroed(), None);
 }

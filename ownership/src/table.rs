@@ -23,8 +23,9 @@ pub enum Refused {
     OutOfRange,
     /// Another operation has it, or was faster: nobody's fault, try again.
     Busy,
-    /// The state it is in does not allow the operation.
-    Was(State),
+    /// The state it is in, which this word says, does not allow the operation. Packed: a claim or a refusal is moved in
+    /// registers.
+    Was(Word),
 }
 
 /// The words of a run of physical pages.
@@ -98,13 +99,13 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         let from = look(place.seen, op)?;
         if !accept(from) {
             #[cfg(not(mutant = "claim-not-accepted"))]
-            return Err(Refused::Was(from));
+            return Err(Refused::Was(place.seen));
         }
         self.take_page(&place, page, Word::claimed(place.seen, op, cpu))
     }
 
-    /// Claims one page for `op` if it is in exactly the state `expect`.
-    #[inline]
+    /// Claims one page for `op` if it is in exactly the state `expect`. Inlined: that is a number for most callers.
+    #[inline(always)]
     pub fn claim_page_in(
         &self,
         page: Pfn,
@@ -195,7 +196,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         let from = look(place.seen, op)?;
         if !accept(from) {
             #[cfg(not(mutant = "claim-not-accepted"))]
-            return Err(Refused::Was(from));
+            return Err(Refused::Was(place.seen));
         }
         let claimed = Word::claimed(place.seen, op, cpu);
         // One attempt at the word that was accepted: if it changed since, that is nobody's fault.
@@ -319,10 +320,10 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         let from = place.seen;
         // How far it is zeroed is said of the granule, and nothing is said of its parts.
         #[cfg(not(mutant = "take-half-scrubbed"))]
-        if let state @ State::Scrubbing { .. } = from.state()
+        if let State::Scrubbing { .. } = from.state()
             && (want.first, want.pages) != (place.granule.base(), place.granule.size().pages())
         {
-            return Err(Refused::Was(state));
+            return Err(Refused::Was(from));
         }
         if !claim_word(place.word, from, claimed) {
             return Err(Refused::Busy);
@@ -350,7 +351,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             State::Claimed { from, op, cpu, .. } => (from, op, cpu),
             // It was folded since the word above was looked at.
             State::Merged => return Err(Refused::Busy),
-            state => return Err(Refused::Was(state)),
+            _ => return Err(Refused::Was(seen)),
         };
         if granule.size() != GranuleSize::Page {
             return Err(Refused::Busy);
@@ -384,7 +385,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
                 seen,
                 granule,
             } = self.find(at)?;
-            transition(seen.state(), Op::Boot, to).ok_or(Refused::Was(seen.state()))?;
+            transition(seen.state(), Op::Boot, to).ok_or(Refused::Was(seen))?;
             if at == granule.base() && end_of(granule) <= run.end() {
                 // Relaxed: `&mut` says that nobody else has the table; other CPUs see it through
                 // the barriers of their bring-up.
@@ -432,7 +433,7 @@ fn look(seen: Word, op: Op) -> Result<State, Refused> {
         // `Merged`: it was folded since the word above was looked at.
         State::Claimed { .. } | State::Merged => Err(Refused::Busy),
         state if is_claimable(state, op) => Ok(state),
-        state => Err(Refused::Was(state)),
+        _ => Err(Refused::Was(seen)),
     }
 }
 
@@ -443,6 +444,6 @@ fn why_not(seen: Word, op: Op, expect: State) -> Refused {
         Err(refused) => refused,
         // It was the expected one: nobody's fault.
         Ok(state) if state == expect => Refused::Busy,
-        Ok(state) => Refused::Was(state),
+        Ok(_) => Refused::Was(seen),
     }
 }

@@ -158,7 +158,7 @@ fn a_whole_granule_is_claimed_by_its_one_word_or_not_at_all() {
     drop(table.claim_page(page(0), Op::Lend, 0, |_| true).unwrap());
     let giant = granule(GranuleSize::Block1G, 0);
     assert_eq!(claim(giant, HOST).err(), Some(Refused::Busy));
-    assert_eq!(claim(block, OF_A).err(), Some(Refused::Was(HOST)));
+    assert_eq!(claim(block, OF_A).err(), Some(Refused::Was(HOST.into())));
     let held = claim(block, HOST).unwrap();
     assert_eq!((held.pfn(), held.len() as u64), (page(BLOCK), BLOCK));
     assert_eq!(claim(block, HOST).err(), Some(Refused::Busy));
@@ -176,10 +176,10 @@ fn a_refused_claim_unfolds_nothing() {
     let table = table(GIANT);
     for op in [Op::Share, Op::Reclaim, Op::EngineReclaim, Op::Unlend] {
         let refused = table.claim_page(page(9), op, 0, |_| true).err();
-        assert_eq!(refused, Some(Refused::Was(HOST)));
+        assert_eq!(refused, Some(Refused::Was(HOST.into())));
     }
     let refused = table.claim(page(9).into(), Op::VmMap, 0, |_| false).err();
-    assert_eq!(refused, Some(Refused::Was(HOST)));
+    assert_eq!(refused, Some(Refused::Was(HOST.into())));
     assert_eq!(written(&table), 0);
 }
 
@@ -251,7 +251,7 @@ fn a_poisoned_page_keeps_its_granule_in_parts() {
     let block = granule(GranuleSize::Block2M, 0);
     assert_eq!(
         table.claim(block, Op::VmMap, 0, |_| true).err(),
-        Some(Refused::Was(State::Poisoned))
+        Some(Refused::Was(State::Poisoned.into()))
     );
     assert_eq!(
         table.count(BASE, table.len()).unwrap().host as u64,

@@ -209,6 +209,7 @@ const COUNT_SHIFT: u32 = 32;
 const CPU_SHIFT: u32 = 48;
 const OP: u64 = 0xf << OP_SHIFT;
 const PARTY: u64 = 0x1ff;
+const COUNT: u64 = 0xffff << COUNT_SHIFT;
 const CPU: u64 = 0xffff << CPU_SHIFT;
 
 const KIND_RESERVED: u64 = 0;
@@ -296,6 +297,21 @@ impl Word {
         self.other_state()
     }
 
+    /// The parties of a word of kind `Shared`.
+    #[inline(always)]
+    const fn shared(self) -> Option<State> {
+        let owner = Owner::unpack(self.0 >> OWNER_SHIFT & PARTY);
+        let borrower = Owner::unpack(self.0 >> BORROWER_SHIFT & PARTY);
+        match (owner, borrower, (self.0 >> COUNT_SHIFT) as u16) {
+            (None, _, _) | (_, None, _) | (_, _, 0) => None,
+            (Some(owner), Some(borrower), count) => Some(State::Shared {
+                owner,
+                borrower,
+                count,
+            }),
+        }
+    }
+
     /// Is it claimed, by another CPU than `mine`? Of the bits alone: of words that claims wrote.
     pub(crate) const fn is_claimed_by_other(self, mine: Self) -> bool {
         self.0 & CLAIMED != 0 && (self.0 ^ mine.0) & CPU != 0
@@ -303,6 +319,9 @@ impl Word {
 
     #[inline(never)]
     fn other_state(self) -> State {
+        if self.0 & !(PARTY << OWNER_SHIFT | PARTY << BORROWER_SHIFT | COUNT) == KIND_SHARED {
+            return self.shared().unwrap_or(State::Reserved);
+        }
         match self.unpack() {
             Some(state) if Self::pack(state) == self => state,
             _ => State::Reserved,
@@ -332,15 +351,7 @@ impl Word {
             KIND_RESERVED => Some(State::Reserved),
             KIND_HOST_FIXED => Some(State::HostFixed),
             KIND_OWNED => Some(State::Owned(Owner::unpack(self.0 >> OWNER_SHIFT & PARTY)?)),
-            KIND_SHARED => {
-                let count = (self.0 >> COUNT_SHIFT) as u16;
-                let shared = State::Shared {
-                    owner: Owner::unpack(self.0 >> OWNER_SHIFT & PARTY)?,
-                    borrower: Owner::unpack(self.0 >> BORROWER_SHIFT & PARTY)?,
-                    count,
-                };
-                (count != 0).then_some(shared)
-            }
+            KIND_SHARED => self.shared(),
             KIND_POISONED => Some(State::Poisoned),
             KIND_SPLIT => Some(State::Split),
             KIND_MERGED => Some(State::Merged),

@@ -97,6 +97,14 @@ impl<const WORDS: usize, S: Deref<Target = [Mailbox<WORDS>]>> RunQueues<S, WORDS
         Some(if idle { Wake::Ring } else { Wake::Nothing })
     }
 
+    /// Is something in this CPU's mailbox? What was handed over before a doorbell that was seen is.
+    pub fn has_mail(&self, token: &CpuToken) -> bool {
+        // Relaxed: nothing is read through it; `drain` acquires.
+        self.boxes
+            .get(token.id().index())
+            .is_some_and(|mailbox| mailbox.head.summary.load(Ordering::Relaxed) != 0)
+    }
+
     /// Empties this CPU's mailbox: every slot handed over before is given to `take`.
     pub fn drain(&self, token: &CpuToken, mut take: impl FnMut(u16)) {
         let Some(mailbox) = self.boxes.get(token.id().index()) else {

@@ -505,7 +505,8 @@ impl InfoIndex {
     }
 }
 
-/// Why CPU_RUN returned.
+/// Why CPU_RUN returned. A guest that shares a page with the host (MEM_SHARE), or ends that, goes
+/// on without an exit: PAGE_INFO tells, and the host's access finds the page or faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u64)]
 pub enum ExitReason {
@@ -526,11 +527,6 @@ pub enum ExitReason {
     /// D0-d6 = handles of vCPUs of this one's VM that are on no queue and have work, 0 after the
     /// last: enqueue them; the vCPU stays queued.
     VcpuReady = 7,
-    /// D0 = IPA that the guest shares with the host from now on, d1 = its physical address.
-    PageShared = 8,
-    /// D0 = IPA no longer shared, d1 = its physical address; of a page that is not shared, or not
-    /// there, the guest is refused (INVALID_PARAMETER).
-    PageUnshared = 9,
     /// D0 = IPA given back, d1 = its physical address, d2 = 1 if the page has a memory error and is
     /// nobody's from now on; where RAM has no page the guest's call succeeds without an exit.
     PageRelinquished = 10,
@@ -558,7 +554,7 @@ pub enum ExitReason {
 
 impl ExitReason {
     /// All of them, in the interface file's order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 17] = [
         Self::RamFault,
         Self::MmioRead,
         Self::MmioWrite,
@@ -566,8 +562,6 @@ impl ExitReason {
         Self::VcpuOn,
         Self::VcpuOff,
         Self::VcpuReady,
-        Self::PageShared,
-        Self::PageUnshared,
         Self::PageRelinquished,
         Self::LevelEnded,
         Self::ListFull,
@@ -589,8 +583,6 @@ impl ExitReason {
             5 => Some(Self::VcpuOn),
             6 => Some(Self::VcpuOff),
             7 => Some(Self::VcpuReady),
-            8 => Some(Self::PageShared),
-            9 => Some(Self::PageUnshared),
             10 => Some(Self::PageRelinquished),
             11 => Some(Self::LevelEnded),
             12 => Some(Self::ListFull),
@@ -620,8 +612,6 @@ impl ExitReason {
             Self::VcpuOn => "VcpuOn",
             Self::VcpuOff => "VcpuOff",
             Self::VcpuReady => "VcpuReady",
-            Self::PageShared => "PageShared",
-            Self::PageUnshared => "PageUnshared",
             Self::PageRelinquished => "PageRelinquished",
             Self::LevelEnded => "LevelEnded",
             Self::ListFull => "ListFull",

@@ -9,17 +9,17 @@ use super::features::CoreFeatures;
 use super::redistributor::Redistributor;
 use super::regs::*;
 use super::session::{Session, switch_regime};
-use super::timer_tie::{tie, untie};
+use super::timer_tie::{Tie, tie, untie};
 use super::{controls, fp, interrupts, serror, vgic};
 use crate::trap::syndrome::{class, exception_class};
 use crate::trap::sysreg::MDSCR_GUEST;
-use crate::vcpu::context::{Context, GuestExit};
+use crate::vcpu::context::{Context, GuestExit, Stop};
 
 /// CNTHP_CTL_EL2.ENABLE, IMASK clear.
 const TIMER_ON: u64 = 1;
 
 impl Session {
-    /// Runs `context` under `vttbr` until the next exit. The session is open.
+    /// Runs `context` under `vttbr` until the next exit that `answer` does not answer. The session is open.
     pub fn run(
         &mut self,
         core: &CoreFeatures,
@@ -27,25 +27,42 @@ impl Session {
         context: &mut Context,
         vttbr: u64,
         until: u64,
+        mut answer: impl FnMut(Stop<'_>) -> bool,
     ) -> GuestExit {
-        let tie = tie(context, redistributor, interrupts::counter());
+        let mut tied = tie(context, redistributor, interrupts::counter());
         load(core, context, vttbr);
-        CNTHP_CVAL_EL2.set(until);
-        let has_end = until != u64::MAX && cfg!(not(mutant = "turn-no-timer"));
-        CNTHP_CTL_EL2.set(if has_end { TIMER_ON } else { 0 });
-        let (kind, fp_loaded) = self.run_with_lazy_fp(context);
-        CNTHP_CTL_EL2.set(0);
-        let exit = match kind {
-            ExitKind::Sync => GuestExit::Sync {
-                esr: ESR_EL2.get(),
-                far: FAR_EL2.get(),
-                hpfar: HPFAR_EL2.get(),
-            },
-            ExitKind::Interrupt => GuestExit::Interrupt,
-            ExitKind::SError => GuestExit::SError { esr: ESR_EL2.get() },
+        set_end(until);
+        let mut fp_loaded = false;
+        let exit = loop {
+            match self.enter_with_lazy_fp(context, &mut fp_loaded) {
+                ExitKind::Sync => {
+                    // Read before an answer could meet an exception of its own.
+                    let (esr, far, hpfar) = (ESR_EL2.get(), FAR_EL2.get(), HPFAR_EL2.get());
+                    let frame = &mut context.frame;
+                    if !answer(Stop::Sync { frame, esr }) {
+                        save_interrupts(context, redistributor, tied);
+                        break GuestExit::Sync { esr, far, hpfar };
+                    }
+                }
+                ExitKind::Interrupt => {
+                    CNTHP_CTL_EL2.set(0);
+                    save_interrupts(context, redistributor, tied);
+                    let Context { timer, gic, .. } = context;
+                    if !answer(Stop::Interrupt { timer, gic }) {
+                        break GuestExit::Interrupt;
+                    }
+                    tied = tie(context, redistributor, interrupts::counter());
+                    load_interrupts(context);
+                    set_end(until);
+                }
+                ExitKind::SError => {
+                    save_interrupts(context, redistributor, tied);
+                    break GuestExit::SError { esr: ESR_EL2.get() };
+                }
+            }
         };
-        save(core, context);
-        untie(context, redistributor, tie);
+        CNTHP_CTL_EL2.set(0);
+        el1::save(&mut context.el1, core.pauth);
         if fp_loaded {
             fp::save(&mut context.fp);
         }
@@ -54,13 +71,15 @@ impl Session {
         serror::take(core).map_or(exit, |esr| GuestExit::SError { esr })
     }
 
-    /// Enters the guest; on its first use of FP gives it its FP registers and goes on. Returns
-    /// whether they are loaded.
-    fn run_with_lazy_fp(&mut self, context: &mut Context) -> (ExitKind, bool) {
+    /// Enters the guest; on its first use of FP gives it its FP registers, says so in `loaded`, and goes on.
+    fn enter_with_lazy_fp(&mut self, context: &mut Context, loaded: &mut bool) -> ExitKind {
+        if *loaded {
+            return enter(&mut context.frame);
+        }
         CPTR_EL2.set(controls::CPTR_GUEST);
         let kind = enter(&mut context.frame);
         if kind != ExitKind::Sync || exception_class(ESR_EL2.get()) != class::FP_ACCESS {
-            return (kind, false);
+            return kind;
         }
         CPTR_EL2.set(controls::CPTR_HOST);
         #[cfg(not(mutant = "fp-no-isb"))]
@@ -71,9 +90,17 @@ impl Session {
         }
         #[cfg(not(mutant = "guest-keep-fp"))]
         fp::load(&context.fp);
+        *loaded = true;
         // With TFP clear the class can't come again.
-        (enter(&mut context.frame), true)
+        enter(&mut context.frame)
     }
+}
+
+/// Has the EL2 timer end the turn at `until`; without one that is `u64::MAX`.
+fn set_end(until: u64) {
+    CNTHP_CVAL_EL2.set(until);
+    let has_end = until != u64::MAX && cfg!(not(mutant = "turn-no-timer"));
+    CNTHP_CTL_EL2.set(if has_end { TIMER_ON } else { 0 });
 }
 
 /// Loads all of `context` but its general and FP registers.
@@ -89,22 +116,27 @@ fn load(core: &CoreFeatures, context: &Context, vttbr: u64) {
         VDISR_EL2.set(0);
     }
     CNTVOFF_EL2.set(context.timer.offset);
-    CNTV_CVAL_EL0.set(context.timer.cval);
-    CNTV_CTL_EL0.set(context.timer.ctl);
-    vgic::load(&context.gic.ich);
+    load_interrupts(context);
     // Everything that walks depend on, before walks are allowed again.
     #[cfg(not(mutant = "load-no-isb"))]
     isb();
     WalkControl::of(&context.el1).apply();
 }
 
-/// Reads back what the guest may have changed.
-fn save(core: &CoreFeatures, context: &mut Context) {
-    el1::save(&mut context.el1, core.pauth);
+/// Loads the guest's timer and its interrupts.
+fn load_interrupts(context: &Context) {
+    CNTV_CVAL_EL0.set(context.timer.cval);
+    CNTV_CTL_EL0.set(context.timer.ctl);
+    vgic::load(&context.gic.ich);
+}
+
+/// Reads both back, turns them off, and unties the timer.
+fn save_interrupts(context: &mut Context, redistributor: &Redistributor, tied: Tie) {
     context.timer.ctl = CNTV_CTL_EL0.get();
     context.timer.cval = CNTV_CVAL_EL0.get();
     if cfg!(not(mutant = "exit-keep-cntv")) {
         CNTV_CTL_EL0.set(0);
     }
     vgic::save(&mut context.gic.ich);
+    untie(context, redistributor, tied);
 }

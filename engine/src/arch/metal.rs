@@ -11,7 +11,7 @@ use super::{firmware, host, init, interrupts, park, tables, tlb, window};
 use crate::host::park::ParkWord;
 use crate::memory::pool::TablePages;
 use crate::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
-use crate::vcpu::context::{Context, GuestExit, HostFrame};
+use crate::vcpu::context::{Context, GuestExit, HostFrame, Stop};
 use ownership::Pfn;
 use percpu::CpuId;
 use smp_boot::stage1::{Stage1, Window};
@@ -28,22 +28,15 @@ pub struct MetalCpu {
     pub(super) window: Window,
     /// Whether it may leave the park: see `park`.
     pub(super) park: ParkWord,
-    /// What the core alone touches.
-    private: UnsafeCell<Private>,
+    /// What the core has; `None` before [`Metal::init_core`]. The core alone touches it.
+    features: UnsafeCell<Option<CoreFeatures>>,
+    /// The host's state while guests have the core. The core alone touches it.
+    session: UnsafeCell<Session>,
 }
 
-/// What a core keeps for itself.
-#[derive(Debug)]
-pub(super) struct Private {
-    /// What the core has; `None` before [`Metal::init_core`].
-    pub features: Option<CoreFeatures>,
-    /// The host's state while guests have the core.
-    pub session: Session,
-}
-
-// SAFETY: `private` is reached only through `Metal::with`, by the core with that number (the
-// contract of `Platform`: `cpu` is the calling core), with interrupts masked and never nested; the
-// rest is constant or atomic.
+// SAFETY: `features` and `session` are reached only by the core with that number (the contract of
+// `Platform`: `cpu` is the calling core), with interrupts masked: `features` is copied out or written
+// whole, `session` is lent by `Metal::with_session`, never nested; the rest is constant or atomic.
 unsafe impl Sync for MetalCpu {}
 
 impl MetalCpu {
@@ -55,10 +48,8 @@ impl MetalCpu {
             redistributor: Redistributor::new(redistributor),
             window,
             park: ParkWord::default(),
-            private: UnsafeCell::new(Private {
-                features: None,
-                session: Session::new(),
-            }),
+            features: UnsafeCell::new(None),
+            session: UnsafeCell::new(Session::new()),
         }
     }
 }
@@ -100,12 +91,11 @@ impl Metal {
     /// whenever the core lost its registers.
     pub fn init_core(&self, cpu: CpuId) {
         let features = CoreFeatures::read(&self.features);
-        self.with(cpu, |private| {
-            *private = Private {
-                features: Some(features),
-                session: Session::new(),
-            };
+        self.core(cpu).features.with_mut(|known| {
+            // SAFETY: `cpu` is the calling core, and nobody holds a reference: see `core_features`.
+            unsafe { *known = Some(features) };
         });
+        self.with_session(cpu, |session| *session = Session::new());
         init::init_core(&features, self.host);
         host::reset_el1(features.pauth);
     }
@@ -118,7 +108,7 @@ impl Metal {
 
     /// No guest's registers may be loaded where the host goes on.
     pub(super) fn check_is_hosts(&self, cpu: CpuId) {
-        self.with(cpu, |private| debug_assert!(!private.session.is_open()));
+        self.with_session(cpu, |session| debug_assert!(!session.is_open()));
     }
 
     /// Parks this core at EL2 until it is released.
@@ -126,12 +116,13 @@ impl Metal {
         park::wait(self.core(cpu), &self.core_features(cpu), self.distributor);
     }
 
-    /// Lends this core's private state.
-    pub(super) fn with<R>(&self, cpu: CpuId, f: impl FnOnce(&mut Private) -> R) -> R {
-        self.core(cpu).private.with_mut(|private| {
-            // SAFETY: `cpu` is the calling core, which takes no interrupts at EL2, and no `f` in
-            // `arch` calls back into `with`: there is no other reference now.
-            f(unsafe { &mut *private })
+    /// Lends this core's session.
+    fn with_session<R>(&self, cpu: CpuId, f: impl FnOnce(&mut Session) -> R) -> R {
+        self.core(cpu).session.with_mut(|session| {
+            // SAFETY: `cpu` is the calling core, which takes no interrupts at EL2. No `f` calls back into
+            // `with_session`, nor does what `run_guest` calls while a session runs, which its contract
+            // says: there is no other reference now.
+            f(unsafe { &mut *session })
         })
     }
 
@@ -227,20 +218,25 @@ impl Platform for Metal {
         interrupts::host_interrupt_pending(&self.core(cpu).redistributor, doorbell)
     }
 
-    fn run_guest(&self, cpu: CpuId, context: &mut Context, vttbr: u64, until: u64) -> GuestExit {
+    fn run_guest(
+        &self,
+        cpu: CpuId,
+        context: &mut Context,
+        vttbr: u64,
+        until: u64,
+        answer: impl FnMut(Stop<'_>) -> bool,
+    ) -> GuestExit {
         let core = self.core_features(cpu);
         let redistributor = &self.core(cpu).redistributor;
-        self.with(cpu, |private| {
-            private.session.open(&core, redistributor);
-            private
-                .session
-                .run(&core, redistributor, context, vttbr, until)
+        self.with_session(cpu, |session| {
+            session.open(&core, redistributor);
+            session.run(&core, redistributor, context, vttbr, until, answer)
         })
     }
 
     fn leave_guests(&self, cpu: CpuId) {
         let core = self.core_features(cpu);
-        self.with(cpu, |private| private.session.close(&core));
+        self.with_session(cpu, |session| session.close(&core));
     }
 
     fn forget_last_vcpu(&self, cpu: CpuId, vttbr: u64) {
@@ -275,7 +271,10 @@ impl Platform for Metal {
 impl Metal {
     /// What the calling core has.
     fn core_features(&self, cpu: CpuId) -> CoreFeatures {
-        let known = self.with(cpu, |private| private.features);
+        let known = self.core(cpu).features.with(|known| {
+            // SAFETY: `cpu` is the calling core, which alone writes it, in `init_core`.
+            unsafe { *known }
+        });
         known.unwrap_or_else(|| CoreFeatures::read(&self.features))
     }
 }

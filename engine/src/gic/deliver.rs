@@ -44,6 +44,14 @@ impl<const WORDS: usize> Shared<WORDS> {
     }
 }
 
+impl<const WORDS: usize> Shared<WORDS> {
+    /// Is there something that no list register has yet? What was told before a doorbell that was seen is
+    /// found.
+    pub fn has_news(&self) -> bool {
+        waiting(self) != 0 || self.spis.has_changes()
+    }
+}
+
 /// Private interrupts that are pending and enabled.
 fn waiting<const WORDS: usize>(shared: &Shared<WORDS>) -> u32 {
     shared.private.pending() & shared.private.enabled()
@@ -180,6 +188,11 @@ impl<const WORDS: usize> Runner<WORDS> {
         if self.ich.splits_end() {
             self.end(shared, intid);
         }
+    }
+
+    /// Did the guest end a level-triggered SPI that was not told yet?
+    pub fn has_ended(&self) -> bool {
+        self.spis.has_ended()
     }
 
     /// A level-triggered SPI that the guest ended, each once.

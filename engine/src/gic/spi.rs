@@ -125,6 +125,12 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
         priority.map_or(0, |priority| priority.load(Ordering::Relaxed))
     }
 
+    /// Has something changed since the runner last looked?
+    pub(super) fn has_changes(&self) -> bool {
+        // Relaxed: `collect` acquires; the caller saw the doorbell that was rung after the mark.
+        self.dirty.load(Ordering::Relaxed) != 0
+    }
+
     /// The runner takes over what has changed.
     pub(super) fn collect(&self, state: &mut SpiState<WORDS>) {
         // Relaxed: only a hint that there is nothing; a mark that it misses is found by the next
@@ -216,6 +222,11 @@ impl<const WORDS: usize> SpiState<WORDS> {
             }
         }
         self.live == 0
+    }
+
+    /// Is one of the level-triggered SPIs that the guest ended not told yet?
+    pub(super) fn has_ended(&self) -> bool {
+        self.live().any(|(_, word)| word.ended != 0)
     }
 
     /// One of the level-triggered SPIs that the guest ended since they were last told.

@@ -198,6 +198,30 @@ impl<P: Platform> Engine<P> {
         Ok((claim, found))
     }
 
+    /// The same of a page in exactly the state `expect`. The leaf that was found goes to `found`: a result with both
+    /// would be moved about.
+    #[inline(always)]
+    pub(super) fn claim_leaf_in<'t>(
+        &'t self,
+        cpu: &CpuToken,
+        (stage2, ipa): (Stage2, Ipa),
+        op: Op,
+        expect: State,
+        found: &mut Option<Found>,
+    ) -> Result<PageClaim<'t>, LeafRefusal> {
+        let (platform, pages) = (&self.parts.platform, &self.parts.pages);
+        let Ok(leaf) = stage2.walk(platform, cpu.id(), ipa, LAST_LEVEL) else {
+            return Err(LeafRefusal::NotMapped);
+        };
+        let page = page_of_leaf(&leaf, ipa)?;
+        let claim = pages.claim_page_in(page, op, cpu.id().raw(), expect)?;
+        if !self.is_unchanged(cpu, &leaf) {
+            return Err(LeafRefusal::Busy);
+        }
+        *found = Some(leaf);
+        Ok(claim)
+    }
+
     /// The same of a leaf that was found in the tables of a VM, which stay while it is pinned or this core counted
     /// among those that reclaim it.
     #[inline]
@@ -209,31 +233,36 @@ impl<P: Platform> Engine<P> {
         op: Op,
         accept: impl FnOnce(State) -> bool,
     ) -> Result<PageClaim<'t>, LeafRefusal> {
-        let Some(page) = found.page(ipa) else {
-            return Err(match found.entry() {
-                Entry::Reserved | Entry::Splitting => LeafRefusal::Busy,
-                _ => LeafRefusal::NotMapped,
-            });
-        };
-        let claim = self
-            .parts
-            .pages
-            .claim_page(page, op, cpu.id().raw(), accept)
-            .map_err(|refused| match refused {
-                Refused::Busy => LeafRefusal::Busy,
-                Refused::Was(_) | Refused::OutOfRange => LeafRefusal::WrongState,
-            })?;
-        // Where the leaf is, is known: whoever puts a table there changes the entry too.
-        #[cfg(not(mutant = "leaf-no-recheck"))]
-        if self.parts.platform.entry(cpu.id(), found.at) != found.raw {
+        let page = page_of_leaf(found, ipa)?;
+        let pages = &self.parts.pages;
+        let claim = pages.claim_page(page, op, cpu.id().raw(), accept)?;
+        if !self.is_unchanged(cpu, found) {
             return Err(LeafRefusal::Busy);
         }
         Ok(claim)
+    }
+
+    /// Is the leaf as it was found? Where it is, is known: whoever puts a table there changes the entry too.
+    #[inline(always)]
+    fn is_unchanged(&self, cpu: &CpuToken, found: &Found) -> bool {
+        self.parts.platform.entry(cpu.id(), found.at) == found.raw
+            || cfg!(mutant = "leaf-no-recheck")
+    }
+}
+
+/// The page that the leaf names.
+#[inline(always)]
+fn page_of_leaf(found: &Found, ipa: Ipa) -> Result<Pfn, LeafRefusal> {
+    match (found.page(ipa), found.entry()) {
+        (Some(page), _) => Ok(page),
+        (None, Entry::Reserved | Entry::Splitting) => Err(LeafRefusal::Busy),
+        (None, _) => Err(LeafRefusal::NotMapped),
     }
 }
 
 /// Why [`Engine::claim_leaf`] gave nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
 pub(crate) enum LeafRefusal {
     /// No page at this IPA.
     NotMapped,
@@ -241,6 +270,16 @@ pub(crate) enum LeafRefusal {
     WrongState,
     /// In transition.
     Busy,
+}
+
+impl From<Refused> for LeafRefusal {
+    #[inline(always)]
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy => Self::Busy,
+            Refused::Was(_) | Refused::OutOfRange => Self::WrongState,
+        }
+    }
 }
 
 impl LeafRefusal {

@@ -70,8 +70,10 @@ pub(crate) fn status_of_refusal(refused: Refused) -> Status {
     match refused {
         Refused::OutOfRange => Status::NotRam,
         Refused::Busy => Status::Busy,
-        Refused::Was(ownership::State::Reserved | ownership::State::HostFixed) => Status::NotRam,
-        Refused::Was(_) => Status::NotOwner,
+        Refused::Was(word) => match word.state() {
+            ownership::State::Reserved | ownership::State::HostFixed => Status::NotRam,
+            _ => Status::NotOwner,
+        },
     }
 }
 

@@ -20,12 +20,12 @@ use percpu::CpuToken;
 /// How a guest's call about one page ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GuestPageCall {
-    /// Done; the page it was about.
-    Done(Pfn),
+    /// Done, or it was before it began: a guest may give up a page that is not there. The host is not told.
+    Done,
+    /// Done, and this page is the host's again.
+    Home(Pfn),
     /// Done, but the page that the guest gave up has a memory error: it is nobody's.
     Lost(Pfn),
-    /// Done before it began: the guest gives up a page that is not there. The host is not told.
-    Nothing,
     /// Refused: the guest asked for what can't be.
     Refused,
     /// Something is in transition: the guest repeats its call without knowing.
@@ -66,23 +66,22 @@ impl<P: Platform> Engine<P> {
         ipa: Ipa,
     ) -> GuestPageCall {
         let stage2 = caller.vm.stage2(caller.slot, self.parts.host.geometry());
-        let mine = |state| state == State::Owned(Owner::Vm(caller.slot));
-        match self.claim_leaf(cpu, stage2, ipa, Op::Share, mine) {
-            Ok((claim, _)) => {
-                let page = claim.pfn();
-                #[cfg(not(mutant = "share-no-host-tables"))]
-                if let Err(error) = self.make_host_tables(cpu, page) {
-                    return error.into();
-                }
-                settled(claim.share_with_host());
-                GuestPageCall::Done(page)
-            }
+        let mine = State::Owned(Owner::Vm(caller.slot));
+        let leaf = (stage2, ipa);
+        let claim = match self.claim_leaf_in(cpu, leaf, Op::Share, mine, &mut None) {
+            Ok(claim) => claim,
             #[cfg(not(mutant = "share-no-fault"))]
             Err(LeafRefusal::NotMapped) if caller.vm.ram_holds(ipa.page(), 1) => {
-                GuestPageCall::Absent
+                return GuestPageCall::Absent;
             }
-            Err(refusal) => refusal.into(),
+            Err(refusal) => return refusal.into(),
+        };
+        #[cfg(not(mutant = "share-no-host-tables"))]
+        if let Err(error) = self.make_host_tables(cpu, claim.pfn()) {
+            return error.into();
         }
+        settled(claim.share_with_host());
+        GuestPageCall::Done
     }
 
     /// MEM_UNSHARE: the page at `ipa` is the guest's alone again.
@@ -93,24 +92,24 @@ impl<P: Platform> Engine<P> {
         ipa: Ipa,
     ) -> GuestPageCall {
         let stage2 = caller.vm.stage2(caller.slot, self.parts.host.geometry());
-        let shared = |state| {
-            matches!(state, State::Shared { owner, borrower: Owner::Host, .. }
-                if owner == Owner::Vm(caller.slot))
+        let shared = State::Shared {
+            owner: Owner::Vm(caller.slot),
+            borrower: Owner::Host,
+            count: 1,
         };
-        match self.claim_leaf(cpu, stage2, ipa, Op::Unshare, shared) {
-            Ok((claim, _)) => {
-                let page = claim.pfn();
-                let mut runs = Runs::default();
-                self.collect_unmapped(cpu, page, 1, &mut runs);
-                #[cfg(not(mutant = "unshare-no-flush"))]
-                let flushed = self.flush_host(cpu, &runs);
-                #[cfg(mutant = "unshare-no-flush")]
-                let flushed = super::tlb::nothing_to_flush(self.parts.host.regime());
-                settled(claim.unshare(&flushed));
-                GuestPageCall::Done(page)
-            }
-            Err(refusal) => refusal.into(),
-        }
+        let leaf = (stage2, ipa);
+        let claim = match self.claim_leaf_in(cpu, leaf, Op::Unshare, shared, &mut None) {
+            Ok(claim) => claim,
+            Err(refusal) => return refusal.into(),
+        };
+        let mut runs = Runs::default();
+        self.collect_unmapped(cpu, claim.pfn(), 1, &mut runs);
+        #[cfg(not(mutant = "unshare-no-flush"))]
+        let flushed = self.flush_host(cpu, &runs);
+        #[cfg(mutant = "unshare-no-flush")]
+        let flushed = super::tlb::nothing_to_flush(self.parts.host.regime());
+        settled(claim.unshare(&flushed));
+        GuestPageCall::Done
     }
 
     /// MEM_RELINQUISH: the page at `ipa` goes home, scrubbed.
@@ -125,9 +124,11 @@ impl<P: Platform> Engine<P> {
         if let Err(error) = self.split_guest_to_pages(cpu, caller, ipa) {
             return error.into();
         }
-        let mine = |state| state == State::Owned(Owner::Vm(caller.slot));
-        match self.claim_leaf(cpu, stage2, ipa, Op::Relinquish, mine) {
-            Ok((claim, found)) if found.level == LAST_LEVEL => {
+        let mine = State::Owned(Owner::Vm(caller.slot));
+        let (leaf, mut found) = ((stage2, ipa), None);
+        let claimed = self.claim_leaf_in(cpu, leaf, Op::Relinquish, mine, &mut found);
+        match (claimed, found) {
+            (Ok(claim), Some(found)) if found.level == LAST_LEVEL => {
                 let page = claim.pfn();
                 #[cfg(not(mutant = "relinquish-no-host-tables"))]
                 if let Err(error) = self.make_host_tables(cpu, page) {
@@ -156,15 +157,15 @@ impl<P: Platform> Engine<P> {
                 };
                 settled(claim.return_to_host(scrubbed));
                 self.count(cpu, Counter::PagesReclaimed, 1);
-                GuestPageCall::Done(page)
+                GuestPageCall::Home(page)
             }
-            Ok(_) => GuestPageCall::Again,
+            (Ok(_), _) => GuestPageCall::Again,
             // A guest gives up memory that it never used, and can't know whether the host put any
             // there: Linux's driver takes a refusal for a bug and stops.
-            Err(LeafRefusal::NotMapped) if caller.vm.ram_holds(ipa.page(), 1) => {
-                GuestPageCall::Nothing
+            (Err(LeafRefusal::NotMapped), _) if caller.vm.ram_holds(ipa.page(), 1) => {
+                GuestPageCall::Done
             }
-            Err(refusal) => refusal.into(),
+            (Err(refusal), _) => refusal.into(),
         }
     }
 

@@ -9,7 +9,7 @@
 use super::access::{Fault, Want};
 use super::hardware::{Inner, Sim};
 use crate::vcpu::calls::AFFINITY;
-use crate::vcpu::context::{Context, GuestExit, PSTATE_EL1H_MASKED};
+use crate::vcpu::context::{Context, GuestExit, PSTATE_EL1H_MASKED, Stop};
 use percpu::CpuId;
 use std::boxed::Box;
 use std::collections::VecDeque;
@@ -160,11 +160,16 @@ impl Sim {
         context: &mut Context,
         vttbr: u64,
         until: u64,
+        mut answer: impl FnMut(Stop<'_>) -> bool,
     ) -> GuestExit {
         let key = ((vttbr >> 48) as u16, context.vmpidr & AFFINITY);
         self.begin_run(cpu, vttbr, key);
         let exit = loop {
             if let Some(exit) = self.must_stop(cpu, until) {
+                let Context { timer, gic, .. } = &mut *context;
+                if answer(Stop::Interrupt { timer, gic }) {
+                    continue;
+                }
                 break exit;
             }
             match self.step(cpu, context, key, until) {
@@ -175,7 +180,13 @@ impl Sim {
                     script.log.push(seen);
                     context.frame.pc = context.frame.pc.wrapping_add(4);
                 }
-                Step::Exit(exit) => break exit,
+                Step::Exit(exit) => {
+                    let frame = &mut context.frame;
+                    match exit {
+                        GuestExit::Sync { esr, .. } if answer(Stop::Sync { frame, esr }) => {}
+                        _ => break exit,
+                    }
+                }
                 Step::Elsewhere(act) => act(),
             }
         };

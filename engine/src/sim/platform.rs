@@ -7,7 +7,7 @@
 use super::hardware::{HostException, Sim, el2_places};
 use crate::memory::pool::TablePages;
 use crate::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
-use crate::vcpu::context::{Context, GuestExit};
+use crate::vcpu::context::{Context, GuestExit, Stop};
 use crate::vm::HOST_VMID;
 use ownership::Pfn;
 use percpu::CpuId;
@@ -214,8 +214,15 @@ impl Platform for Sim {
         core.interrupt
     }
 
-    fn run_guest(&self, cpu: CpuId, context: &mut Context, vttbr: u64, until: u64) -> GuestExit {
-        self.run_script(cpu, context, vttbr, until)
+    fn run_guest(
+        &self,
+        cpu: CpuId,
+        context: &mut Context,
+        vttbr: u64,
+        until: u64,
+        answer: impl FnMut(Stop<'_>) -> bool,
+    ) -> GuestExit {
+        self.run_script(cpu, context, vttbr, until, answer)
     }
 
     fn leave_guests(&self, cpu: CpuId) {

@@ -24,6 +24,7 @@ use ownership::{Ipa, PAGE_SIZE, Pfn};
 
 /// Why an entry could not be had.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
 pub enum MapError {
     /// The IPA already has a leaf.
     Occupied,

@@ -75,6 +75,16 @@ impl GuestCall {
     const fn unknown() -> Self {
         Self::status(smccc::NOT_SUPPORTED)
     }
+
+    /// MEM_SHARE or MEM_UNSHARE with x1 to x3, or an error in them; `None` if `function` is neither.
+    #[inline(always)]
+    pub fn about_sharing(function: u64, [x1, x2, x3]: [u64; 3]) -> Option<Self> {
+        match function {
+            smccc::KVM_MEM_SHARE => Some(on_page(x1, x2, x3, Self::Share { ipa: x1 })),
+            smccc::KVM_MEM_UNSHARE => Some(on_page(x1, x2, x3, Self::Unshare { ipa: x1 })),
+            _ => None,
+        }
+    }
 }
 
 /// The functions that KVM_FEATURES announces: itself, and the four that follow from their numbers.
@@ -115,6 +125,9 @@ pub fn classify_guest(imm: u16, x: &[u64; 4], firmware: &Firmware) -> GuestCall 
         };
     }
     let [function, x1, x2, x3] = cut_to_width(x);
+    if let Some(call) = GuestCall::about_sharing(function, [x1, x2, x3]) {
+        return call;
+    }
     match function {
         smccc::VERSION => GuestCall::status(smccc::VERSION_1_2 as i64),
         smccc::ARCH_FEATURES => GuestCall::status(arch_features(x1, firmware)),
@@ -124,8 +137,6 @@ pub fn classify_guest(imm: u16, x: &[u64; 4], firmware: &Firmware) -> GuestCall 
         smccc::KVM_FEATURES => GuestCall::Answer([KVM_FEATURE_BITS, 0, 0, 0]),
         smccc::KVM_HYP_MEMINFO if [x1, x2, x3] == [0; 3] => GuestCall::Answer([PAGE, 0, 0, 0]),
         smccc::KVM_HYP_MEMINFO => GuestCall::status(smccc::INVALID_PARAMETER),
-        smccc::KVM_MEM_SHARE => on_page(x1, x2, x3, GuestCall::Share { ipa: x1 }),
-        smccc::KVM_MEM_UNSHARE => on_page(x1, x2, x3, GuestCall::Unshare { ipa: x1 }),
         smccc::KVM_MEM_RELINQUISH => on_page(x1, x2, x3, GuestCall::Relinquish { ipa: x1 }),
         _ if function & smccc::FAST != 0
             && smccc::owner(function) == OWNER_VENDOR_HYP
@@ -138,6 +149,7 @@ pub fn classify_guest(imm: u16, x: &[u64; 4], firmware: &Firmware) -> GuestCall 
 }
 
 /// A call on one page: the address aligned, the rest zero.
+#[inline(always)]
 fn on_page(ipa: u64, x2: u64, x3: u64, call: GuestCall) -> GuestCall {
     if ipa.is_multiple_of(PAGE) && x2 == 0 && x3 == 0 {
         call

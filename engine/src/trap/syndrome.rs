@@ -89,7 +89,7 @@ pub enum Trap {
 impl Trap {
     /// Decodes ESR_EL2.
     pub fn decode(esr: u64) -> Self {
-        let iss = (esr & 0x1ff_ffff) as u32;
+        let iss = (esr & ISS) as u32;
         match exception_class(esr) {
             class::UNKNOWN => Self::Unknown,
             // ISS.TI: WFI, WFE, WFIT, WFET.
@@ -102,7 +102,7 @@ impl Trap {
             class::ILLEGAL => Self::Illegal,
             class::HVC => Self::Hvc { imm: iss as u16 },
             class::SMC => Self::Smc { imm: iss as u16 },
-            class::SYSREG => Self::Sysreg(SysregAccess::decode(iss)),
+            class::SYSREG => Self::Sysreg(SysregAccess::of(esr)),
             class::SVE => Self::Sve,
             class::SME => Self::Sme,
             class::INSTR_ABORT_LOWER => Self::InstrAbort(Abort::decode_instruction(iss)),
@@ -114,6 +114,9 @@ impl Trap {
         }
     }
 }
+
+/// ESR_ELx.ISS.
+const ISS: u64 = 0x1ff_ffff;
 
 /// ESR_ELx.EC.
 pub const fn exception_class(esr: u64) -> u8 {
@@ -132,7 +135,9 @@ pub struct SysregAccess {
 }
 
 impl SysregAccess {
-    fn decode(iss: u32) -> Self {
+    /// The access of an exception of class [`class::SYSREG`].
+    pub fn of(esr: u64) -> Self {
+        let iss = (esr & ISS) as u32;
         let field = |lsb: u32, width: u32| (iss >> lsb & ((1 << width) - 1)) as u8;
         Self {
             register: SysregId::new(

@@ -45,15 +45,15 @@ impl<P: Platform> Engine<P> {
             }
             GuestCall::Share { ipa } => {
                 let outcome = self.guest_share(cpu, pinned, Ipa::from_raw(ipa));
-                answer_page_call(state, ipa, outcome, ExitReason::PageShared)
+                answer_page_call(state, ipa, outcome)
             }
             GuestCall::Unshare { ipa } => {
                 let outcome = self.guest_unshare(cpu, pinned, Ipa::from_raw(ipa));
-                answer_page_call(state, ipa, outcome, ExitReason::PageUnshared)
+                answer_page_call(state, ipa, outcome)
             }
             GuestCall::Relinquish { ipa } => {
                 let outcome = self.guest_relinquish(cpu, pinned, Ipa::from_raw(ipa));
-                answer_page_call(state, ipa, outcome, ExitReason::PageRelinquished)
+                answer_page_call(state, ipa, outcome)
             }
             GuestCall::Forward => {
                 state.pending = Pending::Call;
@@ -185,20 +185,18 @@ fn status(state: &mut VcpuState, value: i64) -> Verdict {
     Verdict::Resume
 }
 
-fn answer_page_call(
-    state: &mut VcpuState,
-    ipa: u64,
-    outcome: GuestPageCall,
-    reason: ExitReason,
-) -> Verdict {
+/// x0 to x3 of a page call that was done.
+pub(super) const DONE: [u64; 4] = [smccc::SUCCESS as u64, 0, 0, 0];
+
+fn answer_page_call(state: &mut VcpuState, ipa: u64, outcome: GuestPageCall) -> Verdict {
     match outcome {
-        GuestPageCall::Done(page) | GuestPageCall::Lost(page) => {
-            let _ = answer_with(state, [smccc::SUCCESS as u64, 0, 0, 0]);
+        GuestPageCall::Done => answer_with(state, DONE),
+        GuestPageCall::Home(page) | GuestPageCall::Lost(page) => {
+            let _ = answer_with(state, DONE);
             let lost = matches!(outcome, GuestPageCall::Lost(_));
             let details = [ipa, page.pa().raw(), u64::from(lost)];
-            Verdict::Host(VcpuExit::new(reason, details))
+            Verdict::Host(VcpuExit::new(ExitReason::PageRelinquished, details))
         }
-        GuestPageCall::Nothing => answer_with(state, [smccc::SUCCESS as u64, 0, 0, 0]),
         GuestPageCall::Refused => answer_with(state, [smccc::INVALID_PARAMETER as u64, 0, 0, 0]),
         GuestPageCall::Again => {
             repeat_call(state);

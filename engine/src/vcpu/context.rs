@@ -267,6 +267,26 @@ impl Context {
     }
 }
 
+/// What a guest stopped at, while its other registers are the core's still: for an answer that needs no more
+/// than this.
+#[derive(Debug)]
+pub enum Stop<'a> {
+    /// A synchronous exception.
+    Sync {
+        /// The general registers, which an answer may change.
+        frame: &'a mut Frame,
+        /// ESR_EL2.
+        esr: u64,
+    },
+    /// A physical IRQ or FIQ is pending.
+    Interrupt {
+        /// The guest's timer, read back and off.
+        timer: &'a VirtualTimer,
+        /// Its interrupts, read back, which an answer may drain and fill.
+        gic: &'a mut Runner<SPI_WORDS>,
+    },
+}
+
 /// Why a guest stopped, with the syndrome registers that belong to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GuestExit {

@@ -44,8 +44,6 @@ impl VcpuExit {
             | ExitReason::MmioWrite
             | ExitReason::VcpuOn
             | ExitReason::VcpuReady
-            | ExitReason::PageShared
-            | ExitReason::PageUnshared
             | ExitReason::PageRelinquished
             | ExitReason::LevelEnded
             | ExitReason::ListFull
@@ -79,7 +77,7 @@ const fn is_end(reason: ExitReason) -> bool {
 
 /// Ended level interrupts and full list registers become an exit where the verdict leaves room
 /// for one; otherwise they wait for the next.
-fn with_notices(state: &mut VcpuState, verdict: Verdict, filled: Filled) -> Verdict {
+pub(super) fn with_notices(state: &mut VcpuState, verdict: Verdict, filled: Filled) -> Verdict {
     if matches!(verdict, Verdict::Host(..)) {
         return verdict;
     }

@@ -7,7 +7,8 @@
 //! never lost. A parked vCPU is noted in its VM, and told to the host by whichever core enters a
 //! vCPU of that VM next, the waker's first of all. The timer's line is a function of the saved timer and the counter.
 
-use super::slot::{VcpuSlot, VcpuState};
+use super::context::VirtualTimer;
+use super::slot::VcpuSlot;
 use crate::engine::Engine;
 use crate::gic::private::Line;
 use crate::gic::sgi::{Scope, Sgi};
@@ -156,8 +157,8 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Brings the virtual timer's line up to date.
-    pub(crate) fn sample_timer(&self, vcpu: &VcpuSlot, state: &VcpuState, now: u64) {
-        let line = if state.context.timer.is_asserted(now) {
+    pub(crate) fn sample_timer(&self, vcpu: &VcpuSlot, timer: &VirtualTimer, now: u64) {
+        let line = if timer.is_asserted(now) {
             Line::High
         } else {
             Line::Low

@@ -5,6 +5,7 @@
 //! | `context` | registers as plain data |
 //! | `slot` | the shared slot and who may touch what |
 //! | `run` | CPU_RUN: the core's loop over its queue |
+//! | `near` | answers within a run, with EL1's registers left where they are |
 //! | `exit` | one guest exit to one verdict |
 //! | `abort` | stage-2 faults: RAM to come, MMIO, redistributor frames |
 //! | `calls` | HVC and SMC of guests: PSCI, SMCCC, memory sharing |
@@ -15,5 +16,6 @@ pub mod calls;
 pub mod context;
 pub mod exit;
 pub mod interrupts;
+mod near;
 pub mod run;
 pub mod slot;

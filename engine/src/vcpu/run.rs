@@ -8,7 +8,8 @@
 //! - a core says that it is idle before it looks a last time, so a wake-up is never lost.
 
 use super::context::Frame;
-use super::exit::{VcpuExit, Verdict};
+use super::exit::{VcpuExit, Verdict, with_notices};
+use super::near::Near;
 use super::slot::{Pending, VcpuSlot, VcpuState};
 use crate::engine::Engine;
 use crate::platform::Platform;
@@ -89,11 +90,12 @@ impl<P: Platform> Engine<P> {
             start.saturating_add(budget)
         };
         loop {
-            self.take_in(cpu);
+            // A doorbell that is dropped here was rung for what is found below.
             if platform.host_interrupt_pending(cpu.id(), self.doorbell()) {
                 *exit = RunExit::of_core(ExitReason::HostInterrupt, 0);
                 return;
             }
+            self.take_in(cpu);
             if platform.counter(cpu.id()) >= end {
                 *exit = RunExit::of_core(ExitReason::Budget, 0);
                 return;
@@ -186,7 +188,7 @@ impl<P: Platform> Engine<P> {
         if !state.waiting {
             return true;
         }
-        self.sample_timer(vcpu, state, now);
+        self.sample_timer(vcpu, &state.context.timer, now);
         if state.context.gic.has_deliverable(&vcpu.interrupts) {
             state.waiting = false;
             return true;
@@ -274,12 +276,20 @@ impl<P: Platform> Engine<P> {
             } else {
                 let verdict = vcpu.with(ticket, |state| {
                     settle(state);
-                    self.sample_timer(vcpu, state, platform.counter(cpu.id()));
+                    self.sample_timer(vcpu, &state.context.timer, platform.counter(cpu.id()));
                     let filled = state.context.gic.fill(&vcpu.interrupts);
                     self.count(cpu, Counter::GuestEntries, 1);
-                    let exit = platform.run_guest(cpu.id(), &mut state.context, vttbr, until);
+                    let mut near = Near::new(self, cpu, vcpu, pinned, until, filled);
+                    let exit =
+                        platform.run_guest(cpu.id(), &mut state.context, vttbr, until, |stop| {
+                            near.answer(stop)
+                        });
+                    let (answered, filled) = near.end();
                     state.context.gic.drain(&vcpu.interrupts);
-                    let verdict = self.judge(cpu, slot, vcpu, state, pinned, exit, filled);
+                    let verdict = match answered {
+                        Some(verdict) => with_notices(state, verdict, filled),
+                        None => self.judge(cpu, slot, vcpu, state, pinned, exit, filled),
+                    };
                     if let Verdict::Host(exit) = verdict {
                         told.tell(handle, exit, &state.context.frame);
                     }

@@ -207,6 +207,12 @@ impl Vm {
         self.ready.fetch_or(1 << (index % 64), parked);
     }
 
+    /// Is one remembered? A hint, for whoever enters a guest only after `take_ready`.
+    pub fn has_ready(&self) -> bool {
+        // Relaxed: `take_ready` acquires. A bit that it misses is found at the next entry.
+        self.ready.load(Ordering::Relaxed) != 0
+    }
+
     /// One of those that were remembered, each once.
     pub fn take_ready(&self) -> Option<usize> {
         // Relaxed: only a hint; the exchange below decides and acquires. A bit that it misses is

@@ -1,7 +1,7 @@
 //! Pages that come home, or become the host's to reach, alone out of a block that was given whole: the
 //! host maps them though no memory is left for a table.
 
-use crate::common::{PAGE, RAM, RWX, bury, hvc, let_rest, map, play, run, start};
+use crate::common::{PAGE, RAM, RWX, bury, hvc, let_rest, map, page_call, play, run, start};
 use crate::granules::{sizes, vm_map, vm_with};
 use crate::reserve::{block, empty_pool, small};
 use abi::{Call, ExitReason, smccc};
@@ -20,8 +20,7 @@ fn a_shared_page_is_mapped_without_memory() {
     let page = block(&machine, 1);
     let index = (page - machine.host_page(0)) / PAGE;
     map(&machine, &guest, index, RAM, BLOCK_PAGES);
-    machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_SHARE, &[RAM + 3 * PAGE])]);
-    assert_eq!(run(&machine, 0).reason, ExitReason::PageShared);
+    page_call(&machine, &guest, smccc::KVM_MEM_SHARE, RAM + 3 * PAGE);
     empty_pool(&machine);
     use_up_reserve(&machine);
     machine.host_load(0, page + 3 * PAGE).unwrap();

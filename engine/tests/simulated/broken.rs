@@ -1,7 +1,7 @@
 //! Pages with a memory error: found while they are zeroed or read, they are out of circulation for good,
 //! they alone, and the call goes on.
 
-use crate::common::{PAGE, RAM, RWX, build, hvc, map, play, run, start};
+use crate::common::{PAGE, RAM, RWX, build, hvc, map, page_call, play, run, start};
 use abi::{Call, Counter, ExitReason, PageClass, Status, smccc};
 use engine::sim::{Config, GuestOp, Machine};
 use ownership::{Pfn, State};
@@ -73,8 +73,7 @@ fn a_page_that_cannot_be_zeroed_stays_behind_alone() {
         let stores = (0..20).map(|index| GuestOp::Store(RAM + index * 51 * PAGE));
         play(&machine, &guest, stores);
         let shared = RAM + (2 << 20) + 300 * PAGE;
-        machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_SHARE, &[shared])]);
-        assert_eq!(run(&machine, 0).reason, ExitReason::PageShared);
+        page_call(&machine, &guest, smccc::KVM_MEM_SHARE, shared);
         machine
             .host_store(1, machine.host_page(first + BLOCK + 300))
             .unwrap();

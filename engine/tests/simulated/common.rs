@@ -119,6 +119,13 @@ pub fn play(machine: &Machine, guest: &Guest, ops: impl IntoIterator<Item = Gues
         .collect()
 }
 
+/// Has the first vCPU make a call about one of its pages, which is done without the host.
+#[track_caller]
+pub fn page_call(machine: &Machine, guest: &Guest, function: u64, ipa: u64) {
+    let seen = play(machine, guest, [hvc(function, &[ipa])]);
+    assert_eq!(seen, [Seen::Returned([0; 4])]);
+}
+
 /// Destroys a VM and brings everything home.
 #[track_caller]
 pub fn bury(machine: &Machine, vm: u64, cpus: usize) -> u64 {

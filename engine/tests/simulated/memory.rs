@@ -1,6 +1,6 @@
 //! Pages changing hands: VM_MAP, VM_MAP_LIST, VM_LEND, VM_UNLEND and the guest's own calls.
 
-use crate::common::{PAGE, RAM, RWX, build, hvc, machine, map, play, run, start};
+use crate::common::{PAGE, RAM, RWX, build, hvc, machine, map, page_call, play, run, start};
 use abi::{Call, ExitReason, Status, smccc};
 use engine::sim::{Config, GuestOp, Machine, Seen};
 
@@ -203,15 +203,9 @@ fn shared_pages_are_the_host_s_too_until_they_are_unshared() {
     let guest = start(&machine, 1);
     map(&machine, &guest, 30, RAM, 4);
     let page = machine.host_page(31);
-    machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_SHARE, &[RAM + PAGE])]);
-    let exit = run(&machine, 0);
-    assert_eq!(
-        (exit.reason, exit.d[..2].to_vec()),
-        (ExitReason::PageShared, vec![RAM + PAGE, page])
-    );
+    page_call(&machine, &guest, smccc::KVM_MEM_SHARE, RAM + PAGE);
     let seen = play(&machine, &guest, [GuestOp::Store(RAM + PAGE)]);
-    assert_eq!(seen[0], Seen::Returned([0; 4]));
-    let Seen::Stored(value) = seen[1] else {
+    let Seen::Stored(value) = seen[0] else {
         panic!("{seen:?}")
     };
     assert_eq!(machine.host_load(1, page), Ok(value));
@@ -229,11 +223,10 @@ fn shared_pages_are_the_host_s_too_until_they_are_unshared() {
             Seen::Returned([smccc::INVALID_PARAMETER as u64, 0, 0, 0])
         );
     }
-    machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_UNSHARE, &[RAM + PAGE])]);
-    assert_eq!(run(&machine, 0).reason, ExitReason::PageUnshared);
+    page_call(&machine, &guest, smccc::KVM_MEM_UNSHARE, RAM + PAGE);
     machine.host_load(1, page).unwrap_err();
     let seen = play(&machine, &guest, [GuestOp::Load(RAM + PAGE)]);
-    assert_eq!(seen[1], Seen::Value(answer));
+    assert_eq!(seen[0], Seen::Value(answer));
     let refused = play(
         &machine,
         &guest,
@@ -280,10 +273,9 @@ fn what_is_lent_or_shared_is_not_given_back() {
     map(&machine, &guest, 5, RAM, 1);
     let lend = [guest.vm, machine.host_page(6), RAM + PAGE, 1, RWX];
     machine.call(0, Call::VmLend, &lend).ok();
-    machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_SHARE, &[RAM])]);
-    assert_eq!(run(&machine, 0).reason, ExitReason::PageShared);
+    page_call(&machine, &guest, smccc::KVM_MEM_SHARE, RAM);
     let refused = [RAM, RAM + PAGE].map(|ipa| hvc(smccc::KVM_MEM_RELINQUISH, &[ipa]));
-    for seen in &play(&machine, &guest, refused)[1..] {
+    for seen in &play(&machine, &guest, refused) {
         assert_eq!(
             *seen,
             Seen::Returned([smccc::INVALID_PARAMETER as u64, 0, 0, 0])

@@ -1,7 +1,7 @@
 //! VM_RECLAIM by granules: whole 2 MiB come home in slices of any length, on any number of cores, whatever
 //! the guest did with some of the pages before; each page is zeroed once, and nothing is lost.
 
-use crate::common::{PAGE, RAM, RWX, build, hvc, map, play, run, start};
+use crate::common::{PAGE, RAM, RWX, build, hvc, map, page_call, play, run, start};
 use abi::{Call, PageClass, Status, VmShape, smccc};
 use engine::sim::{Config, GuestOp, Machine};
 use ownership::{GranuleSize, Pfn, State};
@@ -103,18 +103,15 @@ fn furnish(machine: &Machine, random: &mut Random) -> Estate {
         .map(GuestOp::Store)
         .collect();
     play(machine, &guest, stores);
-    let call = |function, ipa: u64| {
-        machine.script(guest.vm, 0, [hvc(function, &[ipa])]);
-        let exit = run(machine, 0);
-        assert_eq!(exit.d[0], ipa);
-        (exit.d[1] - machine.host_page(0)) / PAGE
-    };
-    let shared = vec![
-        call(smccc::KVM_MEM_SHARE, at(2) + 17 * PAGE),
-        call(smccc::KVM_MEM_SHARE, at(2) + 300 * PAGE),
-        call(smccc::KVM_MEM_SHARE, at(9) + 5 * PAGE),
-    ];
-    pages.remove(&call(smccc::KVM_MEM_RELINQUISH, at(4) + 5 * PAGE));
+    for ipa in [at(2) + 17 * PAGE, at(2) + 300 * PAGE, at(9) + 5 * PAGE] {
+        page_call(machine, &guest, smccc::KVM_MEM_SHARE, ipa);
+    }
+    let shared = vec![at_block(1) + 17, at_block(1) + 300, 3 + 5];
+    let given_up = at(4) + 5 * PAGE;
+    machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_RELINQUISH, &[given_up])]);
+    let exit = run(machine, 0);
+    assert_eq!(exit.d[0], given_up);
+    pages.remove(&((exit.d[1] - machine.host_page(0)) / PAGE));
     machine.log(guest.vm, 0);
     for page in &shared {
         machine.host_store(1, machine.host_page(*page)).unwrap();

@@ -1,7 +1,7 @@
 //! Bugs that other engines really had, tried here: those that need a TLB to be seen. (7, 8, 15 and
 //! 18 are in `arguments`; 10, 17, 22, 26 to 29 in `lifecycle`.)
 
-use crate::common::{PAGE, RAM, RWX, build, bury, hvc, machine, map, play, run, start};
+use crate::common::{PAGE, RAM, RWX, build, bury, hvc, machine, map, page_call, play, run, start};
 use abi::{Call, ExitReason, Status, smccc};
 use engine::sim::{Config, GuestOp, Machine, Seen};
 
@@ -47,11 +47,9 @@ fn invalidations_name_the_right_vmid() {
     let guest = start(&machine, 1);
     map(&machine, &guest, 0, RAM, 4);
     // Under the guest's VTTBR a page of the host's regime goes away, warm in the other core's TLB.
-    machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_SHARE, &[RAM])]);
-    assert_eq!(run(&machine, 0).reason, ExitReason::PageShared);
+    page_call(&machine, &guest, smccc::KVM_MEM_SHARE, RAM);
     machine.host_store(1, machine.host_page(0)).unwrap();
-    machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_UNSHARE, &[RAM])]);
-    assert_eq!(run(&machine, 0).reason, ExitReason::PageUnshared);
+    page_call(&machine, &guest, smccc::KVM_MEM_UNSHARE, RAM);
     // Under the host's VTTBR one of the guest's.
     machine
         .call(
@@ -95,8 +93,7 @@ fn both_sides_states_are_checked() {
         Status::NotMapped
     );
     // Shared by the guest, it is the host's to use and no more.
-    machine.script(guest.vm, 0, [hvc(smccc::KVM_MEM_SHARE, &[RAM])]);
-    assert_eq!(run(&machine, 0).reason, ExitReason::PageShared);
+    page_call(&machine, &guest, smccc::KVM_MEM_SHARE, RAM);
     let shared = machine.host_page(0);
     machine.host_store(1, shared).unwrap();
     for call in [Call::VmMap, Call::VmLend] {

@@ -28,20 +28,24 @@ register!(
 /// What the guest writes.
 const SECRET: u64 = 0x5ec2_e7aa_bbcc_ddee;
 
-/// A memory call that must succeed, with its exit.
-fn page_call(vm: &TestVm, function: u64, reason: ExitReason, ipa: u64, pa: u64) -> TestResult {
-    let reply = puppet::hvc(vm.vcpus[0], [function, ipa, 0, 0])?;
+/// MEM_SHARE or MEM_UNSHARE of `DATA`, which must succeed without an exit.
+fn page_call(vm: &TestVm, function: u64) -> TestResult {
+    let reply = puppet::hvc(vm.vcpus[0], [function, DATA, 0, 0])?;
     check_eq!(reply.x, [0; 4], "answer of {function:#x}");
+    check!(reply.exits.is_empty(), "exits: {:x?}", reply.exits);
+    Ok(())
+}
+
+/// MEM_RELINQUISH of `ipa`, which must succeed, with its exit about `pa`.
+fn relinquish(vm: &TestVm, ipa: u64, pa: u64) -> TestResult {
+    let reply = puppet::hvc(vm.vcpus[0], [smccc::KVM_MEM_RELINQUISH, ipa, 0, 0])?;
+    check_eq!(reply.x, [0; 4], "answer of MEM_RELINQUISH");
     check!(
-        reply.exits.len() == 1 && reply.exits[0].reason == Some(reason),
-        "exits of {function:#x}: {:x?}",
+        reply.exits.len() == 1 && reply.exits[0].reason == Some(ExitReason::PageRelinquished),
+        "exits of MEM_RELINQUISH: {:x?}",
         reply.exits
     );
-    check_eq!(
-        reply.exits[0].details[..2],
-        [ipa, pa],
-        "details of {function:#x}"
-    );
+    check_eq!(reply.exits[0].details[..2], [ipa, pa], "its details");
     Ok(())
 }
 
@@ -66,7 +70,7 @@ fn shared_page_is_the_hosts_too(_: &mut Random) -> TestResult {
     puppet::store_value(vm.vcpus[0], DATA, SECRET)?;
     for round in 0..4 {
         check_denied(pa)?;
-        page_call(&vm, smccc::KVM_MEM_SHARE, ExitReason::PageShared, DATA, pa)?;
+        page_call(&vm, smccc::KVM_MEM_SHARE)?;
         check_eq!(
             class_of(pa)?,
             PageClass::SharedByVm.raw(),
@@ -80,13 +84,7 @@ fn shared_page_is_the_hosts_too(_: &mut Random) -> TestResult {
         check_eq!(seen, round, "what the guest reads");
         let donated = call::vm_map(vm.handle, pa, HOLE, 1, ALL);
         refused("VM_MAP of a shared page", donated, Status::NotOwner)?;
-        page_call(
-            &vm,
-            smccc::KVM_MEM_UNSHARE,
-            ExitReason::PageUnshared,
-            DATA,
-            pa,
-        )?;
+        page_call(&vm, smccc::KVM_MEM_UNSHARE)?;
         check_eq!(class_of(pa)?, PageClass::NotYours.raw(), "class after");
     }
     check_denied(pa)?;
@@ -117,8 +115,7 @@ fn relinquished_page_comes_home_zero(_: &mut Random) -> TestResult {
     let pa = take_patterned(1, PAGE)?;
     vm.donate(pa, DATA, 1)?;
     puppet::store_value(vcpu, DATA + 0x20, SECRET)?;
-    let function = smccc::KVM_MEM_RELINQUISH;
-    page_call(&vm, function, ExitReason::PageRelinquished, DATA, pa)?;
+    relinquish(&vm, DATA, pa)?;
     check_eq!(class_of(pa)?, PageClass::Host.raw(), "class");
     check_eq!(find_other(pa, 1, 0), None, "content");
     vm.give_back(pa);
@@ -141,14 +138,7 @@ fn page_of_a_block_is_relinquished(_: &mut Random) -> TestResult {
     for offset in [middle, neighbour] {
         puppet::store_value(vcpu, DATA + offset, SECRET)?;
     }
-    let function = smccc::KVM_MEM_RELINQUISH;
-    page_call(
-        &vm,
-        function,
-        ExitReason::PageRelinquished,
-        DATA + middle,
-        pa + middle,
-    )?;
+    relinquish(&vm, DATA + middle, pa + middle)?;
     check_eq!(find_other(pa + middle, 1, 0), None, "content");
     check_denied(pa + neighbour)?;
     let seen = puppet::load_value(vcpu, DATA + neighbour)?;

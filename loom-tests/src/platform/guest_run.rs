@@ -6,9 +6,9 @@ use super::LoomMachine;
 use crate::guest::Stop;
 use crate::world::RAM_BASE;
 use crate::{story, wording};
-use engine::vcpu::context::{Context, GuestExit};
+use engine::vcpu::context::{self, Context, GuestExit};
 use percpu::CpuId;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{self, Relaxed};
 
 /// ESR_EL2 of a data abort from a lower EL by a level-3 translation fault, without a described access.
 pub fn data_abort(is_store: bool) -> u64 {
@@ -17,10 +17,16 @@ pub fn data_abort(is_store: bool) -> u64 {
 
 impl LoomMachine {
     /// Runs a guest up to its next exit, its accesses included.
-    pub(super) fn run_program(&self, cpu: CpuId, context: &mut Context) -> GuestExit {
+    pub(super) fn run_program(
+        &self,
+        cpu: CpuId,
+        context: &mut Context,
+        mut answer: impl FnMut(context::Stop<'_>) -> bool,
+    ) -> GuestExit {
         loop {
             let stop = self.guests().run(context);
             let (page, store) = match stop {
+                Stop::Exit(exit) if self.goes_on(cpu, context, exit, &mut answer) => continue,
                 Stop::Exit(exit) => return exit,
                 Stop::Access(page, store) => (RAM_BASE + page, store),
             };
@@ -48,6 +54,27 @@ impl LoomMachine {
                 &[]
             };
             self.guests().end_access(context, loaded);
+        }
+    }
+
+    /// Is `exit` answered within the run? A guest that waits for the host's interrupt sees to a doorbell first.
+    fn goes_on(
+        &self,
+        cpu: CpuId,
+        context: &mut Context,
+        exit: GuestExit,
+        answer: &mut impl FnMut(context::Stop<'_>) -> bool,
+    ) -> bool {
+        let Context {
+            frame, timer, gic, ..
+        } = context;
+        match exit {
+            GuestExit::Sync { esr, .. } => answer(context::Stop::Sync { frame, esr }),
+            // Acquire: pairs with the Release of `send_sgi`, as the interrupt does.
+            GuestExit::Interrupt if self.cores[cpu.index()].rung.load(Ordering::Acquire) => {
+                answer(context::Stop::Interrupt { timer, gic })
+            }
+            _ => false,
         }
     }
 }

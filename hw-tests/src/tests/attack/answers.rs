@@ -17,7 +17,7 @@ attacks! {
     Host answer_given_twice [] "answers a guest's call a second time before it runs on" => "BAD_STATE, the first answer holds";
     Host answer_to_a_ram_fault [] "answers a fault in the guest's RAM with a value, and with an abort" => "BAD_STATE, the load gets what memory has";
     Host abort_of_a_finished_write [] "turns a device write into an abort once the guest has gone on" => "BAD_STATE";
-    Host answer_to_its_own_notice [] "answers exits that only tell: PSCI SYSTEM_OFF, MEM_SHARE" => "BAD_STATE, the guest's own answer holds";
+    Host answer_to_its_own_notice [] "answers exits that only tell: PSCI SYSTEM_OFF, MEM_RELINQUISH" => "BAD_STATE, the guest's own answer holds";
     Host answer_in_more_registers [] "answers a call with x0 to x3 and looks for a change in the others" => "x4 and up are the guest's";
     Host page_without_rights [] "gives a guest a page that it may not write or execute" => "external abort in the guest, nothing written";
     Host page_taken_from_under_a_guest [19] "lends a page, takes it back, lends another at the same address" => "the guest sees the second one only";
@@ -124,15 +124,19 @@ fn answer_to_its_own_notice(_: &mut Stage<'_>) -> TestResult {
     vm.donate(page, DATA, 1)?;
     exit_of(
         vcpu,
-        [smccc::KVM_MEM_SHARE, DATA, 0, 0],
-        ExitReason::PageShared,
+        [smccc::KVM_MEM_RELINQUISH, DATA, 0, 0],
+        ExitReason::PageRelinquished,
     )?;
     refused(
-        "an answer to MEM_SHARE",
+        "an answer to MEM_RELINQUISH",
         respond(vcpu, u64::MAX),
         Status::BadState,
     )?;
-    check_eq!(puppet::collect(vcpu)?.status(), smccc::SUCCESS, "MEM_SHARE");
+    check_eq!(
+        puppet::collect(vcpu)?.status(),
+        smccc::SUCCESS,
+        "MEM_RELINQUISH"
+    );
     exit_of(vcpu, [psci::SYSTEM_OFF, 0, 0, 0], ExitReason::SystemOff)?;
     refused(
         "an answer to SYSTEM_OFF",
