@@ -339,7 +339,10 @@ fn boot_sets_each_page_once() {
         .boot_set(page(1), 1, State::Owned(Owner::Engine))
         .unwrap();
     let refused = table.boot_set(BASE, 3, HOST).err();
-    assert_eq!(refused, Some(Refused::Was(State::Owned(Owner::Engine).into())));
+    assert_eq!(
+        refused,
+        Some(Refused::Was(State::Owned(Owner::Engine).into()))
+    );
     let vm = State::Owned(Owner::Vm(A));
     assert_eq!(
         table.boot_set(page(3), 1, vm).err(),
@@ -350,7 +353,10 @@ fn boot_sets_each_page_once() {
 #[test]
 fn a_page_poisoned_under_a_claim_stays_out() {
     let table = table(3);
-    assert_eq!(table.mark_poison_pending(BASE), Err(Refused::Was(HOST.into())));
+    assert_eq!(
+        table.mark_poison_pending(BASE),
+        Err(Refused::Was(HOST.into()))
+    );
     let (run, _) = table.claim_run(BASE, 3, Op::VmMap, 0, HOST);
     table.mark_poison_pending(page(1)).unwrap();
     table.mark_poison_pending(page(1)).unwrap();

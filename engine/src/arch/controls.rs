@@ -5,7 +5,6 @@
 //! controls and this file say the same. Bits of features that a core lacks are RES0 or, for
 //! CPTR_EL2, RES1 there: setting them asks for nothing.
 
-use super::features::CoreFeatures;
 use super::regs::*;
 
 /// HCR_EL2.BSU = inner shareable: a guest's barriers reach all cores it may move to.
@@ -65,7 +64,7 @@ const TDA: u64 = unless(cfg!(mutant = "trap-no-debug"), MDCR_EL2::TDA::SET.value
 const TDOSA: u64 = unless(cfg!(mutant = "trap-no-locks"), MDCR_EL2::TDOSA::SET.value);
 
 /// MDCR_EL2 of both sides: PMU, SPE, trace and their buffers (E2PB = E2TB = 0) belong to EL2, where
-/// nothing uses them, and do not count at EL2 (HPMD, HCCD). HPMN is added by [`mdcr_host`].
+/// nothing uses them, and do not count at EL2 (HPMD, HCCD). HPMN is added by [`Controls`].
 const MDCR_COMMON: u64 = TPM
     | MDCR_EL2::TPMS::SET.value
     | MDCR_EL2::TTRF::SET.value
@@ -107,34 +106,36 @@ const fn unless(is_without: bool, bits: u64) -> u64 {
     if is_without { 0 } else { bits }
 }
 
-/// HCR_EL2 of both sides on this machine.
-fn hcr_common(core: &CoreFeatures) -> u64 {
-    let mut hcr = HCR_COMMON;
-    if core.pauth {
-        hcr |= HCR_EL2::API::SET.value | HCR_EL2::APK::SET.value;
+/// The registers that depend on what a core has, computed once.
+#[derive(Clone, Copy, Debug)]
+pub struct Controls {
+    /// HCR_EL2 of the host, which takes its own interrupts.
+    pub hcr_host: u64,
+    /// HCR_EL2 of guests.
+    pub hcr_guest: u64,
+    /// MDCR_EL2 of the host. HPMN = the number of counters: none is EL2's.
+    pub mdcr_host: u64,
+    /// MDCR_EL2 of guests.
+    pub mdcr_guest: u64,
+}
+
+impl Controls {
+    /// Those of a core with pointer authentication or not, under stage-2 entries that force write-back or not,
+    /// and with so many PMU counters.
+    pub fn new(pauth: bool, force_write_back: bool, pmu_counters: u64) -> Self {
+        let mut hcr = HCR_COMMON;
+        if pauth {
+            hcr |= HCR_EL2::API::SET.value | HCR_EL2::APK::SET.value;
+        }
+        if force_write_back {
+            hcr |= HCR_EL2::FWB::SET.value;
+        }
+        let mdcr = MDCR_COMMON | pmu_counters;
+        Self {
+            hcr_host: hcr,
+            hcr_guest: hcr | HCR_GUEST,
+            mdcr_host: mdcr,
+            mdcr_guest: mdcr | MDCR_GUEST,
+        }
     }
-    if core.force_write_back {
-        hcr |= HCR_EL2::FWB::SET.value;
-    }
-    hcr
-}
-
-/// HCR_EL2 of the host, which takes its own interrupts.
-pub fn hcr_host(core: &CoreFeatures) -> u64 {
-    hcr_common(core)
-}
-
-/// HCR_EL2 of guests.
-pub fn hcr_guest(core: &CoreFeatures) -> u64 {
-    hcr_common(core) | HCR_GUEST
-}
-
-/// MDCR_EL2 of the host. HPMN = the number of counters: none is EL2's.
-pub fn mdcr_host(core: &CoreFeatures) -> u64 {
-    MDCR_COMMON | u64::from(core.pmu_counters)
-}
-
-/// MDCR_EL2 of guests.
-pub fn mdcr_guest(core: &CoreFeatures) -> u64 {
-    mdcr_host(core) | MDCR_GUEST
 }

@@ -4,6 +4,7 @@
 //! less ([`weakest`] of both is not the boot core's) is left out; [`CoreFeatures`] are for this core's
 //! own registers only.
 
+use super::controls::Controls;
 use super::errata;
 use super::regs::*;
 use crate::platform::Features;
@@ -20,10 +21,8 @@ pub struct CoreFeatures {
     pub pauth: bool,
     /// FEAT_RAS: ESB, DISR_EL1 and VDISR_EL2.
     pub ras: bool,
-    /// All cores' FEAT_S2FWB: HCR_EL2.FWB must be what the stage-2 entries were written for.
-    pub force_write_back: bool,
-    /// PMCR_EL0.N.
-    pub pmu_counters: u8,
+    /// The control registers for that.
+    pub controls: Controls,
     /// Errata 1319367 and 1319537.
     pub walks_from_el2: bool,
     /// CTR_EL0.DminLine in bytes.
@@ -38,17 +37,20 @@ impl CoreFeatures {
         let isar1 = ID_AA64ISAR1_EL1.get();
         let isar2 = ID_AA64ISAR2_EL1.get();
         let dczid = DCZID_EL0.get();
+        // ISAR1.APA, API, GPA, GPI; ISAR2.APA3, GPA3.
+        let pauth = [4, 8, 24, 28].iter().any(|&lsb| field(isar1, lsb) != 0)
+            || [12, 8].iter().any(|&lsb| field(isar2, lsb) != 0);
+        // PMCR_EL0.N.
+        let pmu_counters = if has_pmu() {
+            PMCR_EL0.get() >> 11 & 0x1f
+        } else {
+            0
+        };
         Self {
-            // ISAR1.APA, API, GPA, GPI; ISAR2.APA3, GPA3.
-            pauth: [4, 8, 24, 28].iter().any(|&lsb| field(isar1, lsb) != 0)
-                || [12, 8].iter().any(|&lsb| field(isar2, lsb) != 0),
+            pauth,
             ras: has_ras(),
-            force_write_back: machine.force_write_back,
-            pmu_counters: if has_pmu() {
-                (PMCR_EL0.get() >> 11 & 0x1f) as u8
-            } else {
-                0
-            },
+            // HCR_EL2.FWB must be what the stage-2 entries were written for, on all cores.
+            controls: Controls::new(pauth, machine.force_write_back, pmu_counters),
             walks_from_el2: errata::walks_from_el2(MIDR_EL1.get()),
             cache_line: 4 << field(CTR_EL0.get(), 16),
             // DCZID_EL0.DZP forbids it; BS is log2 of the words.

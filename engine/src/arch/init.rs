@@ -90,8 +90,8 @@ pub fn init_core(core: &CoreFeatures, host: HostRegime) {
 /// Puts the host's trap and routing controls in force with the next context synchronisation.
 pub fn set_host_controls(core: &CoreFeatures) {
     VBAR_EL2.set(enter::host_vectors());
-    HCR_EL2.set(hcr_host(core));
-    MDCR_EL2.set(mdcr_host(core));
+    HCR_EL2.set(core.controls.hcr_host);
+    MDCR_EL2.set(core.controls.mdcr_host);
     CPTR_EL2.set(CPTR_HOST);
     CNTHCTL_EL2.set(CNTHCTL_HOST);
     ICC_SRE_EL2.set(ICC_SRE_HOST);

@@ -61,6 +61,8 @@ pub struct Metal {
     pub(super) cores: &'static [MetalCpu],
     /// The weakest core's.
     features: Features,
+    /// The boot core's own, for a core that was not set up yet.
+    boot_core: CoreFeatures,
     /// The host's regime.
     host: HostRegime,
     /// GICD_base, mapped at VA = PA.
@@ -71,7 +73,7 @@ pub struct Metal {
 
 impl Metal {
     /// The machine with these cores, in the order of their numbers.
-    pub const fn new(
+    pub fn new(
         cores: &'static [MetalCpu],
         features: Features,
         host: HostRegime,
@@ -80,6 +82,7 @@ impl Metal {
     ) -> Self {
         Self {
             cores,
+            boot_core: CoreFeatures::read(&features),
             features,
             host,
             distributor,
@@ -113,7 +116,7 @@ impl Metal {
 
     /// Parks this core at EL2 until it is released.
     pub fn park_core(&self, cpu: CpuId) {
-        park::wait(self.core(cpu), &self.core_features(cpu), self.distributor);
+        park::wait(self.core(cpu), self.core_features(cpu), self.distributor);
     }
 
     /// Lends this core's session.
@@ -187,11 +190,11 @@ impl Platform for Metal {
     }
 
     fn zero_page(&self, cpu: CpuId, page: Pfn) -> Result<Zeroed, Broken> {
-        window::zero(self.core(cpu).window, &self.core_features(cpu), page)
+        window::zero(self.core(cpu).window, self.core_features(cpu), page)
     }
 
     fn clean_page(&self, cpu: CpuId, page: Pfn) {
-        window::clean(self.core(cpu).window, &self.core_features(cpu), page);
+        window::clean(self.core(cpu).window, self.core_features(cpu), page);
     }
 
     fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken> {
@@ -229,14 +232,14 @@ impl Platform for Metal {
         let core = self.core_features(cpu);
         let redistributor = &self.core(cpu).redistributor;
         self.with_session(cpu, |session| {
-            session.open(&core, redistributor);
-            session.run(&core, redistributor, context, vttbr, until, answer)
+            session.open(core, redistributor);
+            session.run(core, redistributor, context, vttbr, until, answer)
         })
     }
 
     fn leave_guests(&self, cpu: CpuId) {
         let core = self.core_features(cpu);
-        self.with_session(cpu, |session| session.close(&core));
+        self.with_session(cpu, |session| session.close(core));
     }
 
     fn forget_last_vcpu(&self, cpu: CpuId, vttbr: u64) {
@@ -270,11 +273,13 @@ impl Platform for Metal {
 
 impl Metal {
     /// What the calling core has.
-    fn core_features(&self, cpu: CpuId) -> CoreFeatures {
-        let known = self.core(cpu).features.with(|known| {
-            // SAFETY: `cpu` is the calling core, which alone writes it, in `init_core`.
-            unsafe { *known }
-        });
-        known.unwrap_or_else(|| CoreFeatures::read(&self.features))
+    #[inline]
+    fn core_features(&self, cpu: CpuId) -> &CoreFeatures {
+        self.core(cpu).features.with(|known| {
+            // SAFETY: `cpu` is the calling core, which alone writes it, in `init_core`, on which no reference is held:
+            // it came back from being off.
+            let known = unsafe { &*known };
+            known.as_ref().unwrap_or(&self.boot_core)
+        })
     }
 }

@@ -73,7 +73,7 @@ pub fn wait(cpu: &MetalCpu, core: &CoreFeatures, distributor: u64) {
     let gic = &cpu.redistributor;
     host::reset_el1(core.pauth);
     // Interrupts must be this level's to end a WFI here (Arm ARM D1.6.2); PSTATE.I stays set.
-    HCR_EL2.set(controls::hcr_guest(core));
+    HCR_EL2.set(core.controls.hcr_guest);
     gic.wake();
     ICC_PMR_EL1.set(park_mask(distributor));
     ICC_IGRPEN1_EL1.set(1);

@@ -72,10 +72,18 @@ impl Redistributor {
         }
     }
 
-    /// Lets the private interrupt `intid` through if it is off.
-    pub fn enable_private(&self, intid: u32) {
-        if self.get(GICR_ISENABLER0) & 1 << (intid & 31) == 0 {
-            let _ = self.take_over_private(intid);
+    /// Makes these private interrupts enabled ones of Group 1. One look where they are already, as after the first time.
+    pub fn enable_private<const N: usize>(&self, intids: [u32; N]) {
+        let bits = intids.map(|intid| 1 << (intid & 31));
+        let all = bits.iter().fold(0, |all, bit| all | bit);
+        let enabled = self.get(GICR_ISENABLER0);
+        if enabled & all == all {
+            return;
+        }
+        for (intid, bit) in intids.into_iter().zip(bits) {
+            if enabled & bit == 0 {
+                let _ = self.take_over_private(intid);
+            }
         }
     }
 

@@ -79,13 +79,11 @@ impl Session {
         ICC_PMR_EL1.set(0xff);
         ICC_IGRPEN1_EL1.set(1);
         // All three are low unless a guest runs, so the host gets nothing that it did not start.
-        redistributor.enable_private(PPI_MAINTENANCE);
-        redistributor.enable_private(PPI_HYPERVISOR_TIMER);
-        redistributor.enable_private(PPI_VIRTUAL_TIMER);
+        redistributor.enable_private([PPI_MAINTENANCE, PPI_HYPERVISOR_TIMER, PPI_VIRTUAL_TIMER]);
         #[cfg(not(mutant = "open-keep-vectors"))]
         VBAR_EL2.set(enter::guest_vectors());
-        HCR_EL2.set(controls::hcr_guest(core));
-        MDCR_EL2.set(controls::mdcr_guest(core));
+        HCR_EL2.set(core.controls.hcr_guest);
+        MDCR_EL2.set(core.controls.mdcr_guest);
         CNTHCTL_EL2.set(controls::CNTHCTL_GUEST);
         ICC_SRE_EL2.set(controls::ICC_SRE_GUEST);
     }

@@ -115,7 +115,7 @@ pub struct SavedRegime {
 }
 
 /// Makes `vttbr` current for TLB maintenance, with no walk of this core under it.
-pub fn borrow_regime(core: CoreFeatures, vttbr: u64) -> SavedRegime {
+pub fn borrow_regime(core: &CoreFeatures, vttbr: u64) -> SavedRegime {
     let walks = core.walks_from_el2.then(|| {
         let walks = WalkControl::current();
         WalkControl::forbid_walks();
@@ -146,7 +146,7 @@ pub fn return_regime(saved: SavedRegime) {
 
 /// Drops what this core has cached for the VM's vCPU that ran here last: its stage-1 entries carry
 /// the VM's VMID and, by ASID, may be taken for another vCPU's.
-pub fn forget_last_vcpu(core: CoreFeatures, vttbr: u64) {
+pub fn forget_last_vcpu(core: &CoreFeatures, vttbr: u64) {
     #[cfg(not(mutant = "vcpu-no-dsb"))]
     dsb_ish();
     let saved = (current() != vttbr).then(|| borrow_regime(core, vttbr));

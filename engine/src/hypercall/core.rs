@@ -3,6 +3,7 @@
 use super::{Answer, Outcome};
 use crate::engine::Engine;
 use crate::platform::Platform;
+use crate::vcpu::run::RunExit;
 use abi::{ARGUMENT_REGISTERS, CpuRunArgs};
 use percpu::CpuToken;
 
@@ -13,7 +14,8 @@ impl<P: Platform> Engine<P> {
         cpu: &mut CpuToken,
         x: &[u64; ARGUMENT_REGISTERS],
     ) -> Outcome {
-        let exit = self.cpu_run(cpu, CpuRunArgs::from_registers(x).budget);
+        let mut exit = RunExit::new();
+        self.cpu_run(cpu, CpuRunArgs::from_registers(x).budget, &mut exit);
         if let Some(counters) = self.counters(cpu.id()) {
             counters.add_exit(exit.reason);
         }

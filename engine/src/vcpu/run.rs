@@ -34,8 +34,13 @@ pub struct RunExit {
 }
 
 impl RunExit {
+    /// Nothing to tell yet.
+    pub(crate) const fn new() -> Self {
+        Self::of_core(ExitReason::Idle, 0)
+    }
+
     /// An exit of no vCPU.
-    pub(crate) const fn of_core(reason: ExitReason, detail: u64) -> Self {
+    const fn of_core(reason: ExitReason, detail: u64) -> Self {
         Self {
             reason,
             vcpu: VcpuHandle::NONE,
@@ -73,15 +78,8 @@ struct Picked<'e> {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Runs this core's queue for at most `budget` ticks (0: no bound).
-    pub(crate) fn cpu_run(&self, cpu: &mut CpuToken, budget: u64) -> RunExit {
-        let mut exit = RunExit::of_core(ExitReason::Idle, 0);
-        self.run_until_exit(cpu, budget, &mut exit);
-        exit
-    }
-
-    /// The same; why it ended goes to `exit`.
-    fn run_until_exit(&self, cpu: &mut CpuToken, budget: u64, exit: &mut RunExit) {
+    /// Runs this core's queue for at most `budget` ticks (0: no bound). Why it ended goes to `exit`.
+    pub(crate) fn cpu_run(&self, cpu: &mut CpuToken, budget: u64, exit: &mut RunExit) {
         let platform = &self.parts.platform;
         let start = platform.counter(cpu.id());
         let end = if budget == 0 {
