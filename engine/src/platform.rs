@@ -158,8 +158,8 @@ pub trait Platform: Sized {
     /// Runs a guest until the next exit that `answer` does not answer: loads `context`'s registers, enters at
     /// EL1, saves them. `answer` is shown a [`Stop`] while most of the guest's registers are the core's still,
     /// and runs and leaves no guests itself; where it says `true` the guest goes on, otherwise the exit is
-    /// returned. Ends by itself when the counter reaches `until`. The host's registers are put back by
-    /// [`Platform::leave_guests`], once the core is done with guests.
+    /// returned. Ends by itself when the counter reaches `until`. The guest's regime stays until
+    /// [`Platform::leave_regime`], the host's registers are put back by [`Platform::return_to_host`].
     fn run_guest(
         &self,
         cpu: CpuId,
@@ -168,8 +168,11 @@ pub trait Platform: Sized {
         until: u64,
         answer: impl FnMut(Stop<'_>) -> bool,
     ) -> GuestExit;
-    /// Makes the host's regime and registers current again after any number of guest runs.
-    fn leave_guests(&self, cpu: CpuId);
+    /// Makes the host's regime current again after any number of runs of one guest: this core walks for that guest no
+    /// more. EL1's registers stay as they are, and walks wait for those of the next guest or of the host.
+    fn leave_regime(&self, cpu: CpuId);
+    /// Puts the host's registers back, after [`Platform::leave_regime`], when the core is done with guests.
+    fn return_to_host(&self, cpu: CpuId);
     /// Drops what a core may have cached for another vCPU of the same VM:
     /// `TLBI VMALLE1; IC IALLU; DSB NSH; ISB` under the VMID of `vttbr`.
     fn forget_last_vcpu(&self, cpu: CpuId, vttbr: u64);

@@ -340,7 +340,7 @@ impl Host {
         let outcome = hardware.access(id.index(), RAM_BASE + at, Some(value));
         story::step(|| wording::access(RAM_BASE + at, Some(value), &outcome.values));
         drop(hardware);
-        self.machine().leave_guests(id);
+        self.machine().leave_regime(id);
         self.machine().end(act, false);
         !outcome.values.is_empty()
     }

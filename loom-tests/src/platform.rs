@@ -373,13 +373,15 @@ impl Platform for LoomMachine {
         exit
     }
 
-    fn leave_guests(&self, cpu: CpuId) {
+    fn leave_regime(&self, cpu: CpuId) {
         let vttbr = self.peek().host_root() << 12;
         // Relaxed, both: the core's own. If it ran none, nobody notices.
         if self.cores[cpu.index()].vttbr.swap(vttbr, Relaxed) != vttbr {
             self.event().leave(cpu.index());
         }
     }
+
+    fn return_to_host(&self, _cpu: CpuId) {}
 
     fn forget_last_vcpu(&self, cpu: CpuId, vttbr: u64) {
         // No other core notices.

@@ -237,7 +237,12 @@ impl Platform for Metal {
         })
     }
 
-    fn leave_guests(&self, cpu: CpuId) {
+    fn leave_regime(&self, cpu: CpuId) {
+        let core = self.core_features(cpu);
+        self.with_session(cpu, |session| session.leave_regime(core));
+    }
+
+    fn return_to_host(&self, cpu: CpuId) {
         let core = self.core_features(cpu);
         self.with_session(cpu, |session| session.close(core));
     }

@@ -7,7 +7,7 @@
 //! - a core's [`MetalCpu`] private state is touched by that core alone, with interrupts masked, and
 //!   by one method at a time;
 //! - either the host's EL1 state is loaded, or the host's is in the core's [`session::Session`] and
-//!   some guest's is (or was) loaded; [`Platform::leave_guests`] ends that;
+//!   some guest's is (or was) loaded; [`Platform::return_to_host`] ends that;
 //! - whenever the host or a guest runs, every EL2 control register holds the value for that side
 //!   from `controls`, and nothing of the other side's is readable by it.
 //!

@@ -9,7 +9,7 @@
 use super::features::CoreFeatures;
 use super::metal::MetalCpu;
 use super::regs::*;
-use super::{controls, host, init, interrupts};
+use super::{host, init, interrupts};
 use crate::gic::priority;
 use core::arch::asm;
 

@@ -88,13 +88,21 @@ impl Session {
         ICC_SRE_EL2.set(controls::ICC_SRE_GUEST);
     }
 
-    /// Gives the core back to the host.
+    /// Leaves a guest's regime for the host's, which the last guest's registers do not go with: nothing walks
+    /// until `run` or `close` has loaded those that do. EL2 makes no walks of EL1&0 by itself, and cores that
+    /// do, by erratum, are told not to.
+    pub fn leave_regime(&self, core: &CoreFeatures) {
+        if self.open {
+            switch_regime(core, self.vttbr);
+        }
+    }
+
+    /// Gives the core back to the host, whose regime is current.
     pub fn close(&mut self, core: &CoreFeatures) {
         if !self.open {
             return;
         }
         self.open = false;
-        switch_regime(core, self.vttbr);
         init::set_host_controls(core);
         if cfg!(not(mutant = "switch-leak-el1")) {
             el1::load(&self.el1, core.pauth);

@@ -225,11 +225,13 @@ impl Platform for Sim {
         self.run_script(cpu, context, vttbr, until, answer)
     }
 
-    fn leave_guests(&self, cpu: CpuId) {
+    fn leave_regime(&self, cpu: CpuId) {
         let mut inner = self.inner();
         let host = inner.walkers.root(HOST_VMID).unwrap_or(0) << 12;
         self.enter(&mut inner, cpu.index(), host);
     }
+
+    fn return_to_host(&self, _cpu: CpuId) {}
 
     fn forget_last_vcpu(&self, cpu: CpuId, vttbr: u64) {
         let mut inner = self.inner();

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - a vCPU is entered only while this core holds its run ticket and a pin on its VM, and after
 //!   the VM's phase was read as `Running` under that pin;
-//! - ticket and pin are given back only after the host's regime is current again, so that whoever
+//! - ticket and pin are given back only after the host's regime is current again (EL1's registers follow only when the
+//!   host does), so that whoever
 //!   sees the vCPU elsewhere, or the VM without pins, knows that this core walks for it no more;
 //! - a core says that it is idle before it looks a last time, so a wake-up is never lost.
 
@@ -80,6 +81,12 @@ struct Picked<'e> {
 impl<P: Platform> Engine<P> {
     /// Runs this core's queue for at most `budget` ticks (0: no bound). Why it ended goes to `exit`.
     pub(crate) fn cpu_run(&self, cpu: &mut CpuToken, budget: u64, exit: &mut RunExit) {
+        self.run_until_exit(cpu, budget, exit);
+        self.parts.platform.return_to_host(cpu.id());
+    }
+
+    /// The same with the host's registers where they are, which vCPUs that take turns need not wait for.
+    fn run_until_exit(&self, cpu: &mut CpuToken, budget: u64, exit: &mut RunExit) {
         let platform = &self.parts.platform;
         let start = platform.counter(cpu.id());
         let end = if budget == 0 {
@@ -215,7 +222,7 @@ impl<P: Platform> Engine<P> {
         };
         let (is_exit, leave) = self.play_pinned(cpu, slot, vcpu, &mut ticket, &pinned, until, exit);
         // Before ticket and pin are given back: see the header.
-        platform.leave_guests(cpu.id());
+        platform.leave_regime(cpu.id());
         match leave {
             Leave::Queued => {
                 ticket.requeue(cpu.id());
