@@ -302,11 +302,9 @@ impl Residency {
             _ = seen;
             self.word.store(to, Ordering::Release);
         }
-        let generation = to.generation();
         Ok(RunTicket {
             residency: self,
-            generation,
-            was,
+            was: Packed::pack(to.generation(), was),
             stays_here: PhantomData,
         })
     }
@@ -317,15 +315,15 @@ impl Residency {
 #[derive(Debug)]
 pub struct RunTicket<'r> {
     residency: &'r Residency,
-    generation: u64,
-    was: Residence,
+    /// Where it was, with the generation that it has now. Packed: a ticket is handed on in registers.
+    was: Packed,
     stays_here: PhantomData<*const ()>,
 }
 
 impl RunTicket<'_> {
     /// The vCPU's generation.
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.was.generation()
     }
 
     /// Is it this residency's ticket?
@@ -359,7 +357,7 @@ impl RunTicket<'_> {
     /// into that CPU's mailbox again.
     #[must_use = "a vCPU that was queued must be pushed again"]
     pub fn give_back(self) -> Residence {
-        let was = self.was;
+        let was = self.was.residence();
         self.end(was);
         was
     }
@@ -370,7 +368,7 @@ impl RunTicket<'_> {
     }
 
     fn settle(&self, to: Residence) {
-        let to = Packed::pack(self.generation, to);
+        let to = Packed::pack(self.generation(), to);
         // Release: pairs with the Acquire of `hold_as`; publishes the content. A plain store: while
         // a ticket holds the word, nobody else writes it.
         #[cfg(not(mutant = "ticket-relaxed"))]
@@ -382,7 +380,7 @@ impl RunTicket<'_> {
 
 impl Drop for RunTicket<'_> {
     fn drop(&mut self) {
-        let to = match self.was {
+        let to = match self.was.residence() {
             Residence::Free => Residence::Free,
             Residence::Off => Residence::Off,
             _ => Residence::Parked,
