@@ -251,7 +251,7 @@ impl<P: Platform> Engine<P> {
         told: &mut RunExit,
     ) -> (bool, Leave) {
         let platform = &self.parts.platform;
-        let handle = vcpu.handle(slot);
+        let handle = VcpuHandle::new(slot, ticket.generation());
         let vttbr = pinned
             .vm
             .regime(pinned.slot, self.parts.host.geometry())
