@@ -128,6 +128,12 @@ impl LoomMachine {
         self.cores[cpu.index()].runs.load(Relaxed)
     }
 
+    /// Did the guest that ran on this core last have an end of its turn?
+    pub fn takes_turns(&self, cpu: CpuId) -> bool {
+        // Relaxed: the core's own.
+        self.cores[cpu.index()].takes_turns.load(Relaxed)
+    }
+
     /// What guests do, and have done.
     pub fn guests(&self) -> MutexGuard<'_, Guests> {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
@@ -330,8 +336,9 @@ impl Platform for LoomMachine {
     fn unmap_engine_page(&self, _cpu: CpuId, _page: Pfn) {}
 
     fn send_sgi(&self, _cpu: CpuId, to: CpuId, _sgi: u8) {
-        // Release: the sender's DSB ISHST made its stores visible before.
-        self.cores[to.index()].rung.store(true, Ordering::Release);
+        // Release: the sender's DSB ISHST made its stores visible before. A swap, though what was there does not
+        // matter: loom lets a plain store that is not ordered with the owner's swap be overtaken by it for good.
+        self.cores[to.index()].rung.swap(true, Ordering::Release);
         story::step(|| format!("SGI to core {}", to.index()));
     }
 
@@ -350,13 +357,14 @@ impl Platform for LoomMachine {
         cpu: CpuId,
         context: &mut Context,
         vttbr: u64,
-        _until: u64,
+        until: u64,
         answer: impl FnMut(Stop<'_>) -> bool,
     ) -> GuestExit {
         self.enter(cpu, vttbr);
         let core = &self.cores[cpu.index()];
         // Relaxed, all: the core's own.
         core.runs.fetch_add(1, Relaxed);
+        core.takes_turns.store(until != u64::MAX, Relaxed);
         let repeats = match core.pc.swap(context.frame.pc, Relaxed) == context.frame.pc {
             true => core.repeats.load(Relaxed) + 1,
             false => 0,

@@ -80,6 +80,11 @@ impl Host {
         self.machine().is_rung(cpu(core))
     }
 
+    /// Did the guest that ran on a core last have to make room for another?
+    pub fn takes_turns(&self, core: u16) -> bool {
+        self.machine().takes_turns(cpu(core))
+    }
+
     /// CPU_RUN for `budget` ticks, 0: no bound. Why it returned.
     pub fn run(&mut self, budget: u64) -> ExitReason {
         let results = self

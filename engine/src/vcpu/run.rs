@@ -21,7 +21,7 @@ use abi::{Counter, ExitReason, VcpuHandle};
 use percpu::{CpuToken, RunTicket};
 
 /// Counter ticks that a vCPU plays before the next of its core's has a turn, if one is there.
-const SLICE_TICKS: u64 = 4_000_000;
+pub const SLICE_TICKS: u64 = 4_000_000;
 
 /// What CPU_RUN returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,11 +95,14 @@ impl<P: Platform> Engine<P> {
             start.saturating_add(budget)
         };
         loop {
+            #[cfg(mutant = "doorbell-dropped-late")]
+            self.take_in(cpu);
             // A doorbell that is dropped here was rung for what is found below.
             if platform.host_interrupt_pending(cpu.id(), self.doorbell()) {
                 *exit = RunExit::of_core(ExitReason::HostInterrupt, 0);
                 return;
             }
+            #[cfg(not(mutant = "doorbell-dropped-late"))]
             self.take_in(cpu);
             if platform.counter(cpu.id()) >= end {
                 *exit = RunExit::of_core(ExitReason::Budget, 0);

@@ -16,6 +16,7 @@ mod guests;
 mod host;
 mod lifecycle;
 mod memory;
+mod near;
 mod random;
 mod ready;
 mod reclaiming;

@@ -25,6 +25,8 @@ pub(super) struct Core {
     pub pc: atomic::AtomicU64,
     /// How often it has run again at that place.
     pub repeats: atomic::AtomicU64,
+    /// Whether the guest that ran last had an end of its turn.
+    pub takes_turns: atomic::AtomicBool,
     /// Where in its program the guest made its last access.
     pub tried: atomic::AtomicU64,
     /// The engine's SGI.

@@ -4,9 +4,12 @@
 use abi::{ExitReason, Status, VcpuHandle};
 use loom_tests::guest::GuestStep;
 use loom_tests::host::Host;
-use loom_tests::world::Size;
+use loom_tests::world::{Size, World};
 use loom_tests::{explore_engine, explore_large_engine};
 use percpu::Residence;
+
+/// A call of a guest's that the host answers.
+const FOR_HOST: u64 = 0xc600_0080;
 
 /// A machine of three cores with a vCPU, parked.
 fn three_cores(steps: &[GuestStep]) -> (Host, VcpuHandle) {
@@ -105,6 +108,40 @@ fn enqueue_against_going_idle() {
             assert_eq!(again.join().unwrap(), (ExitReason::HostInterrupt, 1));
         } else {
             assert_eq!((exit, ran), (ExitReason::HostInterrupt, 1));
+        }
+        host.check();
+    });
+}
+
+/// A core is handed a vCPU while it begins to run another: the other's turn has an end, or the core is rung.
+#[test]
+fn enqueue_against_the_start_of_another_run() {
+    explore_engine(2, || {
+        let (mut host, a) = Host::with_vm(Size::with_vcpus(1, 2));
+        let steps = [
+            GuestStep::CpuOn(1, 2),
+            GuestStep::Hvc(FOR_HOST, 0),
+            GuestStep::Stop,
+        ];
+        host.machine().guests().set_program(World::ipa(0), &steps);
+        let first = host.create_vcpu(a).expect("a slot");
+        let second = host.create_vcpu_at(a, 1).expect("a slot");
+        host.start(a).expect("nobody is building");
+        host.set_doorbell();
+        host.enqueue(first, 0).expect("it is parked");
+        assert_eq!(host.run(0), ExitReason::VcpuOn);
+        host.dequeue(first).expect("it is queued");
+        host.enqueue(first, 1).expect("it is parked");
+
+        // The first one's call is for the host, who is told without a look at the doorbell.
+        let running = host.beside(|other| other.run(0));
+        host.enqueue(second, 1).expect("it was turned on");
+        let exit = running.join().unwrap();
+
+        // Otherwise the second one ran first, and its run ended with the host's timer.
+        if exit == ExitReason::Call {
+            let comes_to_play = host.takes_turns(1) || host.is_rung(1);
+            assert!(comes_to_play, "it waits for ever, and nobody rang");
         }
         host.check();
     });
