@@ -16,11 +16,11 @@ pub struct Needs {
 }
 
 impl Needs {
-    const NOTHING: Self = Self {
+    pub(crate) const NOTHING: Self = Self {
         flushed: false,
         scrubbed: false,
     };
-    const FLUSH: Self = Self {
+    pub(crate) const FLUSH: Self = Self {
         flushed: true,
         scrubbed: false,
     };

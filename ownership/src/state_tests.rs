@@ -1,7 +1,7 @@
 //! The transition function against a table written from the design, independently of the code:
 //! every pair of states under every operation is either listed here or refused.
 
-use crate::state::{Needs, is_claimable, transition};
+use crate::state::{Needs, is_claimable, share, transition, unshare};
 use crate::word::{Op, Owner, State, VmSlot, Word};
 
 const A: Owner = Owner::Vm(VmSlot::new(0).unwrap());
@@ -256,5 +256,20 @@ fn whoever_loses_a_page_is_flushed_and_whoever_gets_one_unasked_finds_it_scrubbe
         if taken && owned(from) != owned(to) {
             assert!(needs.scrubbed, "{from:?} {op:?}");
         }
+    }
+}
+
+/// `Claim::commit_next` counts on it: from every state that the two may be claimed in, with these proofs, and from no
+/// other.
+#[test]
+fn what_follows_is_listed() {
+    for from in STATES {
+        let shares = share(from).map(|to| (transition(from, Op::Share, to), to));
+        let unshares = unshare(from).map(|to| (transition(from, Op::Unshare, to), to));
+        assert!(shares.is_none_or(|(needs, to)| needs == Some(Needs::NOTHING) && to != from));
+        assert!(unshares.is_none_or(|(needs, to)| needs == Some(Needs::FLUSH) && to != from));
+        assert_eq!(shares.is_some(), is_claimable(from, Op::Share), "{from:?}");
+        let claimable = is_claimable(from, Op::Unshare);
+        assert_eq!(unshares.is_some(), claimable, "{from:?}");
     }
 }
