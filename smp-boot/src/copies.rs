@@ -21,7 +21,6 @@ memcpy:
     orr     x4, x0, x1
     tst     x4, #7
     b.ne    4f
-7:
     lsr     x4, x2, #4
     cbz     x4, 1f
 0:
@@ -40,28 +39,6 @@ memcpy:
     ret
 4:
     cbz     x2, 3b
-    cmp     x2, #16
-    eor     x5, x0, x1
-    and     x5, x5, #7
-    ccmp    x5, #0, #0, hs
-    b.ne    6f
-    // As far from a word both: up to it.
-    tbz     x3, #0, 0f
-    ldrb    w5, [x1], #1
-    strb    w5, [x3], #1
-    sub     x2, x2, #1
-0:
-    tbz     x3, #1, 0f
-    ldrh    w5, [x1], #2
-    strh    w5, [x3], #2
-    sub     x2, x2, #2
-0:
-    tbz     x3, #2, 7b
-    ldr     w5, [x1], #4
-    str     w5, [x3], #4
-    sub     x2, x2, #4
-    b       7b
-6:
     orr     x4, x4, x2
     tst     x4, #3
     b.ne    5f
