@@ -82,11 +82,9 @@ mod metal {
         fn secondary(cpu: CpuBoot, engine: &'static MetalEngine) -> ! {
             let id = cpu.id();
             let known = *engine.platform().features();
-            let known_id = engine.guest_machine().id;
-            let mut common_id = known_id;
-            common_id.narrow(&arch::read_id_registers());
-            let weaker = arch::weakest(known, arch::detect()) != known || common_id != known_id;
-            if weaker || arch::check_core().is_err() {
+            let is_weaker = arch::weakest(known, arch::detect()) != known
+                || !arch::has_id_registers(&engine.guest_machine().id);
+            if is_weaker || arch::check_core().is_err() {
                 // Counted as a core that did not come up.
                 firmware::halt();
             }

@@ -19,6 +19,7 @@ extern crate std;
 
 pub mod arrival;
 mod barrier;
+pub mod bulk;
 pub mod carve;
 pub mod edit;
 pub mod error;

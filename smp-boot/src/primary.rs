@@ -203,9 +203,10 @@ fn make_records<E: Engine>(
     let pages = (others * size_of::<BootRecord>()).div_ceil(PAGE as usize);
     let memory = heap.take(pages).ok_or(BootError::OutOfBootMemory)?;
     let first = memory.as_mut_ptr().cast::<BootRecord>();
+    let slots = STAGE1.shared_slots();
     let tops = (1..).map(|n| layout.stacks.start() + n * stack::BLOCK_BYTES);
     for ((index, &mpidr), stack_top) in machine.cpus.iter().enumerate().skip(1).zip(tops) {
-        let root = STAGE1.root_for_cpu(heap)?;
+        let root = STAGE1.root_for_cpu(slots, heap)?;
         let number = u16::try_from(index).ok().and_then(CpuId::new);
         let record = BootRecord {
             regime,

@@ -27,6 +27,7 @@ use engine::{arch, vcpu};
 use host_image::HostError;
 use ownership::{Pa, PageTable};
 use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
+use smp_boot::machine::Redistributors;
 use smp_boot::{Boot, BootError, BootHeap, MachineInfo, Mpidr, PaRange, redistributors};
 use storage::{make, make_one, make_untouched};
 use sync::{AtomicU64, Ordering};
@@ -164,8 +165,12 @@ fn make_platform<E: smp_boot::Engine>(
 ) -> Result<Metal, BootError> {
     let machine = boot.machine;
     let mut cores = heapless::Vec::<_, { percpu::MAX_CPUS }>::new();
+    // Cores are mostly in the order of their redistributors, so that nobody's has to be looked for.
+    let mut before = None;
     for (core, window) in boot.cores() {
-        let _ = cores.push((core, redistributor_of(machine, core)?, window));
+        let found = redistributor_of(machine, core, before)?;
+        before = Some(found);
+        let _ = cores.push((core, found.1, window));
     }
     let heap = &mut boot.heap;
     let cores = make(heap, cores.len(), |index| {
@@ -216,7 +221,13 @@ fn make_pool<E: smp_boot::Engine>(
         .ok_or(BootError::OutOfBootMemory)?;
     let (bits, summary) = Set::words_for(n as usize);
     let first = Pa::from_raw(own.start()).pfn();
-    let own = PageSet::new(first, make(heap, bits, zero)?, make(heap, summary, zero)?);
+    let own = PageSet::new(
+        first,
+        make(heap, bits, |_| AtomicU64::new(u64::MAX))?,
+        make(heap, summary, |index| {
+            AtomicU64::new(Set::full_summary(n as usize, index))
+        })?,
+    );
     let (bits, summary) = Set::words_for(pages);
     let donated = PageSet::untouched(
         base,
@@ -225,9 +236,6 @@ fn make_pool<E: smp_boot::Engine>(
         make(heap, Set::states_for(pages), zero)?,
     );
     let pool = PagePool::new(own, donated);
-    for page in 0..n {
-        pool.put(ownership::Pfn::from_raw(first.raw() + page));
-    }
     pool.fill_reserve();
     Ok(pool)
 }
@@ -238,11 +246,20 @@ fn typer(frame: u64) -> u64 {
     unsafe { ((frame + redistributors::TYPER) as usize as *const u64).read_volatile() }
 }
 
-/// RD_base of the redistributor of this core.
-fn redistributor_of(machine: &MachineInfo, core: Mpidr) -> Result<u64, BootError> {
+/// RD_base of a core's redistributor, and the region that it is in.
+type Found<'m> = (&'m Redistributors, u64);
+
+/// This core's; `before` is another core's, which this one's may be next to.
+fn redistributor_of<'m>(
+    machine: &'m MachineInfo,
+    core: Mpidr,
+    before: Option<Found<'m>>,
+) -> Result<Found<'m>, BootError> {
+    let next = before
+        .and_then(|(region, frame)| Some((region, region.find_next(frame, core, typer)?)));
     let mut regions = machine.gic.redistributors.iter();
-    let found = regions.find_map(|region| region.find(core, typer));
-    found.ok_or(BootError::NoRedistributor(core))
+    next.or_else(|| regions.find_map(|region| Some((region, region.find(core, typer)?))))
+        .ok_or(BootError::NoRedistributor(core))
 }
 
 fn guarded_frames(machine: &MachineInfo) -> heapless::Vec<GuardedFrames, 64> {
