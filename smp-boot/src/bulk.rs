@@ -62,6 +62,77 @@ pub fn copy(to: &mut [u8], from: &[u8]) {
     }
 }
 
+/// Which of the first 64 * 64 bytes from `from` on are not all zero: a bit for each [`TURN`] of them. Bytes that no
+/// Rust value is in, between fields and behind variants, count as what they happen to be.
+///
+/// # Safety
+///
+/// `turns` of them, 64 at most, can be read.
+#[cfg(target_os = "none")]
+unsafe fn nonzero_turns(from: *const u8, turns: usize) -> u64 {
+    let mut mask = 0;
+    for turn in 0..turns {
+        let bits: u64;
+        // SAFETY: the caller's promise. Assembly, because to Rust some of the bytes may not be there.
+        unsafe {
+            core::arch::asm!(
+                "ldp {a}, {b}, [{from}]",
+                "ldp {c}, {d}, [{from}, #16]",
+                "orr {a}, {a}, {b}",
+                "orr {c}, {c}, {d}",
+                "ldp {b}, {d}, [{from}, #32]",
+                "orr {a}, {a}, {c}",
+                "orr {b}, {b}, {d}",
+                "ldp {c}, {d}, [{from}, #48]",
+                "orr {a}, {a}, {b}",
+                "orr {c}, {c}, {d}",
+                "orr {a}, {a}, {c}",
+                from = in(reg) from.add(turn * TURN),
+                a = out(reg) bits, b = out(reg) _, c = out(reg) _, d = out(reg) _,
+                options(nostack, readonly, preserves_flags)
+            );
+        }
+        mask |= u64::from(bits != 0) << turn;
+    }
+    mask
+}
+
+/// Makes all of `n` objects side by side, the first of which is made and the others of which are zeroes, the same as the
+/// first, to the bit. What is zero in the first is not written.
+///
+/// # Safety
+///
+/// They lie at `first`, are the caller's, and are good for any number: their type owns nothing and names no address
+/// of its own.
+#[cfg(target_os = "none")]
+pub unsafe fn repeat_over_zeroes<T>(first: *mut T, n: usize) {
+    const { assert!(!core::mem::needs_drop::<T>()) };
+    let model = first.cast::<u8>();
+    for start in (0..size_of::<T>()).step_by(64 * TURN) {
+        let bytes = (size_of::<T>() - start).min(64 * TURN);
+        let turns = bytes / TURN;
+        // SAFETY: in the first object, by the arithmetic above.
+        let mask = unsafe { nonzero_turns(model.add(start), turns) };
+        let rest = start + turns * TURN..start + bytes;
+        for object in 1..n {
+            // SAFETY: in the object by the arithmetic above, and apart from the first.
+            unsafe {
+                let to = first.add(object).cast::<u8>();
+                let mut left = mask;
+                while left != 0 {
+                    let at = start + left.trailing_zeros() as usize * TURN;
+                    model.add(at).copy_to_nonoverlapping(to.add(at), TURN);
+                    left &= left - 1;
+                }
+                if !rest.is_empty() {
+                    let model = model.add(rest.start);
+                    model.copy_to_nonoverlapping(to.add(rest.start), rest.len());
+                }
+            }
+        }
+    }
+}
+
 /// Fills `pages` pages from `first` on with zeroes.
 ///
 /// # Safety

@@ -2,9 +2,7 @@
 //!
 //! A core that does not arrive is reported and left out; it is never waited for without bound.
 
-use aarch64_cpu::registers::{
-    CNTFRQ_EL0, CNTPCT_EL0, CNTVCT_EL0, MPIDR_EL1, Readable,
-};
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTPCT_EL0, CNTVCT_EL0, MPIDR_EL1, Readable};
 use core::arch::asm;
 
 use crate::arrival;
@@ -77,7 +75,9 @@ fn isar2() -> u64 {
 /// Lets time pass, asleep where the core has WFIT.
 fn pause(can_sleep: bool) {
     if can_sleep {
-        let until = CNTVCT_EL0.get().wrapping_add(CNTFRQ_EL0.get() / NAPS_PER_SECOND);
+        let until = CNTVCT_EL0
+            .get()
+            .wrapping_add(CNTFRQ_EL0.get() / NAPS_PER_SECOND);
         // SAFETY: WFIT X0: waits for an interrupt, masked or not, or for the time; changes no state.
         unsafe {
             asm!(".inst 0xd5031020", in("x0") until, options(nomem, nostack, preserves_flags));

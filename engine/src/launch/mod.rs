@@ -29,7 +29,7 @@ use ownership::{Pa, PageTable};
 use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
 use smp_boot::machine::Redistributors;
 use smp_boot::{Boot, BootError, BootHeap, MachineInfo, Mpidr, PaRange, redistributors};
-use storage::{make, make_one, make_untouched};
+use storage::{make, make_alike, make_one, make_untouched};
 use sync::{AtomicU64, Ordering};
 
 /// The engine on metal.
@@ -118,16 +118,16 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
         pages: table,
         pool,
         host: stage2,
-        vms: make(heap, abi::limit::VMS, |_| Vm::default())?,
-        vcpus: make(heap, vcpu_slots(machine), |_| VcpuSlot::default())?,
+        vms: make_alike(heap, abi::limit::VMS)?,
+        vcpus: make_alike(heap, vcpu_slots(machine))?,
         host_cores: make(heap, cpus, |index| {
             HostCore::new(machine.cpus.get(index).map_or(0, |mpidr| mpidr.bits()))
         })?,
         cores: PerCpu::new(make(heap, cpus, |_| Area::new(CoreState::default()))?),
-        pins: Pins::new(make(heap, cpus, |_| Padded::new(AtomicU64::new(0)))?),
-        queues: RunQueues::new(make(heap, cpus, |_| Mailbox::default())?),
-        counters: make(heap, cpus, |_| Counters::default())?,
-        rings: make(heap, cpus, |_| Ring::default())?,
+        pins: Pins::new(make_alike(heap, cpus)?),
+        queues: RunQueues::new(make_alike(heap, cpus)?),
+        counters: make_alike(heap, cpus)?,
+        rings: make_alike(heap, cpus)?,
         machine: GuestMachine {
             midr: arch::midr(),
             ich_vtr: arch::list_registers_type(),
@@ -255,8 +255,8 @@ fn redistributor_of<'m>(
     core: Mpidr,
     before: Option<Found<'m>>,
 ) -> Result<Found<'m>, BootError> {
-    let next = before
-        .and_then(|(region, frame)| Some((region, region.find_next(frame, core, typer)?)));
+    let next =
+        before.and_then(|(region, frame)| Some((region, region.find_next(frame, core, typer)?)));
     let mut regions = machine.gic.redistributors.iter();
     next.or_else(|| regions.find_map(|region| Some((region, region.find(core, typer)?))))
         .ok_or(BootError::NoRedistributor(core))
