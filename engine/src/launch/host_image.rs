@@ -101,19 +101,15 @@ fn place_from<E: Engine>(
     bulk::copy(&mut code[offset as usize..], image);
     // SAFETY: mapped by boot until `place` unmaps it.
     let original = unsafe { bytes_of(machine.dtb) };
-    bulk::copy(
-        tree.get_mut(..original.len()).ok_or(HostError::Tree)?,
-        original,
-    );
     let wishes = HostTree {
         bootargs: command_line,
         initrd: ramdisk,
         engine,
     };
-    edit_for_host(tree, &wishes).map_err(|_| HostError::Tree)?;
+    let tree_bytes = edit_for_host(original, tree, &wishes).map_err(|_| HostError::Tree)?;
     let written = [
         PaRange::new(place.start() + offset, image.len() as u64),
-        PaRange::new(tree_at, TREE_BYTES),
+        PaRange::new(tree_at, tree_bytes as u64),
     ];
     clean(written.into_iter().flatten());
     boot.unmap(place);
