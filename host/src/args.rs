@@ -20,6 +20,8 @@ pub struct Args {
     pub guest_mem: u64,
     /// Whether host and guests attack each other.
     pub attack: bool,
+    /// Whether the guests' kernels say no more than they have to.
+    pub quiet: bool,
     /// The guest whose console is this machine's, if one's is.
     pub console: Option<usize>,
     /// Guests that are not to end well.
@@ -37,6 +39,7 @@ impl Default for Args {
             vcpus: 2,
             guest_mem: 256 << 20,
             attack: true,
+            quiet: false,
             console: None,
             fates: BTreeMap::new(),
             deadline: 900,
@@ -61,6 +64,7 @@ impl Args {
                 "vcpus" => args.vcpus = narrow(number, word)?,
                 "guest-mem" => args.guest_mem = number,
                 "attack" => args.attack = number != 0,
+                "quiet" => args.quiet = number != 0,
                 "console" => args.console = Some(narrow(number, word)?),
                 "deadline" => args.deadline = number,
                 "seed" => args.seed = number,

@@ -307,7 +307,11 @@ mod tests {
     fn core(engine: &[u64]) -> Core {
         let windows: Vec<String> = engine
             .iter()
-            .map(|engine| format!("{{\"engine\":{engine},\"broadcasts\":1,\"whole_vm\":0}}"))
+            .map(|engine| {
+                format!(
+                    "{{\"engine\":{engine},\"low\":0,\"high\":0,\"broadcasts\":1,\"whole_vm\":0}}"
+                )
+            })
             .collect();
         let visits = "{\"count\":0,\"first\":0,\"longest\":0}";
         let windows = windows.join(",");
