@@ -102,11 +102,10 @@ unsafe fn nonzero_turns(from: *const u8, turns: usize) -> u64 {
 ///
 /// # Safety
 ///
-/// They lie at `first`, are the caller's, and are good for any number: their type owns nothing and names no address
+/// They lie at `first`, are the caller's, and the first is good for any number: it owns nothing and names no address
 /// of its own.
 #[cfg(target_os = "none")]
 pub unsafe fn repeat_over_zeroes<T>(first: *mut T, n: usize) {
-    const { assert!(!core::mem::needs_drop::<T>()) };
     let model = first.cast::<u8>();
     for start in (0..size_of::<T>()).step_by(64 * TURN) {
         let bytes = (size_of::<T>() - start).min(64 * TURN);

@@ -107,7 +107,11 @@ impl Metal {
             };
         });
         init::init_core(&features, self.host);
-        host::reset_el1(features.pauth);
+    }
+
+    /// Puts the core's EL1 into the state in which PSCI starts a core. [`Metal::park_core`] does so too.
+    pub fn reset_el1(&self, cpu: CpuId) {
+        host::reset_el1(self.core_features(cpu).pauth);
     }
 
     /// Runs the host on the core of `calls` until it needs more than their answers. No guest's registers are loaded.

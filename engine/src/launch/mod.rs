@@ -25,7 +25,7 @@ use engine::vcpu::slot::VcpuSlot;
 use engine::vm::{HOST_VMID, Vm};
 use engine::{arch, vcpu};
 use host_image::HostError;
-use ownership::{Pa, PageTable};
+use ownership::{Census, Pa, PageTable};
 use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
 use smp_boot::machine::Redistributors;
 use smp_boot::{Boot, BootError, BootHeap, MachineInfo, Mpidr, PaRange, redistributors};
@@ -81,6 +81,8 @@ pub struct Launched {
     pub engine: &'static MetalEngine,
     /// The host's first frame.
     pub host: HostFrame,
+    /// How many pages are whose.
+    pub census: Census,
 }
 
 /// Builds everything. No other core is up yet. Not inlined: the boot core's loop runs on its caller's
@@ -108,7 +110,7 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
     let mut table = PageTable::new(base, pages, make_words(heap, base, pages)?);
     let pool = make_pool(boot, base, pages)?;
 
-    pages::settle(&mut table, machine, &engine_memory, |run| {
+    let census = pages::settle(&mut table, machine, &engine_memory, |run| {
         map_ram(&platform, cpu, &pool, stage2, run).map_err(|_| BootError::OutOfBootMemory)
     })?;
 
@@ -123,7 +125,7 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
         host_cores: make(heap, cpus, |index| {
             HostCore::new(machine.cpus.get(index).map_or(0, |mpidr| mpidr.bits()))
         })?,
-        cores: PerCpu::new(make(heap, cpus, |_| Area::new(CoreState::default()))?),
+        cores: PerCpu::new(make_alike(heap, cpus)?),
         pins: Pins::new(make_alike(heap, cpus)?),
         queues: RunQueues::new(make_alike(heap, cpus)?),
         counters: make_alike(heap, cpus)?,
@@ -140,7 +142,11 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
         platform,
     };
     let engine = make_one(heap, Engine::new(parts))?;
-    Ok(Launched { engine, host })
+    Ok(Launched {
+        engine,
+        host,
+        census,
+    })
 }
 
 /// The host's root: contiguous, aligned to its size.
@@ -157,6 +163,8 @@ fn take_root<E: smp_boot::Engine>(
     Ok(ownership::Pfn::from_raw(first))
 }
 
+/// Not inlined: [`launch`]'s frame need not have room for a list of all cores.
+#[inline(never)]
 fn make_platform<E: smp_boot::Engine>(
     boot: &mut Boot<E>,
     features: engine::platform::Features,

@@ -26,7 +26,7 @@ pub fn make<T>(
 }
 
 /// Bytes of stack that making a model may take: see [`write_model`].
-const MODEL_STACK: usize = 8 << 10;
+const MODEL_STACK: usize = 16 << 10;
 
 /// Fills the stack below with zeroes.
 #[inline(never)]
@@ -46,7 +46,7 @@ unsafe fn write_model<T: Default>(at: *mut T) {
     unsafe { at.write(T::default()) };
 }
 
-/// Makes `n` objects side by side, whose type owns nothing: most of their bytes are zero, and are made so by blocks.
+/// Makes `n` objects side by side, each of which owns nothing at first: most of their bytes are zero, and are made so by blocks.
 pub fn make_alike<T: Default>(heap: &mut BootHeap, n: usize) -> Result<&'static [T], BootError> {
     const { assert!(align_of::<T>() <= 4096) };
     let bytes = n
