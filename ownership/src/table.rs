@@ -385,29 +385,22 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
                 granule,
             } = self.find(at)?;
             transition(seen.state(), Op::Boot, to).ok_or(Refused::Was(seen.state()))?;
-            if granule.size() == GranuleSize::Page {
-                // Its neighbours have words beside it.
-                let around = Granule::around(GranuleSize::Block2M, at);
-                let end = end_of(around).min(run.end());
-                let rest = Run {
-                    first: at,
-                    pages: end - at.raw(),
-                };
-                for word in self.tree().pages(rest) {
-                    // Relaxed: as below.
-                    let other = Word::from_raw(word.load(Ordering::Relaxed));
-                    if other != seen {
-                        transition(other.state(), Op::Boot, to)
-                            .ok_or(Refused::Was(other.state()))?;
-                    }
-                    word.store(Word::pack(to).raw(), Ordering::Relaxed);
-                }
-                at = Pfn::from_raw(end);
-            } else if at == granule.base() && end_of(granule) <= run.end() {
+            if at == granule.base() && end_of(granule) <= run.end() {
                 // Relaxed: `&mut` says that nobody else has the table; other CPUs see it through
                 // the barriers of their bring-up.
                 word.store(Word::pack(to).raw(), Ordering::Relaxed);
                 at = Pfn::from_raw(end_of(granule));
+                // Those beside it that say the same need not be looked for.
+                let whole = (run.end() - at.raw()) >> granule.size().shift();
+                for word in self.tree().behind(granule).iter().take(whole as usize) {
+                    // Relaxed: as above.
+                    if word.load(Ordering::Relaxed) != seen.raw() {
+                        break;
+                    }
+                    // Relaxed: as above.
+                    word.store(Word::pack(to).raw(), Ordering::Relaxed);
+                    at = Pfn::from_raw(at.raw() + granule.size().pages());
+                }
             } else {
                 let all = Run {
                     first: granule.base(),

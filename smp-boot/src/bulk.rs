@@ -141,7 +141,7 @@ pub unsafe fn zero_pages(first: *mut crate::Page, pages: usize) {
     #[cfg(target_os = "none")]
     {
         /// Blocks of a turn.
-        const BLOCKS: u64 = 4;
+        const BLOCKS: u64 = 8;
         let dczid = read!("dczid_el0");
         // BS is log2 of the words; DZP forbids it.
         let block = 4 << (dczid & 0xf);
@@ -157,16 +157,28 @@ pub unsafe fn zero_pages(first: *mut crate::Page, pages: usize) {
                     "dc zva, {b}",
                     "dc zva, {c}",
                     "dc zva, {d}",
+                    "dc zva, {e}",
+                    "dc zva, {f}",
+                    "dc zva, {g}",
+                    "dc zva, {h}",
                     "add {a}, {a}, {turn}",
                     "add {b}, {b}, {turn}",
                     "add {c}, {c}, {turn}",
                     "add {d}, {d}, {turn}",
+                    "add {e}, {e}, {turn}",
+                    "add {f}, {f}, {turn}",
+                    "add {g}, {g}, {turn}",
+                    "add {h}, {h}, {turn}",
                     "cmp {a}, {end}",
                     "b.lo 2b",
                     a = inout(reg) start => _,
                     b = inout(reg) start + block => _,
                     c = inout(reg) start + 2 * block => _,
                     d = inout(reg) start + 3 * block => _,
+                    e = inout(reg) start + 4 * block => _,
+                    f = inout(reg) start + 5 * block => _,
+                    g = inout(reg) start + 6 * block => _,
+                    h = inout(reg) start + 7 * block => _,
                     turn = in(reg) block * BLOCKS,
                     end = in(reg) start + pages as u64 * crate::range::PAGE,
                     options(nostack)

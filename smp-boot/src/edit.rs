@@ -123,6 +123,12 @@ impl<'t> Edit<'_, 't, '_> {
             }
             Token::Begin(name) => {
                 self.end_properties(span.start)?;
+                if let Some(plain) = &self.places.plain
+                    && plain.start == span.start
+                {
+                    tokens.jump(plain.end);
+                    return Ok(());
+                }
                 // One that is there already is written anew.
                 if self.places.is_its(span.start) || self.is_ours(name) {
                     self.writer.take_to(span.start)?;

@@ -127,6 +127,13 @@ impl<'t> Tokens<'t> {
         }
     }
 
+    /// Goes past the node that has just begun, which ends at `end`.
+    pub fn jump(&mut self, end: usize) {
+        self.at = end;
+        self.depth = self.depth.saturating_sub(1);
+        self.takes_properties = false;
+    }
+
     /// Where the token that came last lies, with what belongs to it.
     pub fn span(&self) -> Range<usize> {
         self.start..self.at

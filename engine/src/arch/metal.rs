@@ -63,6 +63,15 @@ impl MetalCpu {
     }
 }
 
+impl MetalCpu {
+    /// Makes it another core, before it is one.
+    pub fn set_identity(&mut self, mpidr: u64, redistributor: u64, window: Window) {
+        self.mpidr = mpidr;
+        self.redistributor = Redistributor::new(redistributor);
+        self.window = window;
+    }
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Metal {

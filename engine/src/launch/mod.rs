@@ -29,7 +29,7 @@ use ownership::{Census, Pa, PageTable};
 use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
 use smp_boot::machine::Redistributors;
 use smp_boot::{Boot, BootError, BootHeap, MachineInfo, Mpidr, PaRange, redistributors};
-use storage::{make, make_alike, make_one, make_untouched};
+use storage::{make, make_alike, make_like, make_one, make_untouched};
 use sync::{AtomicU64, Ordering};
 
 /// The engine on metal.
@@ -163,8 +163,6 @@ fn take_root<E: smp_boot::Engine>(
     Ok(ownership::Pfn::from_raw(first))
 }
 
-/// Not inlined: [`launch`]'s frame need not have room for a list of all cores.
-#[inline(never)]
 fn make_platform<E: smp_boot::Engine>(
     boot: &mut Boot<E>,
     features: engine::platform::Features,
@@ -172,19 +170,17 @@ fn make_platform<E: smp_boot::Engine>(
     geometry: Geometry,
 ) -> Result<Metal, BootError> {
     let machine = boot.machine;
-    let mut cores = heapless::Vec::<_, { percpu::MAX_CPUS }>::new();
+    let window = boot.window;
+    let cores = make_like(&mut boot.heap, machine.cpus.len(), || {
+        MetalCpu::new(0, 0, window)
+    })?;
     // Cores are mostly in the order of their redistributors, so that nobody's has to be looked for.
     let mut before = None;
-    for (core, window) in boot.cores() {
+    for (cpu, (core, window)) in cores.iter_mut().zip(boot.cores()) {
         let found = redistributor_of(machine, core, before)?;
         before = Some(found);
-        let _ = cores.push((core, found.1, window));
+        cpu.set_identity(core.bits(), found.1, window);
     }
-    let heap = &mut boot.heap;
-    let cores = make(heap, cores.len(), |index| {
-        let (mpidr, redistributor, window) = cores[index];
-        MetalCpu::new(mpidr.bits(), redistributor, window)
-    })?;
     let regime = HostRegime {
         vtcr: geometry.vtcr(features.pa_bits),
         vttbr: host.vttbr(),

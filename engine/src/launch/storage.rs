@@ -41,13 +41,23 @@ fn clear_stack() {
 ///
 /// There is room for one at `at`.
 #[inline(never)]
-unsafe fn write_model<T: Default>(at: *mut T) {
+unsafe fn write_model<T>(at: *mut T, model: impl FnOnce() -> T) {
     // SAFETY: the caller's promise.
-    unsafe { at.write(T::default()) };
+    unsafe { at.write(model()) };
 }
 
-/// Makes `n` objects side by side, each of which owns nothing at first: most of their bytes are zero, and are made so by blocks.
+/// Makes `n` objects side by side, each as a new one is: [`make_like`].
 pub fn make_alike<T: Default>(heap: &mut BootHeap, n: usize) -> Result<&'static [T], BootError> {
+    make_like(heap, n, T::default).map(|all| &*all)
+}
+
+/// Makes `n` objects side by side, all like `model`, which owns nothing: most of their bytes are zero, and are made so
+/// by blocks.
+pub fn make_like<T>(
+    heap: &mut BootHeap,
+    n: usize,
+    model: impl FnOnce() -> T,
+) -> Result<&'static mut [T], BootError> {
     const { assert!(align_of::<T>() <= 4096) };
     let bytes = n
         .checked_mul(size_of::<T>())
@@ -60,12 +70,12 @@ pub fn make_alike<T: Default>(heap: &mut BootHeap, n: usize) -> Result<&'static 
         clear_stack();
         // SAFETY: within the pages just taken, which are zero, page-aligned and nobody else's.
         unsafe {
-            write_model(first);
+            write_model(first, model);
             bulk::repeat_over_zeroes(first, n);
         }
     }
     // SAFETY: all `n` objects were made; the memory is never taken back.
-    Ok(unsafe { core::slice::from_raw_parts(first, n) })
+    Ok(unsafe { core::slice::from_raw_parts_mut(first, n) })
 }
 
 /// Makes `n` words that hold whatever was in memory, without touching them.

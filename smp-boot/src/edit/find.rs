@@ -1,6 +1,7 @@
 //! Where in the machine's device tree there is something to change for the host.
 
 use core::ops::ControlFlow::Continue;
+use core::ops::Range;
 
 use heapless::Vec;
 
@@ -36,6 +37,8 @@ pub(super) struct Places<'t> {
     /// `/reserved-memory`, with the cells of addresses and sizes there.
     pub reserved: Option<(usize, (u32, u32))>,
     pub has_ranges: bool,
+    /// `/cpus` up to its sibling: the larger part of the tree of a large machine, if nothing in there is to be changed.
+    pub plain: Option<Range<usize>>,
     /// Those of the root's children.
     pub root_cells: (u32, u32),
 }
@@ -48,6 +51,8 @@ impl<'t> Places<'t> {
         let (mut chosen, mut reserved) = (None, None);
         let mut has_ranges = false;
         let mut root_cells = (0, 0);
+        let (mut cpus, mut cpus_end) = (None, None);
+        let mut is_plain = true;
         tree::walk_with(blob, names, tree::all, |path| {
             match path {
                 [root] => root_cells = root.cells(),
@@ -63,10 +68,25 @@ impl<'t> Places<'t> {
             let Some((node, above)) = path.split_last() else {
                 return Ok(Continue(()));
             };
+            match path {
+                [_, node] if cpus.is_some() => {
+                    cpus_end.get_or_insert(node.at);
+                }
+                [_, node] if node.name == b"cpus" => cpus = Some(node.at),
+                _ => {}
+            }
+            let is_in_cpus = cpus.is_some() && cpus_end.is_none();
+            let may_refer = [Name::MsiParent, Name::MsiMap];
+            if is_in_cpus && may_refer.iter().any(|name| node.get(*name).is_some()) {
+                is_plain = false;
+            }
             for compatible in node.compatible() {
                 let Some(kind) = kind_of(compatible) else {
                     continue;
                 };
+                if is_in_cpus {
+                    is_plain = false;
+                }
                 // What is in a node that goes, goes with it.
                 if above.iter().any(is_its) {
                     continue;
@@ -98,6 +118,10 @@ impl<'t> Places<'t> {
             chosen,
             reserved,
             has_ranges,
+            plain: cpus
+                .zip(cpus_end)
+                .filter(|_| is_plain)
+                .map(|(start, end)| start..end),
             root_cells,
         })
     }
