@@ -97,6 +97,33 @@ unsafe fn nonzero_turns(from: *const u8, turns: usize) -> u64 {
     mask
 }
 
+/// Copies one turn, of which to Rust some bytes may not be there.
+///
+/// # Safety
+///
+/// [`TURN`] bytes can be read at `from` and written at `to`, and don't overlap.
+#[cfg(target_os = "none")]
+#[inline(always)]
+unsafe fn copy_turn(to: *mut u8, from: *const u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        core::arch::asm!(
+            "ldp {a}, {b}, [{from}]",
+            "ldp {c}, {d}, [{from}, #16]",
+            "stp {a}, {b}, [{to}]",
+            "stp {c}, {d}, [{to}, #16]",
+            "ldp {a}, {b}, [{from}, #32]",
+            "ldp {c}, {d}, [{from}, #48]",
+            "stp {a}, {b}, [{to}, #32]",
+            "stp {c}, {d}, [{to}, #48]",
+            from = in(reg) from,
+            to = in(reg) to,
+            a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
 /// Makes all of `n` objects side by side, the first of which is made and the others of which are zeroes, the same as the
 /// first, to the bit. What is zero in the first is not written.
 ///
@@ -120,7 +147,7 @@ pub unsafe fn repeat_over_zeroes<T>(first: *mut T, n: usize) {
                 let mut left = mask;
                 while left != 0 {
                     let at = start + left.trailing_zeros() as usize * TURN;
-                    model.add(at).copy_to_nonoverlapping(to.add(at), TURN);
+                    copy_turn(to.add(at), model.add(at));
                     left &= left - 1;
                 }
                 if !rest.is_empty() {
@@ -201,6 +228,23 @@ pub unsafe fn clean_invalidate(range: crate::PaRange) {
     // DminLine is log2 of the words.
     let line = 4 << (read!("ctr_el0") >> 16 & 0xf);
     let mut at = range.start() / line * line;
+    while at < range.end() && range.end() - at > 3 * line {
+        // SAFETY: as below; all four begin in the range.
+        unsafe {
+            core::arch::asm!(
+                "dc civac, {a}",
+                "dc civac, {b}",
+                "dc civac, {c}",
+                "dc civac, {d}",
+                a = in(reg) at,
+                b = in(reg) at + line,
+                c = in(reg) at + 2 * line,
+                d = in(reg) at + 3 * line,
+                options(nostack, preserves_flags)
+            );
+        };
+        at += 4 * line;
+    }
     while at < range.end() {
         // SAFETY: cache maintenance changes no content; mapped, by the caller's promise.
         unsafe {

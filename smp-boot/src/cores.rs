@@ -16,8 +16,10 @@ use crate::record::BootRecord;
 const PATIENCE_SECONDS: u64 = 10;
 /// ID_AA64ISAR2_EL1.WFxT, bits 3:0, of a core that has WFIT.
 const WFXT: u64 = 2;
-/// How often to look for a core: it comes within microseconds, an emulated one in many milliseconds.
-const NAPS_PER_SECOND: u64 = 10_000;
+/// The shortest nap, as a part of a second. A core comes within microseconds, an emulated one in many milliseconds.
+const SHORTEST_NAP: u64 = 100_000;
+/// And any nap as a part of the wait before it.
+const NAP: u64 = 16;
 
 /// Starts the cores of `records` and waits for those that the firmware let start; returns how many
 /// arrived. The others never will: a core that comes too late finds its record abandoned.
@@ -45,19 +47,21 @@ fn wait(records: &[BootRecord]) {
     let patience = PATIENCE_SECONDS.saturating_mul(CNTFRQ_EL0.get());
     let can_sleep = isar2() & 0xf >= WFXT;
     let mut come = 0;
-    let mut since = CNTPCT_EL0.get();
+    let begun = CNTPCT_EL0.get();
+    let mut since = begun;
     for record in records {
         while record.arrival.is_awaited() {
-            if CNTPCT_EL0.get().wrapping_sub(since) > patience {
+            let time = CNTPCT_EL0.get();
+            if time.wrapping_sub(since) > patience {
                 // Others may have come while this one has not.
                 let now = records.iter().filter(|it| it.arrival.has_come()).count();
                 if now == come {
                     return;
                 }
                 come = now;
-                since = CNTPCT_EL0.get();
+                since = time;
             }
-            pause(can_sleep);
+            pause(can_sleep, time.wrapping_sub(begun));
         }
     }
 }
@@ -72,12 +76,11 @@ fn isar2() -> u64 {
     value
 }
 
-/// Lets time pass, asleep where the core has WFIT.
-fn pause(can_sleep: bool) {
+/// Lets time pass after so long a wait, asleep where the core has WFIT.
+fn pause(can_sleep: bool, waited: u64) {
     if can_sleep {
-        let until = CNTVCT_EL0
-            .get()
-            .wrapping_add(CNTFRQ_EL0.get() / NAPS_PER_SECOND);
+        let nap = (waited / NAP).max(CNTFRQ_EL0.get() / SHORTEST_NAP);
+        let until = CNTVCT_EL0.get().wrapping_add(nap);
         // SAFETY: WFIT X0: waits for an interrupt, masked or not, or for the time; changes no state.
         unsafe {
             asm!(".inst 0xd5031020", in("x0") until, options(nomem, nostack, preserves_flags));
