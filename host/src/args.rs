@@ -125,13 +125,14 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let line = "guests=4 vcpus=3 guest-mem=134217728 attack=0 console=1 deadline=9 seed=7 \
+        let line = "guests=4 vcpus=3 guest-mem=134217728 attack=0 quiet=1 console=1 deadline=9 seed=7 \
                     crash=0 kill=2";
         let expected = Args {
             guests: 4,
             vcpus: 3,
             guest_mem: 128 << 20,
             attack: false,
+            quiet: true,
             console: Some(1),
             fates: BTreeMap::from([(0, Fate::Crash), (2, Fate::Kill)]),
             deadline: 9,

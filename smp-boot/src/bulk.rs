@@ -228,23 +228,6 @@ pub unsafe fn clean_invalidate(range: crate::PaRange) {
     // DminLine is log2 of the words.
     let line = 4 << (read!("ctr_el0") >> 16 & 0xf);
     let mut at = range.start() / line * line;
-    while at < range.end() && range.end() - at > 3 * line {
-        // SAFETY: as below; all four begin in the range.
-        unsafe {
-            core::arch::asm!(
-                "dc civac, {a}",
-                "dc civac, {b}",
-                "dc civac, {c}",
-                "dc civac, {d}",
-                a = in(reg) at,
-                b = in(reg) at + line,
-                c = in(reg) at + 2 * line,
-                d = in(reg) at + 3 * line,
-                options(nostack, preserves_flags)
-            );
-        };
-        at += 4 * line;
-    }
     while at < range.end() {
         // SAFETY: cache maintenance changes no content; mapped, by the caller's promise.
         unsafe {
