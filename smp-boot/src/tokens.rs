@@ -200,3 +200,91 @@ fn words_at(bytes: &[u8], at: usize) -> Option<(u32, u32)> {
     let both = u64::from_be_bytes(*bytes.get(at..)?.first_chunk()?);
     Some(((both >> 32) as u32, both as u32))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dtoolkit::fdt::FdtNode;
+    use dtoolkit::{Node, Property};
+    use std::string::String;
+    use std::vec::Vec;
+
+    const TREES: [&[u8]; 4] = [
+        include_bytes!("../tests/virt-2.dtb"),
+        include_bytes!("../tests/virt-192.dtb"),
+        include_bytes!("../tests/versal.dtb"),
+        include_bytes!("../tests/soc.dtb"),
+    ];
+
+    /// Names of nodes and properties with values, in order, and where nodes end.
+    type Flat = Vec<(String, Vec<u8>)>;
+
+    fn by_tokens(bytes: &[u8]) -> Option<Flat> {
+        let blob = Blob::open(bytes)?;
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let mut flat = Flat::new();
+        let mut tokens = Tokens::new(&blob);
+        while let Some(token) = tokens.next().ok()? {
+            flat.push(match token {
+                Token::Begin(name) => (text(name), Vec::new()),
+                Token::Property(at, value) => {
+                    let name = crate::names::text_at(blob.strings, at)?;
+                    (text(name), value.to_vec())
+                }
+                Token::End => ("end".into(), Vec::new()),
+            });
+        }
+        Some(flat)
+    }
+
+    fn by_library(node: &FdtNode<'_>, flat: &mut Flat) {
+        flat.push((node.name().into(), Vec::new()));
+        for property in node.properties() {
+            flat.push((property.name().into(), property.value().to_vec()));
+        }
+        for child in node.children() {
+            by_library(&child, flat);
+        }
+        flat.push(("end".into(), Vec::new()));
+    }
+
+    /// Both see the same, or this side sees that it is no tree.
+    fn compare(bytes: &[u8]) -> bool {
+        let Some(tree) = crate::wellformed::open(bytes) else {
+            return false;
+        };
+        let mut flat = Flat::new();
+        by_library(&tree.root(), &mut flat);
+        assert_eq!(by_tokens(bytes), Some(flat));
+        true
+    }
+
+    #[test]
+    fn another_reader_sees_the_same() {
+        assert!(TREES.into_iter().all(compare));
+    }
+
+    #[test]
+    fn another_reader_sees_the_same_of_damaged_trees() {
+        let mut good = 0;
+        let soc = TREES[3];
+        for at in 0..soc.len() {
+            for damage in [0, 1, 3, 4, 0xff, soc[at] ^ 0x20] {
+                let mut bytes = soc.to_vec();
+                bytes[at] = damage;
+                good += usize::from(compare(&bytes));
+            }
+        }
+        assert!(good > 0, "some damage is in values and names");
+    }
+
+    #[test]
+    fn reservations_are_read_up_to_the_empty_one() {
+        let blob = Blob::open(TREES[3]).unwrap();
+        let tree = crate::wellformed::open(TREES[3]).unwrap();
+        let other = tree.memory_reservations();
+        let other: Vec<_> = other.map(|it| (it.address(), it.size())).collect();
+        assert_eq!(blob.reservations().collect::<Vec<_>>(), other);
+        assert!(!other.is_empty());
+    }
+}
