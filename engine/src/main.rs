@@ -23,6 +23,7 @@ mod metal {
     use engine::platform::Platform;
     use engine::trace::Ring;
     use engine::vcpu::context::{Frame, HostFrame};
+    use ownership::Census;
     use percpu::{CpuId, CpuToken};
     use smp_boot::{
         Boot, CpuBoot, Engine, MachineInfo, PaRange, console, crash, firmware, println,
@@ -52,7 +53,11 @@ mod metal {
                 println!("bulkhead: cannot start: {refusal}");
                 firmware::power_off();
             }
-            let Launched { engine, host } = match launch::launch(&mut boot) {
+            let Launched {
+                engine,
+                host,
+                census,
+            } = match launch::launch(&mut boot) {
                 Ok(launched) => launched,
                 Err(error) => {
                     println!("bulkhead: cannot start: {error}");
@@ -68,7 +73,7 @@ mod metal {
                     core.leave_out();
                 }
             }
-            print_banner(engine, machine, started.up, image, region);
+            print_banner(engine, machine, started.up, [image, region], &census);
             let Some(id) = CpuId::new(0) else {
                 firmware::power_off()
             };
@@ -76,17 +81,16 @@ mod metal {
                 core.set_on();
             }
             engine.platform().init_core(id);
+            engine.platform().reset_el1(id);
             run(engine, id, host)
         }
 
         fn secondary(cpu: CpuBoot, engine: &'static MetalEngine) -> ! {
             let id = cpu.id();
             let known = *engine.platform().features();
-            let known_id = engine.guest_machine().id;
-            let mut common_id = known_id;
-            common_id.narrow(&arch::read_id_registers());
-            let weaker = arch::weakest(known, arch::detect()) != known || common_id != known_id;
-            if weaker || arch::check_core().is_err() {
+            let is_weaker = arch::weakest(known, arch::detect()) != known
+                || !arch::has_id_registers(&engine.guest_machine().id);
+            if is_weaker || arch::check_core().is_err() {
                 // Counted as a core that did not come up.
                 firmware::halt();
             }
@@ -116,8 +120,8 @@ mod metal {
         engine: &MetalEngine,
         machine: &MachineInfo,
         up: usize,
-        image: PaRange,
-        region: PaRange,
+        [image, region]: [PaRange; 2],
+        census: &Census,
     ) {
         println!(
             "bulkhead {}: {up} of {} cores at EL2, {} MiB of RAM, engine at {image} and {region}",
@@ -125,13 +129,10 @@ mod metal {
             machine.cpus.len(),
             machine.ram_bytes() >> 20,
         );
-        let pages = engine.pages();
-        if let Ok(census) = pages.count(pages.base(), pages.len()) {
-            println!(
-                "bulkhead: pages: {} reserved, {} host, {} host-fixed, {} engine",
-                census.reserved, census.host, census.host_fixed, census.engine,
-            );
-        }
+        println!(
+            "bulkhead: pages: {} reserved, {} host, {} host-fixed, {} engine",
+            census.reserved, census.host, census.host_fixed, census.engine,
+        );
         let rings = engine.rings();
         println!(
             "bulkhead: trace: {} rings of {} bytes at {:#x}",

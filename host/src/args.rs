@@ -20,6 +20,8 @@ pub struct Args {
     pub guest_mem: u64,
     /// Whether host and guests attack each other.
     pub attack: bool,
+    /// Whether the guests' kernels say no more than they have to.
+    pub quiet: bool,
     /// The guest whose console is this machine's, if one's is.
     pub console: Option<usize>,
     /// Guests that are not to end well.
@@ -37,6 +39,7 @@ impl Default for Args {
             vcpus: 2,
             guest_mem: 256 << 20,
             attack: true,
+            quiet: false,
             console: None,
             fates: BTreeMap::new(),
             deadline: 900,
@@ -61,6 +64,7 @@ impl Args {
                 "vcpus" => args.vcpus = narrow(number, word)?,
                 "guest-mem" => args.guest_mem = number,
                 "attack" => args.attack = number != 0,
+                "quiet" => args.quiet = number != 0,
                 "console" => args.console = Some(narrow(number, word)?),
                 "deadline" => args.deadline = number,
                 "seed" => args.seed = number,
@@ -121,13 +125,14 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let line = "guests=4 vcpus=3 guest-mem=134217728 attack=0 console=1 deadline=9 seed=7 \
+        let line = "guests=4 vcpus=3 guest-mem=134217728 attack=0 quiet=1 console=1 deadline=9 seed=7 \
                     crash=0 kill=2";
         let expected = Args {
             guests: 4,
             vcpus: 3,
             guest_mem: 128 << 20,
             attack: false,
+            quiet: true,
             console: Some(1),
             fates: BTreeMap::from([(0, Fate::Crash), (2, Fate::Kill)]),
             deadline: 9,

@@ -226,6 +226,8 @@ fn start_secondaries() {
 
 fn start_guests() -> Result<(), String> {
     let host = host();
+    // To the first program of the guest: `cargo xtask bench --linux`.
+    el1::mark::begin_window();
     for guest in &host.guests {
         insist(|| call::vm_start(guest.vm))
             .map_err(|status| format!("guest {}: VM_START: {}", guest.id, status.name()))?;

@@ -270,7 +270,8 @@ fn take_typed(uart: &mut Pl011) {
 /// Linux's command line.
 fn bootargs(id: usize, args: &Args, targets: &str) -> String {
     let mut line = format!(
-        "console=ttyAMA0 earlycon panic=-1 bulkhead.guest={id} bulkhead.parts={}",
+        "console=ttyAMA0 {} panic=-1 bulkhead.guest={id} bulkhead.parts={}",
+        if args.quiet { "quiet" } else { "earlycon" },
         args.vcpus
     );
     if args.attack {

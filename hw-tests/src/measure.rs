@@ -112,17 +112,7 @@ pub fn touch(page: u64) -> Ticks {
     (after - before).saturating_sub(empty())
 }
 
-/// From here on the plugin of `cargo xtask teardown` counts for this core. Does nothing without it.
-pub fn begin_window() {
-    // SAFETY: a hint that no processor knows does nothing (Arm ARM C6.2.128).
-    unsafe { asm!("hint #112", options(nostack, preserves_flags)) };
-}
-
-/// Up to here.
-pub fn end_window() {
-    // SAFETY: as in `begin_window`.
-    unsafe { asm!("hint #113", options(nostack, preserves_flags)) };
-}
+pub use el1::mark::{begin_window, end_window};
 
 /// What several calls cost together.
 #[derive(Clone, Copy, Debug, Default)]

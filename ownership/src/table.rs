@@ -391,6 +391,17 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
                 // the barriers of their bring-up.
                 word.store(Word::pack(to).raw(), Ordering::Relaxed);
                 at = Pfn::from_raw(end_of(granule));
+                // Those beside it that say the same need not be looked for.
+                let whole = (run.end() - at.raw()) >> granule.size().shift();
+                for word in self.tree().behind(granule).iter().take(whole as usize) {
+                    // Relaxed: as above.
+                    if word.load(Ordering::Relaxed) != seen.raw() {
+                        break;
+                    }
+                    // Relaxed: as above.
+                    word.store(Word::pack(to).raw(), Ordering::Relaxed);
+                    at = Pfn::from_raw(at.raw() + granule.size().pages());
+                }
             } else {
                 let all = Run {
                     first: granule.base(),

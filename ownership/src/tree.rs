@@ -170,6 +170,20 @@ impl<'t> Tree<'t> {
         self.parts(granule).map_or(&[], |(_, parts)| parts)
     }
 
+    /// The words of the granules behind this one in the same larger granule, which is in parts; none behind one of the
+    /// largest.
+    pub fn behind(self, granule: Granule) -> &'t [AtomicU64] {
+        let size = match granule.size() {
+            GranuleSize::Page => GranuleSize::Block2M,
+            GranuleSize::Block2M => GranuleSize::Block1G,
+            GranuleSize::Block1G => return &[],
+        };
+        let whole = Granule::around(size, granule.base());
+        let before = (granule.base().raw() - whole.base().raw()) >> granule.size().shift();
+        let parts = self.parts_of(whole);
+        parts.get(before as usize + 1..).unwrap_or(&[])
+    }
+
     /// The words of `pages` pages from `first` on.
     pub fn pages(self, run: Run) -> &'t [AtomicU64] {
         let words = self.index(Granule::page(run.first)).and_then(|first| {

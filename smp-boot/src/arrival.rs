@@ -52,6 +52,17 @@ impl Arrival {
         self.0.load(Ordering::Relaxed) == ARRIVED
     }
 
+    /// Whether there is reason to wait: it has neither come, nor said that it is another one, nor been given up.
+    pub fn is_awaited(&self) -> bool {
+        // Relaxed: as in `has_come`.
+        self.0.load(Ordering::Relaxed) == SILENT
+    }
+
+    /// Gives the core up, which the firmware did not start.
+    pub fn give_up(&self) {
+        let _ = self.close();
+    }
+
     /// Gives the core up unless it has come; says whether it has.
     fn close(&self) -> bool {
         // Relaxed: whoever changes the word first decides, and nothing is published by giving up;

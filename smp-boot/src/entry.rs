@@ -8,7 +8,7 @@
 //! the image clean to the point of coherency, x0 = device tree.
 //!
 //! What is written with the caches off is invisible to them and may be hidden by stale lines, so
-//! all that is written is cleaned and invalidated before and after.
+//! all that is written, which is what lies behind the code, is cleaned and invalidated before and after.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -98,7 +98,7 @@ _start:
     mrs     x1, hcr_el2
     and     x23, x1, #1 << 34
 
-2:  adrp    x0, __image_start
+2:  adrp    x0, __text_end
     adrp    x1, __image_end
     bl      smp_boot_clean_invalidate
 
@@ -119,32 +119,37 @@ _start:
 
 4:  adrp    x1, __bss_start
     add     x1, x1, :lo12:__bss_start
-    adrp    x2, __image_end
-5:  cmp     x1, x2
-    b.hs    6f
+    adrp    x2, __data_end              // the stack behind it needs no zeroes
+    b       6f
+5:  stp     xzr, xzr, [x1], #16
     stp     xzr, xzr, [x1], #16
-    b       5b
+    stp     xzr, xzr, [x1], #16
+    stp     xzr, xzr, [x1], #16
+6:  cmp     x1, x2
+    b.lo    5b
 
-6:  adrp    x1, __boot_stack_top
+    adrp    x1, __boot_stack_top
     mov     sp, x1
     mov     x0, x20
     mov     x1, x22
     mov     x2, x23
     bl      smp_boot_primary            // returns the boot core's record
     mov     x19, x0
-    adrp    x0, __image_start
+    adrp    x0, __text_end
     adrp    x1, __image_end
     bl      smp_boot_clean_invalidate
     mov     x0, x19
     b       smp_boot_enter_regime
 
-// Cleans and invalidates [x0, x1), x0 aligned to the page size. Clobbers x0 to x4.
+// Cleans and invalidates [x0, x1), both aligned to the page size. Clobbers x0 to x4.
 smp_boot_clean_invalidate:
     mrs     x2, ctr_el0
     ubfx    x2, x2, #16, #4             // DminLine: log2 of words in the smallest line
     mov     x3, #4
     lsl     x3, x3, x2
 1:  dc      civac, x0
+    add     x0, x0, x3
+    dc      civac, x0
     add     x0, x0, x3
     cmp     x0, x1
     b.lo    1b

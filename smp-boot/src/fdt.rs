@@ -1,4 +1,4 @@
-//! Device tree to [`MachineInfo`], read in place.
+//! Device tree to [`MachineInfo`], read in place and in one walk.
 //!
 //! Pure: runs on any machine. The tree comes from the boot loader and is trusted to describe the
 //! machine, but not to be well formed: every odd value ends in a [`BootError`], none in a panic.
@@ -9,19 +9,16 @@
 
 mod uart;
 
-use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::standard::{NodeStandard, Status};
-use dtoolkit::{Node, Property};
+use core::ops::ControlFlow::{Break, Continue};
+
 use heapless::Vec;
-use percpu::MAX_CPUS;
 
 use crate::error::BootError;
-use crate::machine::{
-    Gic, MAX_RAM, MAX_RESERVED, MachineInfo, Mpidr, Redistributors, TimerPpis, UartInfo,
-};
+use crate::machine::{Gic, MAX_RAM, MachineInfo, Mpidr, Redistributors, TimerPpis, UartInfo};
+use crate::names::Name;
 use crate::range::PaRange;
-use crate::tree::{self, Path};
-use crate::wellformed;
+use crate::tokens::Blob;
+use crate::tree::{self, Node, Path};
 
 /// Most bytes of a blob: the arm64 boot protocol's limit.
 pub const MAX_BLOB: u64 = 2 << 20;
@@ -43,34 +40,241 @@ pub fn parse(
     boot: Mpidr,
     machine: &mut MachineInfo,
 ) -> Result<(), BootError> {
-    let fdt = open(blob, dtb.start())?;
-    require_psci(fdt)?;
-    read_ram(fdt, &mut machine.ram)?;
-    read_reserved(fdt, &mut machine.reserved)?;
-    read_cpus(fdt, boot, &mut machine.cpus)?;
-    read_gic(fdt, &mut machine.gic)?;
-    machine.uart = uart::read(fdt);
-    machine.timer = read_timer(fdt)?;
-    machine.initrd = read_initrd(fdt)?;
+    let malformed = BootError::BadTree {
+        at: dtb.start(),
+        what: "malformed",
+    };
+    let blob = Blob::open(blob).ok_or(malformed)?;
+    for (address, size) in blob.reservations() {
+        let range =
+            PaRange::new(address, size).ok_or(BootError::BadNode("a memory reservation wraps"))?;
+        push(&mut machine.reserved, range.pages_around(), RESERVED)?;
+    }
+    push(&mut machine.cpus, boot, "cores")?;
+    let mut reader = Reader::new(boot, machine);
+    let walked = tree::walk(&blob, tree::all, |path| {
+        reader.visit(path)?;
+        Ok(Continue(()))
+    });
+    walked.map_err(|error| {
+        if error == tree::MALFORMED {
+            malformed
+        } else {
+            error
+        }
+    })?;
+    let console = reader.finish()?;
+    machine.uart = console.find(&blob);
     machine.dtb = dtb;
     Ok(())
 }
 
 /// The console's registers, found apart from the rest so that a bad tree can be complained about.
 pub fn find_uart(blob: &[u8]) -> Option<UartInfo> {
-    uart::read(open(blob, 0).ok()?)
+    uart::find(&Blob::open(blob)?)
 }
 
 /// Whether the tree says that PSCI is called by HVC.
 pub fn psci_is_by_hvc(blob: &[u8]) -> bool {
-    open(blob, 0).is_ok_and(|fdt| psci_method(fdt) == Some("hvc"))
+    let mut is_hvc = false;
+    Blob::open(blob).is_some_and(|blob| {
+        let walked = tree::walk(&blob, tree::all, |path| {
+            let node = path.last().filter(|node| is_psci(node));
+            is_hvc = node.is_some_and(|node| node.get(Name::Method) == Some(b"hvc\0"));
+            Ok(node.map_or(Continue(()), |_| Break(())))
+        });
+        walked.is_ok() && is_hvc
+    })
 }
 
-fn open(blob: &[u8], at: u64) -> Result<Fdt<'_>, BootError> {
-    wellformed::open(blob).ok_or(BootError::BadTree {
-        at,
-        what: "malformed",
-    })
+const RESERVED: &str = "reserved ranges";
+
+fn is_psci(node: &Node<'_>) -> bool {
+    node.compatible().any(|it| kind_of(it) == Some(Kind::Psci))
+}
+
+/// What a node that counts wherever it is may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Psci,
+    Gic,
+    Its,
+    Timer,
+}
+
+/// What a node is by one of the texts that it is compatible with.
+pub(crate) fn kind_of(compatible: &[u8]) -> Option<Kind> {
+    match compatible {
+        b"arm,psci-0.2" | b"arm,psci-1.0" => Some(Kind::Psci),
+        b"arm,gic-v3" => Some(Kind::Gic),
+        b"arm,gic-v3-its" => Some(Kind::Its),
+        b"arm,armv8-timer" => Some(Kind::Timer),
+        _ => None,
+    }
+}
+
+/// What was read so far. Of two nodes where one is expected the first counts.
+struct Reader<'m, 't> {
+    machine: &'m mut MachineInfo,
+    boot: Mpidr,
+    boot_seen: bool,
+    /// The highest affinity among the cores so far.
+    highest: Option<Mpidr>,
+    psci: Option<Option<&'t [u8]>>,
+    has_gic: bool,
+    has_timer: bool,
+    has_chosen: bool,
+    /// Where `/cpus` and `/reserved-memory` begin.
+    cpus: Option<usize>,
+    reserved: Option<usize>,
+    console: uart::Wanted<'t>,
+}
+
+impl<'m, 't> Reader<'m, 't> {
+    fn new(boot: Mpidr, machine: &'m mut MachineInfo) -> Self {
+        Self {
+            machine,
+            boot,
+            boot_seen: false,
+            highest: None,
+            psci: None,
+            has_gic: false,
+            has_timer: false,
+            has_chosen: false,
+            cpus: None,
+            reserved: None,
+            console: uart::Wanted::default(),
+        }
+    }
+
+    fn visit(&mut self, path: Path<'_, 't>) -> Result<(), BootError> {
+        match path {
+            [_, node] => self.visit_top(path, node)?,
+            [_, parent, node] if self.cpus == Some(parent.at) => {
+                if node.base_name() == b"cpu" {
+                    self.add_core(parent, node)?;
+                }
+                return Ok(());
+            }
+            [_, parent, _] if self.reserved == Some(parent.at) => {
+                // One without `reg` asks the operating system to choose a place, which is the host's affair.
+                for range in tree::regs(path) {
+                    push(&mut self.machine.reserved, range?.pages_around(), RESERVED)?;
+                }
+            }
+            _ => {}
+        }
+        let Some(node) = path.last() else {
+            return Ok(());
+        };
+        for compatible in node.compatible() {
+            match kind_of(compatible) {
+                Some(Kind::Psci) => {
+                    self.psci.get_or_insert(node.get(Name::Method));
+                }
+                Some(Kind::Gic) if !self.has_gic && node.is_okay() => {
+                    self.has_gic = true;
+                    read_gic_node(path, node, &mut self.machine.gic)?;
+                }
+                Some(Kind::Its) => {
+                    for range in tree::regs(path) {
+                        let its = &mut self.machine.gic.its;
+                        push(its, range?.pages_around(), "interrupt translation services")?;
+                    }
+                }
+                Some(Kind::Timer) if !self.has_timer => {
+                    self.has_timer = true;
+                    self.machine.timer = read_timer(node)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A child of the root.
+    fn visit_top(&mut self, path: Path<'_, 't>, node: &Node<'t>) -> Result<(), BootError> {
+        self.console.see(node);
+        match node.base_name() {
+            b"cpus" if self.cpus.is_none() => self.cpus = Some(node.at),
+            b"reserved-memory" if self.reserved.is_none() => self.reserved = Some(node.at),
+            b"chosen" if !self.has_chosen => {
+                self.has_chosen = true;
+                self.machine.initrd = read_initrd(node)?;
+            }
+            _ => {}
+        }
+        // RAM. A disabled one is the secure world's.
+        if node.get(Name::DeviceType) == Some(b"memory\0") && node.is_okay() {
+            for range in tree::regs(path) {
+                let range = range?.pages_within();
+                if !range.is_empty() {
+                    push(&mut self.machine.ram, range, "ranges of RAM")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A core, which is there already if it is the boot core.
+    fn add_core(&mut self, cpus: &Node<'_>, node: &Node<'_>) -> Result<(), BootError> {
+        // "disabled" only says that the core is not running yet; "fail" that it never will.
+        if matches!(node.get(Name::Status), Some(b"fail\0" | b"fail-sss\0")) {
+            return Ok(());
+        }
+        let id = tree::first_address(node, cpus.cells())
+            .ok_or(BootError::BadNode("a core without reg"))?;
+        let mpidr = Mpidr::from_bits(id);
+        if mpidr.bits() != id {
+            return Err(BootError::BadNode("a core's reg is no affinity"));
+        }
+        // Most trees have them in ascending order, and nobody has to look for a second one then.
+        let is_higher = self.highest.is_none_or(|highest| mpidr > highest);
+        if is_higher {
+            self.highest = Some(mpidr);
+        }
+        let is_boot = mpidr == self.boot;
+        if is_boot && !self.boot_seen {
+            self.boot_seen = true;
+            return Ok(());
+        }
+        if is_boot || !is_higher && self.machine.cpus.contains(&mpidr) {
+            return Err(BootError::BadNode("two cores with one reg"));
+        }
+        let method = node.get(Name::EnableMethod);
+        if !method.is_some_and(|method| method.starts_with(b"psci\0")) {
+            return Err(BootError::BadNode("a core that is not started by PSCI"));
+        }
+        push(&mut self.machine.cpus, mpidr, "cores")
+    }
+
+    /// Complains of what is missing, and puts RAM in order.
+    fn finish(self) -> Result<uart::Wanted<'t>, BootError> {
+        match self.psci.flatten() {
+            Some(b"smc\0") => {}
+            Some(b"hvc\0") => return Err(BootError::PsciByHvc),
+            _ => return Err(BootError::NoPsci),
+        }
+        let ram = &mut self.machine.ram;
+        ram.sort_unstable();
+        join_neighbours(ram);
+        if ram.is_empty() {
+            return Err(BootError::BadNode("no memory node with RAM"));
+        }
+        if self.cpus.is_none() {
+            return Err(BootError::BadNode("no /cpus"));
+        }
+        if !self.boot_seen {
+            return Err(BootError::BootCoreUnknown(self.boot));
+        }
+        if !self.has_gic {
+            return Err(BootError::NoGicV3);
+        }
+        if !self.has_timer {
+            return Err(BootError::BadNode("no arm,armv8-timer"));
+        }
+        Ok(self.console)
+    }
 }
 
 fn push<T, const N: usize>(
@@ -80,40 +284,6 @@ fn push<T, const N: usize>(
 ) -> Result<(), BootError> {
     list.push(item)
         .map_err(|_| BootError::TooMany { what, most: N })
-}
-
-fn is_okay(node: &FdtNode<'_>) -> bool {
-    // "ok" predates the specification and is still met.
-    matches!(node.status(), Ok(Status::Okay))
-        || node
-            .property("status")
-            .is_some_and(|status| status.value() == b"ok\0")
-}
-
-/// RAM: root children with `device_type = "memory"` that are in use. A disabled one is the secure
-/// world's.
-fn read_ram(fdt: Fdt<'_>, ram: &mut Vec<PaRange, MAX_RAM>) -> Result<(), BootError> {
-    let root = fdt.root();
-    for node in root.children() {
-        let is_memory = node
-            .property("device_type")
-            .is_some_and(|kind| kind.value() == b"memory\0");
-        if !is_memory || !is_okay(&node) {
-            continue;
-        }
-        for range in tree::regs(&[root, node]) {
-            let range = range?.pages_within();
-            if !range.is_empty() {
-                push(ram, range, "ranges of RAM")?;
-            }
-        }
-    }
-    ram.sort_unstable();
-    join_neighbours(ram);
-    if ram.is_empty() {
-        return Err(BootError::BadNode("no memory node with RAM"));
-    }
-    Ok(())
 }
 
 /// Joins ranges that touch or overlap in an ascending list.
@@ -129,112 +299,14 @@ fn join_neighbours(ranges: &mut Vec<PaRange, MAX_RAM>) {
     }
 }
 
-/// The reservation block, and the static children of `/reserved-memory`. Children without `reg`
-/// ask the operating system to choose a place, which is the host's affair.
-fn read_reserved(fdt: Fdt<'_>, reserved: &mut Vec<PaRange, MAX_RESERVED>) -> Result<(), BootError> {
-    const WHAT: &str = "reserved ranges";
-    for entry in fdt.memory_reservations() {
-        let range = PaRange::new(entry.address(), entry.size())
-            .ok_or(BootError::BadNode("a memory reservation wraps"))?;
-        push(reserved, range.pages_around(), WHAT)?;
-    }
-    let root = fdt.root();
-    let Some(parent) = root.child("reserved-memory") else {
-        return Ok(());
-    };
-    for node in parent.children() {
-        for range in tree::regs(&[root, parent, node]) {
-            push(reserved, range?.pages_around(), WHAT)?;
-        }
-    }
-    Ok(())
-}
-
-/// Cores that PSCI can start, the boot core first.
-fn read_cpus(fdt: Fdt<'_>, boot: Mpidr, cpus: &mut Vec<Mpidr, MAX_CPUS>) -> Result<(), BootError> {
-    let parent = fdt
-        .root()
-        .child("cpus")
-        .ok_or(BootError::BadNode("no /cpus"))?;
-    push(cpus, boot, "cores")?;
-    let mut boot_seen = false;
-    for node in parent
-        .children()
-        .filter(|node| node.name_without_address() == "cpu")
-    {
-        // "disabled" only says that the core is not running yet; "fail" that it never will.
-        if matches!(node.status(), Ok(Status::Fail | Status::FailSss)) {
-            continue;
-        }
-        let id = node
-            .reg()
-            .ok()
-            .flatten()
-            .and_then(|mut regs| regs.next())
-            .and_then(|reg| reg.address::<u64>().ok())
-            .ok_or(BootError::BadNode("a core without reg"))?;
-        let mpidr = Mpidr::from_bits(id);
-        if mpidr.bits() != id {
-            return Err(BootError::BadNode("a core's reg is no affinity"));
-        }
-        if mpidr == boot && !boot_seen {
-            boot_seen = true;
-            continue;
-        }
-        if cpus.contains(&mpidr) {
-            return Err(BootError::BadNode("two cores with one reg"));
-        }
-        let by_psci = node
-            .property("enable-method")
-            .is_some_and(|method| method.value().starts_with(b"psci\0"));
-        if !by_psci {
-            return Err(BootError::BadNode("a core that is not started by PSCI"));
-        }
-        push(cpus, mpidr, "cores")?;
-    }
-    if boot_seen {
-        Ok(())
-    } else {
-        Err(BootError::BootCoreUnknown(boot))
-    }
-}
-
-/// The interrupt controller: `reg` is the distributor, then the regions of redistributors, then
-/// GICv2 compatibility frames that are not used (binding arm,gic-v3).
-fn read_gic(fdt: Fdt<'_>, gic: &mut Gic) -> Result<(), BootError> {
-    let mut found = false;
-    tree::each(fdt, |path| {
-        let Some(node) = path.last() else {
-            return Ok(());
-        };
-        if !found && node.is_compatible("arm,gic-v3") && is_okay(node) {
-            found = true;
-            read_gic_node(path, node, gic)?;
-        }
-        if node.is_compatible("arm,gic-v3-its") {
-            for range in tree::regs(path) {
-                push(
-                    &mut gic.its,
-                    range?.pages_around(),
-                    "interrupt translation services",
-                )?;
-            }
-        }
-        Ok(())
-    })?;
-    if found {
-        Ok(())
-    } else {
-        Err(BootError::NoGicV3)
-    }
-}
-
 /// Bytes of the smallest redistributor (IHI0069 12.10).
 const REDISTRIBUTOR_BYTES: u64 = 2 << 16;
 
-fn read_gic_node(path: Path<'_, '_>, node: &FdtNode<'_>, gic: &mut Gic) -> Result<(), BootError> {
-    let regions = number(node, "#redistributor-regions")?.unwrap_or(1);
-    let stride = number(node, "redistributor-stride")?;
+/// The interrupt controller: `reg` is the distributor, then the regions of redistributors, then
+/// GICv2 compatibility frames that are not used (binding arm,gic-v3).
+fn read_gic_node(path: Path<'_, '_>, node: &Node<'_>, gic: &mut Gic) -> Result<(), BootError> {
+    let regions = node.number(Name::RedistributorRegions)?.unwrap_or(1);
+    let stride = node.number(Name::RedistributorStride)?;
     if stride == Some(0) {
         return Err(BootError::BadNode("redistributor-stride is 0"));
     }
@@ -259,36 +331,16 @@ fn read_gic_node(path: Path<'_, '_>, node: &FdtNode<'_>, gic: &mut Gic) -> Resul
     Ok(())
 }
 
-fn psci_method(fdt: Fdt<'_>) -> Option<&str> {
-    let is_psci = |node: &FdtNode<'_>| {
-        ["arm,psci-0.2", "arm,psci-1.0"]
-            .iter()
-            .any(|it| node.is_compatible(it))
-    };
-    let node = tree::find_first(fdt, is_psci).ok().flatten()?;
-    node.property("method")?.value_as::<&str>().ok()
-}
-
-fn require_psci(fdt: Fdt<'_>) -> Result<(), BootError> {
-    match psci_method(fdt) {
-        Some("smc") => Ok(()),
-        Some("hvc") => Err(BootError::PsciByHvc),
-        _ => Err(BootError::NoPsci),
-    }
-}
-
 /// Timer interrupts, by name or in the binding's order.
-fn read_timer(fdt: Fdt<'_>) -> Result<TimerPpis, BootError> {
+fn read_timer(node: &Node<'_>) -> Result<TimerPpis, BootError> {
     let mut timer = TimerPpis::default();
-    let node = tree::find_first(fdt, |node| node.is_compatible("arm,armv8-timer"))?
-        .ok_or(BootError::BadNode("no arm,armv8-timer"))?;
     let interrupts = node
-        .property("interrupts")
+        .get(Name::Interrupts)
         .ok_or(BootError::BadNode("the timer has no interrupts"))?;
-    let names = node.property("interrupt-names");
+    let names = node.get(Name::InterruptNames);
     let mut named = names
         .iter()
-        .flat_map(|names| names.value().split(|&byte| byte == 0));
+        .flat_map(|names| names.split(|&byte| byte == 0));
     let mut in_order = [
         b"sec-phys".as_slice(),
         b"phys",
@@ -298,7 +350,7 @@ fn read_timer(fdt: Fdt<'_>) -> Result<TimerPpis, BootError> {
     ]
     .into_iter();
     // A GICv3 specifier is type, number, flags; a fourth cell partitions PPIs, which no server does.
-    let cells = interrupts.value().chunks_exact(12);
+    let cells = interrupts.chunks_exact(12);
     if !cells.remainder().is_empty() {
         return Err(BootError::BadNode(
             "the timer's interrupts are not of three cells",
@@ -325,12 +377,9 @@ fn read_timer(fdt: Fdt<'_>) -> Result<TimerPpis, BootError> {
 }
 
 /// The initrd: end is exclusive; both may be of one or two cells.
-fn read_initrd(fdt: Fdt<'_>) -> Result<Option<PaRange>, BootError> {
-    let Some(chosen) = fdt.root().child("chosen") else {
-        return Ok(None);
-    };
-    let start = number(&chosen, "linux,initrd-start")?;
-    let end = number(&chosen, "linux,initrd-end")?;
+fn read_initrd(chosen: &Node<'_>) -> Result<Option<PaRange>, BootError> {
+    let start = chosen.number(Name::InitrdStart)?;
+    let end = chosen.number(Name::InitrdEnd)?;
     match (start, end) {
         (Some(start), Some(end)) => PaRange::between(start, end)
             .filter(|range| !range.is_empty())
@@ -339,20 +388,6 @@ fn read_initrd(fdt: Fdt<'_>) -> Result<Option<PaRange>, BootError> {
         (None, None) => Ok(None),
         _ => Err(BootError::BadNode(
             "the initrd has a start or an end, not both",
-        )),
-    }
-}
-
-/// A property of one or two cells as a number.
-fn number(node: &FdtNode<'_>, name: &str) -> Result<Option<u64>, BootError> {
-    let Some(property) = node.property(name) else {
-        return Ok(None);
-    };
-    match *property.value() {
-        [a, b, c, d] => Ok(Some(u32::from_be_bytes([a, b, c, d]).into())),
-        [a, b, c, d, e, f, g, h] => Ok(Some(u64::from_be_bytes([a, b, c, d, e, f, g, h]))),
-        _ => Err(BootError::BadNode(
-            "a number is neither of one nor of two cells",
         )),
     }
 }

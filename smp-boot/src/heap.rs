@@ -3,6 +3,7 @@
 //! Invariant: `free` is mapped, in whole pages, and in nobody's hands. Exists only on the primary
 //! while it boots; [`BootHeap::seal`] ends it, and there is no other heap in the engine.
 
+use crate::bulk;
 use crate::range::{PAGE, PaRange};
 use crate::stage1::{Table, TableSource};
 
@@ -35,7 +36,7 @@ impl BootHeap {
         // SAFETY: `taken` was in `free`: mapped for good, page-aligned, `pages` long, and from now
         // on nobody's but the caller's. All bytes are written before a reference exists.
         unsafe {
-            first.write_bytes(0, pages);
+            bulk::zero_pages(first, pages);
             Some(core::slice::from_raw_parts_mut(first, pages))
         }
     }

@@ -1,7 +1,7 @@
 //! The boot core's way from the entry code to the engine.
 //!
-//! In order: map the image and the device tree with the MMU still off; MMU on; find the console;
-//! read the tree; choose the engine's memory; map it, every core's stack, and the devices; hand
+//! In order: map the image and the device tree with the MMU still off; MMU on; read the tree and find
+//! the console; choose the engine's memory; map it, every core's stack, and the devices; hand
 //! over. Whatever goes wrong ends in one line on the console, as far as there is one, and a
 //! power-off.
 
@@ -124,7 +124,16 @@ fn prepare<E: Engine>(record: &BootRecord) -> Result<Boot<E>, BootError> {
     let dtb = find_blob(record.context)?;
     // SAFETY: `map_early` mapped these very bytes, and they are not written while boot lasts.
     let blob = unsafe { bytes_of(dtb) };
-    if let Some(uart) = fdt::find_uart(blob) {
+    // SAFETY: this runs once, and nothing else names the cell.
+    let machine = unsafe { &mut *MACHINE.0.get() };
+    let parsed = fdt::parse(blob, dtb, record.mpidr, machine);
+    let machine: &'static MachineInfo = machine;
+    // A tree that is wrong may have a console to say so on.
+    let uart = match parsed {
+        Ok(()) => machine.uart,
+        Err(_) => fdt::find_uart(blob),
+    };
+    if let Some(uart) = uart {
         STAGE1.map(uart.pages, Attr::Device, &mut EarlyTables)?;
         // SAFETY: the tree says that this is such a UART, it has just been mapped as a device, and
         // this is the only place that makes a console of it once the MMU is on.
@@ -132,12 +141,7 @@ fn prepare<E: Engine>(record: &BootRecord) -> Result<Boot<E>, BootError> {
             .into_iter()
             .for_each(console::install);
     }
-    // SAFETY: this runs once, and nothing else names the cell.
-    let machine: &'static MachineInfo = unsafe {
-        let machine = &mut *MACHINE.0.get();
-        fdt::parse(blob, dtb, record.mpidr, machine)?;
-        machine
-    };
+    parsed?;
     let image = ImageLayout::get();
     let image = between(image.start, image.end)?;
     // What cannot be rounded up is refused by `carve` like anything else that is too much.
@@ -203,9 +207,10 @@ fn make_records<E: Engine>(
     let pages = (others * size_of::<BootRecord>()).div_ceil(PAGE as usize);
     let memory = heap.take(pages).ok_or(BootError::OutOfBootMemory)?;
     let first = memory.as_mut_ptr().cast::<BootRecord>();
+    let slots = STAGE1.shared_slots();
     let tops = (1..).map(|n| layout.stacks.start() + n * stack::BLOCK_BYTES);
     for ((index, &mpidr), stack_top) in machine.cpus.iter().enumerate().skip(1).zip(tops) {
-        let root = STAGE1.root_for_cpu(heap)?;
+        let root = STAGE1.root_for_cpu(slots, heap)?;
         let number = u16::try_from(index).ok().and_then(CpuId::new);
         let record = BootRecord {
             regime,

@@ -17,7 +17,7 @@ const FRAMES_V4: u64 = 4 << 16;
 impl Redistributors {
     /// RD_base of this core's redistributor, if it is here.
     pub fn find(&self, core: Mpidr, typer: impl Fn(u64) -> u64) -> Option<u64> {
-        let affinity = core.bits() >> 8 & 0xff00_0000 | core.bits() & 0xff_ffff;
+        let affinity = affinity(core);
         let mut frame = self.range.start();
         while frame < self.range.end() {
             let said = typer(frame);
@@ -30,6 +30,14 @@ impl Redistributors {
             frame += self.stride(said);
         }
         None
+    }
+
+    /// RD_base of this core's redistributor if it is the next behind `frame`, which is one of these.
+    pub fn find_next(&self, frame: u64, core: Mpidr, typer: impl Fn(u64) -> u64) -> Option<u64> {
+        let said = typer(frame);
+        let next = frame + self.stride(said);
+        let is_there = said & LAST == 0 && next < self.range.end();
+        (is_there && typer(next) >> 32 == affinity(core)).then_some(next)
     }
 
     /// Bytes from one redistributor to the next, where one says `typer` of itself.
@@ -63,6 +71,11 @@ impl Redistributors {
     }
 }
 
+/// A core as GICR_TYPER names it.
+fn affinity(core: Mpidr) -> u64 {
+    core.bits() >> 8 & 0xff00_0000 | core.bits() & 0xff_ffff
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +104,26 @@ mod tests {
         }
         let far = |_| 0x0301_0200 << 32 | LAST;
         assert_eq!(all.find(Mpidr::from_bits(0x03_0001_0200), far), Some(BASE));
+    }
+
+    #[test]
+    fn the_next_core_is_found_without_a_search() {
+        let all = region(8, None);
+        let next = |core| all.find_next(BASE + 2 * FRAMES_V3, Mpidr::from_bits(core), typer);
+        assert_eq!(next(3), Some(BASE + 3 * FRAMES_V3));
+        assert_eq!(next(1), None);
+        // Behind the last one nothing is asked, nor past the region.
+        let last = BASE + 3 * FRAMES_V3;
+        let asked = RefCell::new(Vec::new());
+        let listen = |frame| {
+            asked.borrow_mut().push(frame);
+            typer(frame)
+        };
+        assert_eq!(all.find_next(last, Mpidr::from_bits(4), listen), None);
+        let at_end = BASE + 2 * FRAMES_V3;
+        let short = region(3, None);
+        assert_eq!(short.find_next(at_end, Mpidr::from_bits(3), listen), None);
+        assert_eq!(*asked.borrow(), [last, at_end]);
     }
 
     #[test]

@@ -54,6 +54,15 @@ impl MetalCpu {
     }
 }
 
+impl MetalCpu {
+    /// Makes it another core, before it is one.
+    pub fn set_identity(&mut self, mpidr: u64, redistributor: u64, window: Window) {
+        self.mpidr = mpidr;
+        self.redistributor = Redistributor::new(redistributor);
+        self.window = window;
+    }
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Metal {
@@ -100,7 +109,11 @@ impl Metal {
         });
         self.with_session(cpu, |session| *session = Session::new());
         init::init_core(&features, self.host);
-        host::reset_el1(features.pauth);
+    }
+
+    /// Puts the core's EL1 into the state in which PSCI starts a core. [`Metal::park_core`] does so too.
+    pub fn reset_el1(&self, cpu: CpuId) {
+        host::reset_el1(self.core_features(cpu).pauth);
     }
 
     /// Runs the host on the core of `calls` until it needs more than their answers. No guest's registers are loaded.

@@ -47,7 +47,7 @@ pub use calls::HostCalls;
 pub use enter::host_vectors as vectors;
 pub use features::{detect, list_registers_type, weakest};
 pub use host::HostExit;
-pub use id::{midr, read_id_registers};
+pub use id::{has_id_registers, midr, read_id_registers};
 pub use init::{HostRegime, Refusal, check_core};
 pub use metal::{Metal, MetalCpu};
 pub use tlb::SavedRegime;

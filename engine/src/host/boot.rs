@@ -14,6 +14,8 @@ use percpu::CpuId;
 
 /// Largest blocks: 1 GiB.
 const TOP_BLOCK_LEVEL: u8 = 1;
+/// Entries of a table.
+const ENTRIES: u16 = 512;
 
 /// Maps a run of RAM for the host.
 pub fn map_ram<P: Platform, T: TablePages>(
@@ -36,9 +38,17 @@ pub fn map_ram<P: Platform, T: TablePages>(
         let level = (TOP_BLOCK_LEVEL..=LAST_LEVEL)
             .find(fits)
             .unwrap_or(LAST_LEVEL);
-        let at = host.take_entry(platform, cpu, pool, Ipa::from_raw(page << 12), level)?;
+        let mut at = host.take_entry(platform, cpu, pool, Ipa::from_raw(page << 12), level)?;
         platform.store_entry(cpu, at, bits.leaf(Pfn::from_raw(page), level));
         page += pages_of(level);
+        // As many as the table has room for. A larger block does not begin before its end.
+        while pages_of(level) <= end - page && at.index + 1 < ENTRIES {
+            at.index += 1;
+            let leaf = bits.leaf(Pfn::from_raw(page), level);
+            let stored = platform.swap_entry(cpu, at, 0, leaf);
+            stored.map_err(|_| MapError::Occupied)?;
+            page += pages_of(level);
+        }
     }
     #[cfg(not(mutant = "host-map-no-dsb"))]
     platform.barrier(cpu, Barrier::DsbIsh);

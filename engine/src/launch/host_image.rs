@@ -1,14 +1,14 @@
 //! Placing the host: its Image and its device tree go to free RAM, the CPU starts at the Image's
 //! first byte with the tree's address in x0 (the kernel's "Booting AArch64 Linux").
 //!
-//! Invariants: source and destination don't overlap; what was written is in memory, past all caches,
+//! Invariants: source and destination don't overlap; what was written, which is the Image's file and the tree, is in memory, past all caches,
 //! before the host runs, because it starts with its caches off.
 
 use crate::archive;
 use engine::vcpu::context::{Frame, HostFrame};
 use smp_boot::carve::carve;
 use smp_boot::edit::{HostTree, edit_for_host};
-use smp_boot::{Attr, Boot, BootError, Engine, PaRange};
+use smp_boot::{Attr, Boot, BootError, Engine, PaRange, bulk};
 
 /// Where an Image says how far from a 2 MiB boundary it wants to be.
 const TEXT_OFFSET_AT: usize = 8;
@@ -97,20 +97,21 @@ fn place_from<E: Engine>(
     // SAFETY: just mapped, free by `carve`, and not overlapping `bytes`, which is in `taken`.
     let (code, tree) =
         unsafe { bytes_of_mut(place).split_at_mut((tree_at - place.start()) as usize) };
-    code.fill(0);
-    code[offset as usize..][..image.len()].copy_from_slice(image);
+    // What is behind the image's file is the image's own to zero (the kernel's "Booting AArch64 Linux").
+    bulk::copy(&mut code[offset as usize..], image);
     // SAFETY: mapped by boot until `place` unmaps it.
     let original = unsafe { bytes_of(machine.dtb) };
-    tree.get_mut(..original.len())
-        .ok_or(HostError::Tree)?
-        .copy_from_slice(original);
     let wishes = HostTree {
         bootargs: command_line,
         initrd: ramdisk,
         engine,
     };
-    edit_for_host(tree, &wishes).map_err(|_| HostError::Tree)?;
-    clean(place);
+    let tree_bytes = edit_for_host(original, tree, &wishes).map_err(|_| HostError::Tree)?;
+    let written = [
+        PaRange::new(place.start() + offset, image.len() as u64),
+        PaRange::new(tree_at, tree_bytes as u64),
+    ];
+    clean(written.into_iter().flatten());
     boot.unmap(place);
     Ok(HostFrame(Frame::new(place.start() + offset, tree_at)))
 }
@@ -153,19 +154,15 @@ unsafe fn bytes_of_mut(range: PaRange) -> &'static mut [u8] {
     }
 }
 
-/// Cleans a mapped range to the point of coherency and drops stale instructions.
-fn clean(range: PaRange) {
-    // The smallest line any core may have (CTR_EL0.DminLine = 0) is 4 bytes; 16 is below all real.
-    const LINE: u64 = 16;
-    let mut at = range.start();
-    while at < range.end() {
-        // SAFETY: cache maintenance of mapped memory changes no content.
-        #[cfg(not(mutant = "place-no-clean"))]
-        unsafe {
-            core::arch::asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags))
-        };
-        at += LINE;
+/// Cleans mapped ranges to the point of coherency and drops stale instructions.
+fn clean(ranges: impl Iterator<Item = PaRange>) {
+    #[cfg(not(mutant = "place-no-clean"))]
+    for range in ranges {
+        // SAFETY: mapped, by the caller's word.
+        unsafe { bulk::clean_invalidate(range) };
     }
+    #[cfg(mutant = "place-no-clean")]
+    let _ = ranges;
     // SAFETY: barriers and instruction-cache invalidation change no content.
     unsafe {
         core::arch::asm!(

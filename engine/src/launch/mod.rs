@@ -25,10 +25,11 @@ use engine::vcpu::slot::VcpuSlot;
 use engine::vm::{HOST_VMID, Vm};
 use engine::{arch, vcpu};
 use host_image::HostError;
-use ownership::{Pa, PageTable};
+use ownership::{Census, Pa, PageTable};
 use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
+use smp_boot::machine::Redistributors;
 use smp_boot::{Boot, BootError, BootHeap, MachineInfo, Mpidr, PaRange, redistributors};
-use storage::{make, make_one, make_untouched};
+use storage::{make, make_alike, make_like, make_one, make_untouched};
 use sync::{AtomicU64, Ordering};
 
 /// The engine on metal.
@@ -80,6 +81,8 @@ pub struct Launched {
     pub engine: &'static MetalEngine,
     /// The host's first frame.
     pub host: HostFrame,
+    /// How many pages are whose.
+    pub census: Census,
 }
 
 /// Builds everything. No other core is up yet. Not inlined: the boot core's loop runs on its caller's
@@ -107,7 +110,7 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
     let mut table = PageTable::new(base, pages, make_words(heap, base, pages)?);
     let pool = make_pool(boot, base, pages)?;
 
-    pages::settle(&mut table, machine, &engine_memory, |run| {
+    let census = pages::settle(&mut table, machine, &engine_memory, |run| {
         map_ram(&platform, cpu, &pool, stage2, run).map_err(|_| BootError::OutOfBootMemory)
     })?;
 
@@ -117,16 +120,16 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
         pages: table,
         pool,
         host: stage2,
-        vms: make(heap, abi::limit::VMS, |_| Vm::default())?,
-        vcpus: make(heap, vcpu_slots(machine), |_| VcpuSlot::default())?,
+        vms: make_alike(heap, abi::limit::VMS)?,
+        vcpus: make_alike(heap, vcpu_slots(machine))?,
         host_cores: make(heap, cpus, |index| {
             HostCore::new(machine.cpus.get(index).map_or(0, |mpidr| mpidr.bits()))
         })?,
-        cores: PerCpu::new(make(heap, cpus, |_| Area::new(CoreState::default()))?),
-        pins: Pins::new(make(heap, cpus, |_| Padded::new(AtomicU64::new(0)))?),
-        queues: RunQueues::new(make(heap, cpus, |_| Mailbox::default())?),
-        counters: make(heap, cpus, |_| Counters::default())?,
-        rings: make(heap, cpus, |_| Ring::default())?,
+        cores: PerCpu::new(make_alike(heap, cpus)?),
+        pins: Pins::new(make_alike(heap, cpus)?),
+        queues: RunQueues::new(make_alike(heap, cpus)?),
+        counters: make_alike(heap, cpus)?,
+        rings: make_alike(heap, cpus)?,
         machine: GuestMachine {
             midr: arch::midr(),
             ich_vtr: arch::list_registers_type(),
@@ -139,7 +142,11 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
         platform,
     };
     let engine = make_one(heap, Engine::new(parts))?;
-    Ok(Launched { engine, host })
+    Ok(Launched {
+        engine,
+        host,
+        census,
+    })
 }
 
 /// The host's root: contiguous, aligned to its size.
@@ -163,15 +170,17 @@ fn make_platform<E: smp_boot::Engine>(
     geometry: Geometry,
 ) -> Result<Metal, BootError> {
     let machine = boot.machine;
-    let mut cores = heapless::Vec::<_, { percpu::MAX_CPUS }>::new();
-    for (core, window) in boot.cores() {
-        let _ = cores.push((core, redistributor_of(machine, core)?, window));
-    }
-    let heap = &mut boot.heap;
-    let cores = make(heap, cores.len(), |index| {
-        let (mpidr, redistributor, window) = cores[index];
-        MetalCpu::new(mpidr.bits(), redistributor, window)
+    let window = boot.window;
+    let cores = make_like(&mut boot.heap, machine.cpus.len(), || {
+        MetalCpu::new(0, 0, window)
     })?;
+    // Cores are mostly in the order of their redistributors, so that nobody's has to be looked for.
+    let mut before = None;
+    for (cpu, (core, window)) in cores.iter_mut().zip(boot.cores()) {
+        let found = redistributor_of(machine, core, before)?;
+        before = Some(found);
+        cpu.set_identity(core.bits(), found.1, window);
+    }
     let regime = HostRegime {
         vtcr: geometry.vtcr(features.pa_bits),
         vttbr: host.vttbr(),
@@ -216,7 +225,13 @@ fn make_pool<E: smp_boot::Engine>(
         .ok_or(BootError::OutOfBootMemory)?;
     let (bits, summary) = Set::words_for(n as usize);
     let first = Pa::from_raw(own.start()).pfn();
-    let own = PageSet::new(first, make(heap, bits, zero)?, make(heap, summary, zero)?);
+    let own = PageSet::new(
+        first,
+        make(heap, bits, |_| AtomicU64::new(u64::MAX))?,
+        make(heap, summary, |index| {
+            AtomicU64::new(Set::full_summary(n as usize, index))
+        })?,
+    );
     let (bits, summary) = Set::words_for(pages);
     let donated = PageSet::untouched(
         base,
@@ -225,9 +240,6 @@ fn make_pool<E: smp_boot::Engine>(
         make(heap, Set::states_for(pages), zero)?,
     );
     let pool = PagePool::new(own, donated);
-    for page in 0..n {
-        pool.put(ownership::Pfn::from_raw(first.raw() + page));
-    }
     pool.fill_reserve();
     Ok(pool)
 }
@@ -238,11 +250,20 @@ fn typer(frame: u64) -> u64 {
     unsafe { ((frame + redistributors::TYPER) as usize as *const u64).read_volatile() }
 }
 
-/// RD_base of the redistributor of this core.
-fn redistributor_of(machine: &MachineInfo, core: Mpidr) -> Result<u64, BootError> {
+/// RD_base of a core's redistributor, and the region that it is in.
+type Found<'m> = (&'m Redistributors, u64);
+
+/// This core's; `before` is another core's, which this one's may be next to.
+fn redistributor_of<'m>(
+    machine: &'m MachineInfo,
+    core: Mpidr,
+    before: Option<Found<'m>>,
+) -> Result<Found<'m>, BootError> {
+    let next =
+        before.and_then(|(region, frame)| Some((region, region.find_next(frame, core, typer)?)));
     let mut regions = machine.gic.redistributors.iter();
-    let found = regions.find_map(|region| region.find(core, typer));
-    found.ok_or(BootError::NoRedistributor(core))
+    next.or_else(|| regions.find_map(|region| Some((region, region.find(core, typer)?))))
+        .ok_or(BootError::NoRedistributor(core))
 }
 
 fn guarded_frames(machine: &MachineInfo) -> heapless::Vec<GuardedFrames, 64> {

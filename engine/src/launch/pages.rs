@@ -6,17 +6,21 @@
 
 use core::ops::Deref;
 use engine::engine::PageRun;
-use ownership::{Owner, Pa, PageTable, Pfn, State};
+use ownership::{Census, Owner, Pa, PageTable, Pfn, State};
 use smp_boot::{BootError, MachineInfo, PaRange};
 use sync::AtomicU64;
 
-/// Sets the words of all RAM; `host` is told each run that the host may reach.
+/// Sets the words of all RAM; `host` is told each run that the host may reach. Says how many pages are whose.
 pub fn settle<S: Deref<Target = [AtomicU64]>>(
     table: &mut PageTable<S>,
     machine: &MachineInfo,
     engine: &[PaRange],
     mut host: impl FnMut(PageRun) -> Result<(), BootError>,
-) -> Result<(), BootError> {
+) -> Result<Census, BootError> {
+    let mut census = Census {
+        reserved: table.len(),
+        ..Census::default()
+    };
     for ram in &machine.ram {
         let ram = ram.pages_within();
         let mut at = ram.start();
@@ -26,13 +30,20 @@ pub fn settle<S: Deref<Target = [AtomicU64]>>(
             table
                 .boot_set(run.first, run.pages as usize, state)
                 .map_err(|_| BootError::BadNode("RAM ranges overlap"))?;
+            let pages = run.pages as usize;
+            census.reserved = census.reserved.saturating_sub(pages);
+            match state {
+                State::Owned(Owner::Engine) => census.engine += pages,
+                State::HostFixed => census.host_fixed += pages,
+                _ => census.host += pages,
+            }
             if state != State::Owned(Owner::Engine) {
                 host(run)?;
             }
             at = end;
         }
     }
-    Ok(())
+    Ok(census)
 }
 
 /// The run of pages from `start` to `end`.

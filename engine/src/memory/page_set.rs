@@ -56,7 +56,16 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         Self::words_for(pages).0.div_ceil(WORDS_PER_STATE)
     }
 
-    /// An empty set over the pages from `base` on; all words zero.
+    /// Word `index` of the summary of a set over `pages` pages that has all of them.
+    pub const fn full_summary(pages: usize, index: usize) -> u64 {
+        let groups = pages.div_ceil(PAGES_PER_SUMMARY_BIT);
+        match groups.saturating_sub(64 * index) {
+            left @ 0..64 => (1 << left) - 1,
+            _ => u64::MAX,
+        }
+    }
+
+    /// A set over the pages from `base` on, of those that the words say: none if all are zero.
     pub fn new(base: Pfn, bits: S, summary: S) -> Self {
         Self {
             base,
@@ -292,6 +301,26 @@ mod tests {
             assert!(seen.insert(page.raw()));
         }
         assert_eq!(seen.len(), 10_000);
+    }
+
+    #[test]
+    fn gives_all_pages_if_it_is_full_from_the_start() {
+        type Set = PageSet<Vec<AtomicU64>>;
+        for pages in [64, 4096, 4160, 300_032] {
+            let (bits, summary) = Set::words_for(pages);
+            let bits = (0..bits).map(|_| AtomicU64::new(u64::MAX)).collect();
+            let words = (0..summary).map(|index| AtomicU64::new(Set::full_summary(pages, index)));
+            let full = PageSet::new(Pfn::from_raw(0x40000), bits, words.collect());
+            let stepwise = pool(pages);
+            for page in 0..pages as u64 {
+                stepwise.put(Pfn::from_raw(0x40000 + page));
+            }
+            let words = |set: &Set| -> Vec<u64> {
+                let all = set.bits.iter().chain(&set.summary);
+                all.map(|word| word.load(Ordering::Relaxed)).collect()
+            };
+            assert_eq!(words(&full), words(&stepwise), "{pages}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct PagePool<S> {
 }
 
 impl<S: Deref<Target = [AtomicU64]>> PagePool<S> {
-    /// A pool of two empty sets: `own` over the engine's region, `donated` over all RAM.
+    /// A pool of two sets, the second empty: `own` over the engine's region, `donated` over all RAM.
     pub fn new(own: PageSet<S>, donated: PageSet<S>) -> Self {
         Self {
             own,

@@ -26,6 +26,7 @@ mod heap;
 pub mod irq;
 mod lock;
 pub mod machine;
+pub mod mark;
 pub mod mmu;
 pub mod pages;
 pub mod probe;

@@ -30,13 +30,20 @@ impl Stage1 {
             return Err(BootError::OutOfReach(range));
         }
         let mut at = range.start();
+        // The table of the pages around `at`, once one was found.
+        let mut pages = None;
         while at < range.end() {
-            let by_block = at.is_multiple_of(BLOCK) && range.end() - at >= BLOCK;
-            let (level, size, leaf) = match by_block {
+            let begins_block = at.is_multiple_of(BLOCK);
+            let (level, size, leaf) = match begins_block && range.end() - at >= BLOCK {
                 true => (2, BLOCK, descriptor::block(at, attr)),
                 false => (3, PAGE, descriptor::page(at, attr)),
             };
-            let entry = self.make_way(at, level, tables, range)?.entry(at, level);
+            let table = match pages {
+                Some(table) if !begins_block => table,
+                _ => self.make_way(at, level, tables, range)?,
+            };
+            pages = (level == 3).then_some(table);
+            let entry = table.entry(at, level);
             if entry.load(Relaxed) != 0 {
                 return Err(BootError::Overlap(range));
             }
@@ -76,15 +83,23 @@ impl Stage1 {
         barrier::complete_flush();
     }
 
-    /// The root of one more CPU: the shared slots as they are now, and a window of its own.
-    pub fn root_for_cpu<T: TableSource>(&self, tables: &mut T) -> Result<Root, BootError> {
+    /// How many level-0 slots there are up to the last shared one that is in use.
+    pub fn shared_slots(&self) -> usize {
+        let shared = &self.root.entries()[..PRIVATE_SLOT];
+        let last = shared.iter().rposition(|slot| slot.load(Relaxed) != 0);
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// The root of one more CPU: the first `slots` shared slots, which are all in use, as they are now,
+    /// and a window of its own.
+    pub fn root_for_cpu<T: TableSource>(
+        &self,
+        slots: usize,
+        tables: &mut T,
+    ) -> Result<Root, BootError> {
         let table = tables.take_table().ok_or(BootError::OutOfBootMemory)?;
-        for (own, shared) in table
-            .entries()
-            .iter()
-            .zip(self.root.entries())
-            .take(PRIVATE_SLOT)
-        {
+        let both = table.entries().iter().zip(self.root.entries());
+        for (own, shared) in both.take(slots.min(PRIVATE_SLOT)) {
             own.store(shared.load(Relaxed), Relaxed);
         }
         Stage1::new(table).finish_root(tables)

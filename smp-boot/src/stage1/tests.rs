@@ -151,7 +151,8 @@ fn gives_each_cpu_its_own_window_and_shares_the_rest() {
     let mut source = tables(64);
     boot.reserve(range(0, 2 << 39), &mut source).unwrap();
     let own = boot.finish_root(&mut source).unwrap();
-    let other = boot.root_for_cpu(&mut source).unwrap();
+    let other = boot.root_for_cpu(boot.shared_slots(), &mut source).unwrap();
+    assert_eq!(boot.shared_slots(), 2);
     assert_ne!(own.ttbr(), other.ttbr());
     assert!(!core::ptr::eq(own.window().entry(), other.window().entry()));
 

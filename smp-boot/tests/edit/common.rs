@@ -56,9 +56,9 @@ pub(crate) fn edit_in(
     spare: usize,
     tree: &HostTree<'_>,
 ) -> Result<Vec<u8>, EditError> {
-    let mut buffer = blob.to_vec();
-    buffer.resize(blob.len() + spare, 0xa5);
-    let size = edit_for_host(&mut buffer, tree)?;
+    let mut buffer = vec![0xa5; blob.len() + spare];
+    let size = edit_for_host(blob, &mut buffer, tree)?;
+    assert!(buffer[size..].iter().all(|&byte| byte == 0xa5));
     buffer.truncate(size);
     Ok(buffer)
 }

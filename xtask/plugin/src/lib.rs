@@ -16,7 +16,8 @@
 //!
 //! Arguments: `low=ADDRESS,high=ADDRESS` of the engine, `out=FILE` for the result; `trace=FILE` has the engine's
 //! instructions in the first core's windows written there too, one window a line, each instruction by its distance
-//! from `low`. Invariant: the record of a core is written by that core; the windows' lists and the trace are
+//! from `low`; `each=yes` counts instruction by instruction, slower but exact with `-icount` too, and has a window that was
+//! not begun begin with the machine. Invariant: the record of a core is written by that core; the windows' lists and the trace are
 //! behind locks, used at marks, at the end, and with `trace` at each instruction of the engine's.
 
 mod qemu;
@@ -51,11 +52,14 @@ const TLBI: u32 = 0xd508_8000;
 const VMALLS12E1IS: u32 = 0xd50c_83df;
 
 /// Counters of a core, in this order.
-const FIELDS: [&str; 4] = ["engine", "others", "broadcasts", "whole_vm"];
+const FIELDS: [&str; 5] = ["engine", "low", "high", "broadcasts", "whole_vm"];
 const ENGINE: usize = 0;
-const OTHERS: usize = 1;
-const BROADCASTS: usize = 2;
-const WHOLE_VM: usize = 3;
+/// Beside the engine, in the lower half of the addresses: the host, and programs.
+const LOW: usize = 1;
+/// And in the upper half: kernels that are there.
+const HIGH: usize = 2;
+const BROADCASTS: usize = 3;
+const WHOLE_VM: usize = 4;
 
 type Counts = [u64; FIELDS.len()];
 
@@ -73,6 +77,8 @@ struct State {
     windows: Mutex<Vec<Windows>>,
     visits: Visits,
     trace: Option<String>,
+    /// Instruction by instruction.
+    each: bool,
     /// The first core's windows, instruction by instruction; the last is open while `tracing` says so.
     traced: Mutex<Vec<Vec<u64>>>,
     tracing: AtomicBool,
@@ -107,6 +113,7 @@ impl State {
             windows: Mutex::new(Vec::new()),
             visits: Visits::default(),
             trace: find("trace").ok().map(str::to_owned),
+            each: find("each").is_ok(),
             traced: Mutex::new(Vec::new()),
             tracing: AtomicBool::new(false),
         })
@@ -147,7 +154,7 @@ impl State {
         let own = &mut windows[index];
         if begins {
             own.begun = Some(now);
-        } else if let Some(begun) = own.begun.take() {
+        } else if let Some(begun) = own.begun.take().or(self.each.then(Counts::default)) {
             own.done
                 .push(std::array::from_fn(|field| now[field] - begun[field]));
         }
@@ -258,19 +265,28 @@ extern "C" fn instrument(_: Id, block: *mut Block) {
         )
     };
     let is_engine = state.engine.contains(&address);
-    let field = state.field(if is_engine { ENGINE } else { OTHERS });
-    // SAFETY: as above; the field is one of the scoreboard's.
-    unsafe {
-        qemu::qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
-            block,
-            qemu::ADD,
-            field,
-            count as u64,
-        );
+    let whose = match address >> 63 {
+        _ if is_engine => ENGINE,
+        0 => LOW,
+        _ => HIGH,
+    };
+    if !state.each {
+        // SAFETY: as above; the field is one of the scoreboard's.
+        unsafe {
+            qemu::qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+                block,
+                qemu::ADD,
+                state.field(whose),
+                count as u64,
+            );
+        }
     }
     for index in 0..count {
         // SAFETY: as above; `index` is below the number of instructions.
         let instruction = unsafe { qemu::qemu_plugin_tb_get_insn(block, index) };
+        if state.each {
+            count_one(state, instruction, whose);
+        }
         if is_engine && state.trace.is_some() {
             // SAFETY: as above.
             let address = unsafe { qemu::qemu_plugin_insn_vaddr(instruction) };

@@ -37,7 +37,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("hw-tests/el1", &["engine/abi"]),
     ("hw-tests", &["engine/abi", "hw-tests/el1", "smp-boot"]),
     ("host", &["engine/abi", "hw-tests/el1"]),
-    ("xtask", &["engine/abi"]),
+    ("xtask", &["engine/abi", "host"]),
     ("xtask/native", &["ownership", "percpu", "sync"]),
     ("xtask/plugin", &[]),
 ];

@@ -20,6 +20,7 @@ use crate::run::size::{Bytes, GIB};
 use crate::run::supervise::{Input, Supervision};
 use crate::setup::Tools;
 use crate::setup::qemu::Qemu;
+use crate::setup::toolchain::Toolchain;
 
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -73,6 +74,11 @@ impl<'a> Machine<'a> {
     /// Whether the engine is without something.
     pub fn is_mutant(&self) -> bool {
         self.is_mutant
+    }
+
+    /// What builds images.
+    pub fn toolchain(&self) -> &Toolchain {
+        &self.tools.toolchain
     }
 
     /// What boots them.

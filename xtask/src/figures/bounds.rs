@@ -147,6 +147,8 @@ mod tests {
     fn counts(engine: u64, broadcasts: u64) -> Counts {
         Counts {
             engine,
+            low: 0,
+            high: 0,
             broadcasts,
             whole_vm: 0,
         }

@@ -57,6 +57,10 @@ pub struct Visits {
 pub struct Counts {
     /// In the engine.
     pub engine: u64,
+    /// Beside it, in the lower half of the addresses.
+    pub low: u64,
+    /// And in the upper half.
+    pub high: u64,
     /// The engine's broadcast TLBIs.
     pub broadcasts: u64,
     /// Of these, for all of a VM.
@@ -90,6 +94,11 @@ impl Plugin {
         self.add(command, &format!(",trace={}", trace.display()));
     }
 
+    /// Adds it to count instruction by instruction, with a window that was not begun from the machine's start.
+    pub fn count_each(&self, command: &mut Command) {
+        self.add(command, ",each=yes");
+    }
+
     fn add(&self, command: &mut Command, more: &str) {
         // What an earlier run left must not be taken for this one's.
         let _ = fs::remove_file(&self.out);
@@ -108,6 +117,11 @@ impl Plugin {
             console.contains(&place),
             "the plugin expects the {place}, and the banner does not say so"
         );
+        self.read_without_engine()
+    }
+
+    /// The same of a machine that has no engine.
+    pub fn read_without_engine(&self) -> Result<Counted> {
         let name = || format!("counts {}", self.out.display());
         serde_json::from_str(&fs::read_to_string(&self.out).with_context(name)?).with_context(name)
     }

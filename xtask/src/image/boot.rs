@@ -46,6 +46,28 @@ impl GuestContent {
         })
     }
 
+    /// Debian's kernel, and our user space with `more` behind it.
+    pub fn debian(paths: &Paths, more: &[u8]) -> Result<Self> {
+        let files = GuestFiles::set_up(&paths.cache())?;
+        let mut initrd = initramfs::build(&files.busybox, None)?;
+        initrd.extend(more);
+        Ok(Self {
+            kernel: kernel::load(&files.kernel)?,
+            initrd,
+            expected: String::new(),
+        })
+    }
+
+    /// The kernel's Image.
+    pub fn kernel(&self) -> &[u8] {
+        &self.kernel
+    }
+
+    /// The initramfs.
+    pub fn initrd(&self) -> &[u8] {
+        &self.initrd
+    }
+
     /// Bytes that the host keeps of it while guests run.
     pub fn size(&self) -> u64 {
         (self.kernel.len() + self.initrd.len()) as u64

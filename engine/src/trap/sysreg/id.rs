@@ -46,6 +46,12 @@ impl IdRegisters {
             .unwrap_or(0)
     }
 
+    /// The value of the register of this CRm and op2.
+    #[inline(always)]
+    pub const fn word(&self, crm: usize, op2: usize) -> u64 {
+        self.words[crm][op2]
+    }
+
     /// One 4-bit field.
     pub fn field(&self, register: SysregId, lsb: u32) -> u8 {
         nibble(self.get(register), lsb)

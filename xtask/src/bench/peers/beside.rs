@@ -25,6 +25,8 @@ pub struct Beside {
     pub times: Option<(f64, String)>,
     /// Whether a check fails when it takes more.
     pub is_held: bool,
+    /// The most that a check lets it take meanwhile, where it takes more than it should.
+    pub kept: Option<f64>,
     /// The nearest peer and what it takes.
     pub peer: Option<(String, f64)>,
 }
@@ -38,6 +40,15 @@ impl Beside {
             Some(factor * other.median)
         };
         self.most.or_else(times)
+    }
+
+    /// What a check holds it to, if to anything.
+    pub fn bound_beside(&self, figures: &[Figure]) -> Option<f64> {
+        let held = || {
+            let most = self.is_held.then(|| self.most_beside(figures));
+            most.flatten()
+        };
+        self.kept.or_else(held)
     }
 }
 
@@ -53,6 +64,7 @@ struct Row {
     times: Option<(f64, String)>,
     #[serde(default)]
     held: bool,
+    kept: Option<f64>,
     peer: Option<Reference>,
 }
 
@@ -83,6 +95,7 @@ fn resolve(text: &str, recorded: &Recorded) -> Result<Peers> {
             most: row.most,
             times: row.times,
             is_held: row.held,
+            kept: row.kept,
             peer: peer.transpose()?,
         };
         Ok((op, beside))
