@@ -1,6 +1,6 @@
 //! Pages counted by what their words say.
 
-use crate::word::{Owner, State};
+use crate::word::{Kind, Owner, State, Word};
 
 /// Pages by state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,18 +24,22 @@ pub struct Census {
 }
 
 impl Census {
-    /// Adds pages in this state.
-    pub(crate) fn add(&mut self, state: State, pages: usize) {
-        let class = match state {
-            State::Reserved => &mut self.reserved,
-            State::HostFixed => &mut self.host_fixed,
-            State::Owned(Owner::Host) => &mut self.host,
-            State::Owned(Owner::Engine) => &mut self.engine,
-            State::Owned(Owner::Vm(_)) | State::Scrubbing { .. } => &mut self.vm,
-            State::Shared { .. } => &mut self.shared,
-            State::Claimed { .. } | State::Split | State::Merged => &mut self.claimed,
-            State::Poisoned => &mut self.poisoned,
+    /// Adds pages whose word says this.
+    pub(crate) fn add(&mut self, word: Word, pages: usize) {
+        let class = match word.kind() {
+            Kind::Reserved => &mut self.reserved,
+            Kind::HostFixed => &mut self.host_fixed,
+            Kind::Owned => match word.state() {
+                State::Owned(Owner::Host) => &mut self.host,
+                State::Owned(Owner::Engine) => &mut self.engine,
+                State::Owned(Owner::Vm(_)) => &mut self.vm,
+                _ => &mut self.reserved,
+            },
+            Kind::Scrubbing => &mut self.vm,
+            Kind::Shared => &mut self.shared,
+            Kind::Changing => &mut self.claimed,
+            Kind::Poisoned => &mut self.poisoned,
         };
-        *class += pages;
+        *class = class.wrapping_add(pages);
     }
 }

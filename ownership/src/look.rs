@@ -3,10 +3,10 @@
 //! Invariant: nothing is changed here, and what is decided on a snapshot is decided again under a
 //! claim.
 
-use crate::addr::{Granule, Pfn};
+use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::census::Census;
 use crate::table::{PageTable, Refused};
-use crate::tree::end_of;
+use crate::tree::{Run, end_of};
 use crate::word::{State, Word};
 use core::ops::Deref;
 use sync::{AtomicU64, Ordering};
@@ -69,7 +69,11 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         let mut all = Uniform::All;
         for part in self.tree().parts_of(granule) {
             // Relaxed: whoever acts on this claims the parts, and acquires then.
-            match compare(Word::from_raw(part.load(Ordering::Relaxed))) {
+            let seen = Word::from_raw(part.load(Ordering::Relaxed));
+            if seen == wanted {
+                continue;
+            }
+            match compare(seen) {
                 Uniform::All => {}
                 Uniform::Changing => all = Uniform::Changing,
                 Uniform::No => return Uniform::No,
@@ -96,15 +100,32 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
 
     /// Counts pages by what their words say, each word looked at once.
     pub fn count(&self, first: Pfn, pages: usize) -> Result<Census, Refused> {
-        let run = self.run(first, pages).ok_or(Refused::OutOfRange)?;
         let mut census = Census::default();
+        self.count_into(&mut census, first, pages)?;
+        Ok(census)
+    }
+
+    /// The same, and adds them to those of `census`.
+    pub fn count_into(&self, census: &mut Census, first: Pfn, pages: usize) -> Result<(), Refused> {
+        let run = self.run(first, pages).ok_or(Refused::OutOfRange)?;
         let mut at = run.first;
         while at.raw() < run.end() {
             let place = self.find(at)?;
-            let next = end_of(place.granule).min(run.end());
-            census.add(place.seen.state(), (next - at.raw()) as usize);
+            let mut next = end_of(place.granule).min(run.end());
+            if place.granule.size() == GranuleSize::Page {
+                // So have the others of its block: none of these is found again.
+                let block = Granule::around(GranuleSize::Block2M, at);
+                next = end_of(block).min(run.end());
+                let pages = next - at.raw();
+                for word in self.tree().pages(Run { first: at, pages }) {
+                    // Relaxed: a snapshot; that the words are there was seen by who found the first.
+                    census.add(Word::from_raw(word.load(Ordering::Relaxed)), 1);
+                }
+            } else {
+                census.add(place.seen, (next - at.raw()) as usize);
+            }
             at = Pfn::from_raw(next);
         }
-        Ok(census)
+        Ok(())
     }
 }

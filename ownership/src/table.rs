@@ -299,19 +299,23 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         let expect = claim.from();
         let wanted = Word::pack(expect);
         // The claim has a page that said `wanted`, so the operation may claim others.
+        let (mut more, mut refused) = (0u64, None);
         for word in self.tree().pages(rest) {
             // Relaxed: the compare-exchange of `claim_word` succeeds only on this very value, and
             // acquires.
             let seen = Word::from_raw(word.load(Ordering::Relaxed));
             if seen != wanted {
-                return Some(why_not(seen, op, expect));
+                refused = Some(why_not(seen, op, expect));
+                break;
             }
             if !claim_word(word, seen, claimed) {
-                return Some(Refused::Busy);
+                refused = Some(Refused::Busy);
+                break;
             }
-            claim.extend(1);
+            more = more.wrapping_add(1);
         }
-        None
+        claim.extend(more);
+        refused
     }
 
     /// Claims the pages of `want` that the word at `place` stands for, and no others; how many.

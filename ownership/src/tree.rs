@@ -109,9 +109,31 @@ impl Run {
         self.first <= granule.base() && end_of(granule) <= self.end()
     }
 
-    /// Is some of the granule in it?
-    fn meets(self, granule: Granule) -> bool {
-        self.first.raw() < end_of(granule) && granule.base().raw() < self.end()
+    /// How many parts of the granule, of this size, end before it.
+    fn parts_before(self, granule: Granule, size: GranuleSize) -> usize {
+        let pages = self.first.raw().saturating_sub(granule.base().raw());
+        ((pages >> size.shift()) as usize).min(FAN_OUT)
+    }
+
+    /// How many have pages of it.
+    fn parts_of(self, granule: Granule, size: GranuleSize) -> usize {
+        let end = self.end().saturating_sub(granule.base().raw());
+        let up_to = (end.div_ceil(size.pages()) as usize).min(FAN_OUT);
+        up_to.saturating_sub(self.parts_before(granule, size))
+    }
+}
+
+/// Stores the same in all of these words; eight at a time, as granules have hundreds.
+fn fill(words: &[AtomicU64], with: Word) {
+    let (eights, rest) = words.as_chunks::<8>();
+    // Relaxed: published by the Release of `unfold`.
+    for eight in eights {
+        for word in eight {
+            word.store(with.raw(), Ordering::Relaxed);
+        }
+    }
+    for word in rest {
+        word.store(with.raw(), Ordering::Relaxed);
     }
 }
 
@@ -225,13 +247,11 @@ impl<'t> Tree<'t> {
         // that looked before the last fold; see the head of this file.
         #[cfg(not(mutant = "unfold-no-fence"))]
         fence(Ordering::Release);
-        let mut at = granule.base();
-        for part in parts {
-            let stays = keep.meets(Granule::around(size, at));
-            let word = if stays { claimed } else { outside };
-            part.store(word.raw(), Ordering::Relaxed);
-            at = Pfn::from_raw(at.raw() + size.pages());
-        }
+        let (before, rest) = parts.split_at(keep.parts_before(granule, size));
+        let (kept, behind) = rest.split_at(keep.parts_of(granule, size).min(rest.len()));
+        fill(before, outside);
+        fill(kept, claimed);
+        fill(behind, outside);
         if let Some(number) = self.number(granule) {
             self.touched().note(number);
         }
@@ -266,10 +286,8 @@ impl<'t> Tree<'t> {
         };
         // Relaxed: the caller's own claims, which nobody else changes but for the poison mark, and
         // for that there is the compare-exchange below.
-        let all_mine = parts
-            .iter()
-            .all(|part| part.load(Ordering::Relaxed) == claimed.raw());
-        if !all_mine {
+        let is_mine = |part: &AtomicU64| part.load(Ordering::Relaxed) == claimed.raw();
+        if !parts.iter().all(is_mine) {
             return false;
         }
         // Relaxed: what was done to the pages is published when the claim is settled. Whoever unfolds

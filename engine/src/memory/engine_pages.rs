@@ -12,42 +12,30 @@
 
 use super::pool::TablePages;
 use super::{Batch, settled, status_of, status_of_refusal};
+use crate::bite::{Bite, ENGINE_PAGE, FAR_PAGE, TABLE};
 use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
 use abi::Status;
 use heapless::Vec;
-use ownership::{Coverage, Flushed, Op, Owner, Pfn, State};
+use ownership::{Coverage, Flushed, GranuleSize, Op, Owner, Pfn, State};
 use percpu::{CpuId, CpuToken};
 
 /// Pages of one 2 MiB, which have their last tables in common.
 const PIECE: u64 = pages_of(2);
 
 impl<P: Platform> Engine<P> {
-    /// Takes `n` host pages from `first` on for tables and metadata.
+    /// Takes host pages from `first` on for tables and metadata: of `n` those that are in its 2 MiB, or as many as a
+    /// bite pays for.
     pub(crate) fn donate_to_engine(&self, cpu: &CpuToken, first: Pfn, n: u64) -> Batch {
-        let mut done = 0;
-        while done < n {
-            let Some(at) = first.checked_add(done) else {
-                return Batch {
-                    done,
-                    reason: Status::OutOfRange,
-                };
-            };
-            let to_end_of_piece = PIECE - at.raw() % PIECE;
-            let piece = self.donate_piece(cpu, at, to_end_of_piece.min(n - done));
-            done += piece.done;
-            if piece.reason != Status::Success {
-                return Batch {
-                    done,
-                    reason: piece.reason,
-                };
-            }
+        let mut bite = Bite::default();
+        let word = self.parts.pages.granule(first);
+        if word.is_some_and(|(word, _)| word.size() != GranuleSize::Page) {
+            // It comes apart, with tables on both sides; as many pages are left as there can be tables.
+            bite.spend(FAR_PAGE + 2 * TABLE);
         }
-        Batch {
-            done,
-            reason: Status::Success,
-        }
+        let to_end_of_piece = PIECE - first.raw() % PIECE;
+        self.donate_piece(cpu, first, bite.most(ENGINE_PAGE, n.min(to_end_of_piece)))
     }
 
     /// Takes what there is of `n` pages of one 2 MiB.
@@ -164,14 +152,14 @@ impl<P: Platform> Engine<P> {
         failed.map_or(n, |page| page - first.raw())
     }
 
-    /// Gives up to `max` free pool pages to the host, scrubbed.
+    /// Gives up to `max` free pool pages to the host, scrubbed, or as many as a bite pays for.
     pub(crate) fn reclaim_from_engine(
         &self,
         cpu: &CpuToken,
         max: usize,
     ) -> Vec<Pfn, { abi::limit::ENGINE_RECLAIM_PAGES }> {
         let mut home = Vec::new();
-        for _ in 0..max {
+        for _ in 0..Bite::default().most(ENGINE_PAGE, max as u64) {
             let Some(page) = self.parts.pool.take_donated(cpu.id().index()) else {
                 break;
             };

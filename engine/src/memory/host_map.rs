@@ -22,8 +22,8 @@ use abi::Counter;
 use ownership::{Flushed, Ipa, Owner, Pfn, State};
 use percpu::CpuToken;
 
-/// Tables of pages that one call goes through for blocks that leave.
-const TABLES_PER_CALL: u64 = 2;
+/// Tables of pages that one call goes through for blocks that leave: that takes a third of a bite.
+const TABLES_PER_CALL: u64 = 1;
 /// The level of 2 MiB blocks.
 pub(crate) const BLOCK_LEVEL: u8 = 2;
 
@@ -82,12 +82,17 @@ impl<P: Platform> Engine<P> {
         #[cfg(mutant = "host-empty-gib")]
         let depth = level;
         let mut ready = 0;
+        // The entry before, if the next one is beside it.
+        let mut last: Option<Found> = None;
         while ready < n {
             let page = Pfn::from_raw(first.raw() + ready);
-            let found = match self.find_host(cpu, page, depth) {
+            let (host, platform) = (self.parts.host, &self.parts.platform);
+            let beside = last.and_then(|last| host.beside(platform, cpu.id(), &last, depth));
+            let found = match beside.map_or_else(|| self.find_host(cpu, page, depth), Ok) {
                 Ok(found) => found,
                 Err(error) => return (ready, Some(error)),
             };
+            last = Some(found).filter(|found| found.level == depth && depth < LAST_LEVEL);
             let span = pages_of(found.level);
             let within = page.raw() & (span - 1);
             let step = match found.entry() {
@@ -137,10 +142,20 @@ impl<P: Platform> Engine<P> {
     /// Sees to it that a claimed page, which is or becomes the host's to reach on its own, can be
     /// mapped for it without memory. A block that has it mapped stays.
     pub(crate) fn make_host_tables(&self, cpu: &CpuToken, page: Pfn) -> Result<(), MapError> {
+        self.make_host_tables_of(cpu, page, &self.parts.pool)
+    }
+
+    /// The same with tables from `tables`.
+    pub(super) fn make_host_tables_of(
+        &self,
+        cpu: &CpuToken,
+        page: Pfn,
+        tables: &impl TablePages,
+    ) -> Result<(), MapError> {
         self.parts.host.make_tables(
             &self.parts.platform,
             cpu.id(),
-            &self.parts.pool,
+            tables,
             Ipa::from_raw(page.pa().raw()),
             LAST_LEVEL,
         )

@@ -6,14 +6,15 @@
 //! next comes to the engine after that (for more than its vectors answer), and if all of it is the host's
 //! alone by then, makes it one block, and where that makes a whole GiB, one of that.
 //!
-//! Invariants: nothing depends on an area being joined, or when; a trap joins two areas at most; a
-//! core's list is its own. An area that is changing when its time has come waits once more; one that
-//! was pushed out by others does not.
+//! Invariants: nothing depends on an area being joined, or when; a trap joins one at most, and none where it did
+//! much else; a core's list is its own. An area that is changing when its time has come, or is one block now and may be
+//! part of a GiB, waits once more; one that was pushed out by others does not.
 //!
 //! Words can be in parts where the host's map is not: of a page that was read from, or lent, or of
 //! a call that was refused. A look makes one word of those of one 2 MiB, and then waits once more.
 
 use super::host_fault::OF_HOST;
+use crate::bite::{Bite, IN_PARTS};
 use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::stage2::MapError;
@@ -63,18 +64,24 @@ impl RestingAreas {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Lets the area around a page, in which something was mapped for the host, rest.
-    pub(crate) fn let_rest(&self, cpu: &mut CpuToken, page: Pfn) {
+    /// Lets the area around a page, in which something was mapped for the host, rest. One that it pushes out is
+    /// forgotten where the bite does not pay for a look at it.
+    pub(crate) fn let_rest(&self, cpu: &mut CpuToken, page: Pfn, bite: &mut Bite) {
         let now = self.parts.platform.counter(cpu.id());
         let cores = &self.parts.cores;
         let pushed_out = cores.get(cpu, |core| core.areas.add(page, now)).flatten();
-        if let Some(other) = pushed_out {
+        if let Some(other) = pushed_out
+            && bite.pay(IN_PARTS)
+        {
             let _ = self.join_around(cpu, other);
         }
     }
 
-    /// Looks at the area that has rested the longest, if it has rested enough.
-    pub(crate) fn join_rested(&self, cpu: &mut CpuToken) {
+    /// Looks at the area that has rested the longest, if it has rested enough and the bite pays for it.
+    pub(crate) fn join_rested(&self, cpu: &mut CpuToken, bite: &Bite) {
+        if !bite.affords(IN_PARTS) {
+            return;
+        }
         let (cores, id) = (&self.parts.cores, cpu.id());
         let now = || self.parts.platform.counter(id);
         let Some(page) = cores.get(cpu, |core| core.areas.take(now)).flatten() else {
@@ -102,7 +109,7 @@ impl<P: Platform> Engine<P> {
                 if pages.uniformity(part, OF_HOST) != Uniform::All {
                     return Ok(());
                 }
-                let _ = self.map_whole(cpu, part)?;
+                let _ = self.map_whole(cpu, part, part.base())?;
                 return Err(MapError::Busy);
             }
             match pages.uniformity(granule, OF_HOST) {
@@ -110,7 +117,10 @@ impl<P: Platform> Engine<P> {
                 Uniform::Changing => return Err(MapError::Busy),
                 Uniform::No => return Ok(()),
             }
-            self.map_whole(cpu, granule)?;
+            if self.map_whole(cpu, granule, page)? {
+                // One size a look: that is work enough.
+                return Err(MapError::Busy);
+            }
         }
         Ok(())
     }

@@ -135,23 +135,24 @@ impl Stage2 {
         mut visit: impl FnMut(&Found, u64),
     ) {
         let mut done = 0;
-        let mut last = None;
         while done < n {
-            let beside = last.and_then(|last| self.beside(platform, cpu, &last, depth));
             let Some(here) = ipa_after(ipa, done) else {
                 return;
             };
-            let found = match beside {
-                Some(found) => found,
-                None => match self.walk(platform, cpu, here, depth) {
-                    Ok(found) => found,
-                    Err(_) => return,
-                },
+            let Ok(mut found) = self.walk(platform, cpu, here, depth) else {
+                return;
             };
             visit(&found, done);
             let span = pages_of(found.level);
             done += span - (here.page() & (span - 1));
-            last = Some(found);
+            // All of a table without another walk.
+            while done < n
+                && let Some(next) = self.beside(platform, cpu, &found, depth)
+            {
+                visit(&next, done);
+                done += span;
+                found = next;
+            }
         }
     }
 }

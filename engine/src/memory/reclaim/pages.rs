@@ -8,10 +8,11 @@
 //!
 //! Invariants: a unit is one core's until it puts the rest of it back, which it does before it leaves
 //! the cursor; every page the VM owned is scrubbed before its word says `Owned(Host)`, and none twice;
-//! a call zeroes at most `max` pages, lost ones included. Leaves stay as they are, but those of lent pages: no core walks the
+//! a call zeroes at most `max` pages, lost ones included, and no more than its bite pays for. Leaves stay as they are, but those of lent pages: no core walks the
 //! VM's tables but to reclaim, and nothing writes a block entry of it any more.
 
 use super::{AtWork, Source, Step, next_in_ram, next_multiple};
+use crate::bite::{Bite, LOOK, SCRUBBED_PAGE};
 use crate::engine::Engine;
 use crate::memory::lend::LeafRefusal;
 use crate::memory::runs::Runs;
@@ -86,7 +87,9 @@ impl<P: Platform> Engine<P> {
         seen: Progress,
         max: u64,
         source: Source,
+        bite: &mut Bite,
     ) -> Step {
+        let max = bite.most(SCRUBBED_PAGE, max);
         let rest = match source {
             Source::All => work.vm.rests.take(),
             Source::New => None,
@@ -100,7 +103,7 @@ impl<P: Platform> Engine<P> {
             None => {
                 let Some(unit) = self.next_pages(cpu, work, seen.next, max) else {
                     return match source {
-                        Source::All => self.end_stage(cpu, work, seen),
+                        Source::All => self.end_stage(cpu, work, seen, bite),
                         // There is a rest, which this call has met already.
                         Source::New => Step::Stop,
                     };
@@ -115,6 +118,9 @@ impl<P: Platform> Engine<P> {
                 unit
             }
         };
+        if unit.kind != Kind::Empty {
+            bite.spend((max as u32).saturating_mul(LOOK));
+        }
         match self.bring_home(cpu, work, unit, max) {
             Outcome {
                 done: 0,

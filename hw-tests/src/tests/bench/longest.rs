@@ -9,7 +9,7 @@ use crate::{
     outcome::{OrFail, Stop, TestResult},
     random::Random,
     runner::register,
-    vm::{ALL, destroyed, fill, insist, shape},
+    vm::{ALL, destroyed, fill, in_full, insist, shape},
 };
 use abi::{InfoIndex, Status, VmHandle, limit};
 use el1::{
@@ -37,18 +37,6 @@ const CALLS_LIMIT: u64 = 1 << 20;
 const REST: u64 = 1 << 21;
 const RESTING_AREAS: u64 = 600;
 
-/// Makes a batch's calls until `n` pages are done.
-fn all(n: u64, mut part: impl FnMut(u64, u64) -> Result<Batch, Status>) -> TestResult {
-    let mut done = 0;
-    for _ in 0..CALLS_LIMIT {
-        if done == n {
-            return Ok(());
-        }
-        done += insist(|| part(done, n - done)).or_fail("a batch")?.done;
-    }
-    Err(Stop::Fail("a batch never ends".into()))
-}
-
 /// A VM.
 fn create() -> TestResult<VmHandle> {
     let window = (VM_WINDOW, VM_WINDOW_SIZE);
@@ -57,7 +45,7 @@ fn create() -> TestResult<VmHandle> {
 }
 
 fn map(vm: VmHandle, pa: u64, ipa: u64, n: u64) -> TestResult {
-    all(n, |done, left| {
+    in_full("VM_MAP", n, |done, left| {
         call::vm_map(vm, pa + done * PAGE, ipa + done * PAGE, left, ALL)
     })
 }
@@ -160,7 +148,7 @@ fn lists(gib: u64) -> TestResult {
             (2 * PAGE, PAGE, most),
         ] {
             let vm = create()?;
-            all(n, |done, left| {
+            in_full("VM_MAP_LIST", n, |done, left| {
                 for index in 0..left {
                     let entry = list + index * 16;
                     let number = done + index;
@@ -189,7 +177,7 @@ fn lists(gib: u64) -> TestResult {
 fn lending(gib: u64) -> TestResult {
     let (vm, n) = (create()?, limit::RUN_PAGES as u64);
     for _ in 0..2 {
-        all(n, |done, left| {
+        in_full("lending", n, |done, left| {
             let at = done * PAGE;
             call::vm_lend(
                 vm,
@@ -199,12 +187,12 @@ fn lending(gib: u64) -> TestResult {
                 ALL,
             )
         })?;
-        all(n, |done, left| {
+        in_full("lending", n, |done, left| {
             call::vm_unlend(vm, VM_WINDOW + BLOCK / 2 + done * PAGE, left)
         })?;
     }
     // What is lent when it dies.
-    all(n, |done, left| {
+    in_full("lending", n, |done, left| {
         call::vm_lend(vm, gib + done * PAGE, VM_WINDOW + done * PAGE, left, ALL)
     })?;
     end(vm)
@@ -213,11 +201,15 @@ fn lending(gib: u64) -> TestResult {
 /// Pages for the engine, in one run and each out of another 2 MiB, and as many back: others, most likely.
 fn engine(gib: u64) -> TestResult {
     let n = limit::RUN_PAGES as u64;
-    all(n, |done, left| call::engine_donate(gib + done * PAGE, left))?;
+    in_full("ENGINE_DONATE", n, |done, left| {
+        call::engine_donate(gib + done * PAGE, left)
+    })?;
     for block in 1..BLOCKS {
-        all(1, |_, _| call::engine_donate(gib + block * BLOCK, 1))?;
+        in_full("ENGINE_DONATE", 1, |_, _| {
+            call::engine_donate(gib + block * BLOCK, 1)
+        })?;
     }
-    all(n + BLOCKS - 1, |_, left| {
+    in_full("ENGINE_RECLAIM", n + BLOCKS - 1, |_, left| {
         let most = left.min(limit::ENGINE_RECLAIM_PAGES as u64);
         let (done, _) = call::engine_reclaim(most)?;
         let reason = Status::Success;

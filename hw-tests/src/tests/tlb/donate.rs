@@ -5,10 +5,10 @@
 use super::hammer::{flushes, take_under_all, tell_flushes};
 use crate::{
     guest::DATA,
-    outcome::{OrFail, TestResult, check, complete},
+    outcome::{OrFail, TestResult, check},
     random::Random,
     runner::register,
-    vm::{ALL, TestVm, fill, insist, take_patterned},
+    vm::{ALL, TestVm, fill, in_full, insist, take_patterned},
 };
 use abi::{Status, VmHandle, limit};
 use alloc::vec::Vec;
@@ -33,8 +33,9 @@ fn donate(what: &str, count: u64, align: u64, stride: usize) -> TestResult {
     let (handle, before) = (vm.handle, flushes());
     let watched = (pa..pa + count * PAGE).step_by(PAGE as usize * stride);
     take_under_all(watched.collect(), move || {
-        let result = insist(|| call::vm_map(handle, pa, DATA, count, ALL));
-        complete("VM_MAP", result, count)
+        in_full("VM_MAP", count, |done, left| {
+            call::vm_map(handle, pa + done * PAGE, DATA + done * PAGE, left, ALL)
+        })
     })?;
     tell_flushes(what, before)?;
     vm.destroy()
