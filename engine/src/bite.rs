@@ -27,7 +27,7 @@ pub const RUN_PAGE: u32 = 150;
 /// A page lent, or taken back.
 pub const LENT_PAGE: u32 = 600;
 /// 2 MiB that one word and one entry on each side stand for.
-pub const BLOCK: u32 = 250;
+pub const BLOCK: u32 = 700;
 /// 2 MiB or a GiB of which each part has a word or an entry.
 pub const IN_PARTS: u32 = 15_000;
 /// A table for an entry: cleared or filled, linked in, flushed.
@@ -35,7 +35,7 @@ pub const TABLE: u32 = 2_200;
 /// A look at what may be work, and is none.
 pub const LOOK: u32 = 60;
 /// Pages of 2 MiB counted by a word each, and of the last 2 MiB what is left of memory as well.
-pub const COUNTED_GRAIN: u32 = 8_000;
+pub const COUNTED_GRAIN: u32 = 12_000;
 /// A table of a dying VM that goes back to the pool.
 pub const FREED_TABLE: u32 = 150;
 

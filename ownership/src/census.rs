@@ -1,6 +1,7 @@
 //! Pages counted by what their words say.
 
-use crate::word::{Kind, Owner, State, Word};
+use crate::word::{Owner, State, Word};
+use sync::{AtomicU64, Ordering};
 
 /// Pages by state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,22 +25,39 @@ pub struct Census {
 }
 
 impl Census {
-    /// Adds pages whose word says this.
-    pub(crate) fn add(&mut self, word: Word, pages: usize) {
-        let class = match word.kind() {
-            Kind::Reserved => &mut self.reserved,
-            Kind::HostFixed => &mut self.host_fixed,
-            Kind::Owned => match word.state() {
-                State::Owned(Owner::Host) => &mut self.host,
-                State::Owned(Owner::Engine) => &mut self.engine,
-                State::Owned(Owner::Vm(_)) => &mut self.vm,
-                _ => &mut self.reserved,
-            },
-            Kind::Scrubbing => &mut self.vm,
-            Kind::Shared => &mut self.shared,
-            Kind::Changing => &mut self.claimed,
-            Kind::Poisoned => &mut self.poisoned,
+    /// Adds pages in this state.
+    pub(crate) fn add(&mut self, state: State, pages: usize) {
+        let class = match state {
+            State::Reserved => &mut self.reserved,
+            State::HostFixed => &mut self.host_fixed,
+            State::Owned(Owner::Host) => &mut self.host,
+            State::Owned(Owner::Engine) => &mut self.engine,
+            State::Owned(Owner::Vm(_)) | State::Scrubbing { .. } => &mut self.vm,
+            State::Shared { .. } => &mut self.shared,
+            State::Claimed { .. } | State::Split | State::Merged => &mut self.claimed,
+            State::Poisoned => &mut self.poisoned,
         };
-        *class = class.wrapping_add(pages);
+        *class += pages;
+    }
+
+    /// Adds a page for each of these words. Most say one of two things, which are counted before all is looked at: a
+    /// call is about hundreds.
+    pub(crate) fn add_each(&mut self, words: &[AtomicU64]) {
+        let [host, engine] =
+            [Owner::Host, Owner::Engine].map(|owner| Word::pack(State::Owned(owner)));
+        let (mut of_host, mut of_engine) = (0usize, 0usize);
+        for word in words {
+            // Relaxed: a snapshot; that the words are there was seen by who found the first.
+            let seen = Word::from_raw(word.load(Ordering::Relaxed));
+            if seen == host {
+                of_host = of_host.wrapping_add(1);
+            } else if seen == engine {
+                of_engine = of_engine.wrapping_add(1);
+            } else {
+                self.add(seen.state(), 1);
+            }
+        }
+        self.host += of_host;
+        self.engine += of_engine;
     }
 }

@@ -6,7 +6,7 @@
 use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::census::Census;
 use crate::table::{PageTable, Refused};
-use crate::tree::{Run, end_of};
+use crate::tree::{Run, all_say, end_of};
 use crate::word::{State, Word};
 use core::ops::Deref;
 use sync::{AtomicU64, Ordering};
@@ -47,6 +47,12 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         Some((place.granule, place.seen.state()))
     }
 
+    /// The size of what has one word together with this page: as [`PageTable::state`], of one look.
+    pub fn size_around(&self, page: Pfn) -> GranuleSize {
+        let place = self.find(page);
+        place.map_or(GranuleSize::Page, |place| place.granule.size())
+    }
+
     /// Is all of a granule in this state, by one word or by a word for each of its parts? A snapshot,
     /// as [`PageTable::state`].
     pub fn uniformity(&self, granule: Granule, state: State) -> Uniform {
@@ -66,14 +72,14 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         if place.granule.size() >= granule.size() {
             return compare(place.seen);
         }
+        let parts = self.tree().parts_of(granule);
+        if all_say(parts, wanted) {
+            return Uniform::All;
+        }
         let mut all = Uniform::All;
-        for part in self.tree().parts_of(granule) {
+        for part in parts {
             // Relaxed: whoever acts on this claims the parts, and acquires then.
-            let seen = Word::from_raw(part.load(Ordering::Relaxed));
-            if seen == wanted {
-                continue;
-            }
-            match compare(seen) {
+            match compare(Word::from_raw(part.load(Ordering::Relaxed))) {
                 Uniform::All => {}
                 Uniform::Changing => all = Uniform::Changing,
                 Uniform::No => return Uniform::No,
@@ -117,12 +123,9 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
                 let block = Granule::around(GranuleSize::Block2M, at);
                 next = end_of(block).min(run.end());
                 let pages = next - at.raw();
-                for word in self.tree().pages(Run { first: at, pages }) {
-                    // Relaxed: a snapshot; that the words are there was seen by who found the first.
-                    census.add(Word::from_raw(word.load(Ordering::Relaxed)), 1);
-                }
+                census.add_each(self.tree().pages(Run { first: at, pages }));
             } else {
-                census.add(place.seen, (next - at.raw()) as usize);
+                census.add(place.seen.state(), (next - at.raw()) as usize);
             }
             at = Pfn::from_raw(next);
         }

@@ -271,50 +271,50 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
                 Ok(pages) => claim.extend(pages),
                 Err(refused) => return Some(refused),
             }
-            if place.granule.size() == GranuleSize::Page
-                && let Some(refused) = self.claim_pages_on(claim, run, (op, claimed))
+            if let Some(whole) = place.granule.size().whole()
+                && let Some(refused) = self.claim_parts_on(claim, run, (op, claimed), whole)
             {
                 return Some(refused);
             }
         }
     }
 
-    /// Extends a claim whose last page has a word of its own up to the end of that page's block, or
-    /// of `run`. That claim keeps the block in parts: nothing above has to be looked at again.
-    fn claim_pages_on(
+    /// Extends a claim whose last page or block has a word of its own by those beside it, up to the end of what they
+    /// are parts of, whose size is `whole`, or of `run`, or to one that is in parts itself. That claim keeps the whole in
+    /// parts: nothing above has to be looked at again.
+    fn claim_parts_on(
         &self,
         claim: &mut RunClaim<'_>,
         run: Run,
         (op, claimed): (Op, Word),
+        whole: GranuleSize,
     ) -> Option<Refused> {
         let at = claim.pfn().raw() + claim.len() as u64;
-        let block = Granule::around(GranuleSize::Block2M, Pfn::from_raw(at - 1));
+        let size = whole.part()?;
+        let around = Granule::around(whole, Pfn::from_raw(at - 1));
         let rest = Run {
             first: Pfn::from_raw(at),
-            pages: end_of(block).min(run.end()).saturating_sub(at),
+            pages: end_of(around).min(run.end()).saturating_sub(at),
         };
-        if rest.pages == 0 {
+        if rest.pages < size.pages() {
             return None;
         }
         let expect = claim.from();
         let wanted = Word::pack(expect);
-        // The claim has a page that said `wanted`, so the operation may claim others.
+        // The claim has a part that said `wanted`, so the operation may claim others.
         let (mut more, mut refused) = (0u64, None);
-        for word in self.tree().pages(rest) {
-            // Relaxed: the compare-exchange of `claim_word` succeeds only on this very value, and
-            // acquires.
-            let seen = Word::from_raw(word.load(Ordering::Relaxed));
-            if seen != wanted {
-                refused = Some(why_not(seen, op, expect));
-                break;
-            }
-            if !claim_word(word, seen, claimed) {
-                refused = Some(Refused::Busy);
+        for word in self.tree().granules(size, rest) {
+            if !claim_word(word, wanted, claimed) {
+                // Relaxed: it only says why.
+                let seen = Word::from_raw(word.load(Ordering::Relaxed));
+                // A block in parts is gone on with by its pages.
+                let is_end = size == GranuleSize::Page;
+                refused = is_end.then(|| why_not(seen, op, expect));
                 break;
             }
             more = more.wrapping_add(1);
         }
-        claim.extend(more);
+        claim.extend(more << size.shift());
         refused
     }
 

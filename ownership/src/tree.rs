@@ -142,6 +142,16 @@ pub(crate) fn end_of(granule: Granule) -> u64 {
     granule.base().raw() + granule.size().pages()
 }
 
+/// Do all of these words say this? Eight at a time.
+pub(crate) fn all_say(words: &[AtomicU64], what: Word) -> bool {
+    // Relaxed: a snapshot, or the caller's own words.
+    let differs = |word: &AtomicU64| word.load(Ordering::Relaxed) ^ what.raw();
+    let (eights, rest) = words.as_chunks::<8>();
+    let mut eights = eights.iter();
+    eights.all(|eight| eight.iter().fold(0, |all, word| all | differs(word)) == 0)
+        && rest.iter().all(|word| differs(word) == 0)
+}
+
 impl<'t> Tree<'t> {
     /// The tree over `words` for the granules of `span`.
     pub fn new(words: &'t [AtomicU64], span: &'t Span) -> Self {
@@ -194,10 +204,17 @@ impl<'t> Tree<'t> {
 
     /// The words of `pages` pages from `first` on.
     pub fn pages(self, run: Run) -> &'t [AtomicU64] {
-        let words = self.index(Granule::page(run.first)).and_then(|first| {
-            let end = first.checked_add(usize::try_from(run.pages).ok()?)?;
-            self.words.get(first..end)
-        });
+        self.granules(GranuleSize::Page, run)
+    }
+
+    /// The words of the granules of this size in a run that begins with one.
+    pub fn granules(self, size: GranuleSize, run: Run) -> &'t [AtomicU64] {
+        let words = self
+            .index(Granule::around(size, run.first))
+            .and_then(|first| {
+                let end = first.checked_add(usize::try_from(run.pages >> size.shift()).ok()?)?;
+                self.words.get(first..end)
+            });
         words.unwrap_or(&[])
     }
 
@@ -286,8 +303,7 @@ impl<'t> Tree<'t> {
         };
         // Relaxed: the caller's own claims, which nobody else changes but for the poison mark, and
         // for that there is the compare-exchange below.
-        let is_mine = |part: &AtomicU64| part.load(Ordering::Relaxed) == claimed.raw();
-        if !parts.iter().all(is_mine) {
+        if !all_say(parts, claimed) {
             return false;
         }
         // Relaxed: what was done to the pages is published when the claim is settled. Whoever unfolds
@@ -301,7 +317,8 @@ impl<'t> Tree<'t> {
         if taken.is_err() {
             return false;
         }
-        for (index, part) in parts.iter().enumerate() {
+        let mut retired_parts = 0usize;
+        for part in parts {
             // Relaxed: a slow core's compare-exchange fails on any value but the one it saw; the
             // next to write these words holds the whole, and has acquired what its last holder did.
             #[cfg(not(mutant = "fold-keep-parts"))]
@@ -314,9 +331,11 @@ impl<'t> Tree<'t> {
             #[cfg(mutant = "fold-keep-parts")]
             let retired = Ok::<u64, u64>(MERGED.raw());
             if retired.is_err() {
-                self.unretire(parts.get(..index).unwrap_or(&[]), whole, claimed);
+                let retired = parts.get(..retired_parts).unwrap_or(&[]);
+                self.unretire(retired, whole, claimed);
                 return false;
             }
+            retired_parts = retired_parts.wrapping_add(1);
         }
         true
     }

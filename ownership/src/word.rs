@@ -194,19 +194,6 @@ pub enum State {
     Merged,
 }
 
-/// States without what they say more, for who counts them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    Reserved,
-    HostFixed,
-    Owned,
-    Shared,
-    Scrubbing,
-    Poisoned,
-    /// Claimed, or seen while it came apart or together.
-    Changing,
-}
-
 /// A page word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
@@ -307,23 +294,6 @@ impl Word {
             return State::Owned(owner);
         }
         self.other_state()
-    }
-
-    /// What kind of state it says, of the bits alone: of a word that the table wrote.
-    #[inline]
-    pub(crate) const fn kind(self) -> Kind {
-        if self.0 & CLAIMED != 0 {
-            return Kind::Changing;
-        }
-        match self.0 & KIND {
-            KIND_RESERVED => Kind::Reserved,
-            KIND_HOST_FIXED => Kind::HostFixed,
-            KIND_OWNED => Kind::Owned,
-            KIND_SHARED => Kind::Shared,
-            KIND_POISONED => Kind::Poisoned,
-            KIND_SPLIT | KIND_MERGED => Kind::Changing,
-            _ => Kind::Scrubbing,
-        }
     }
 
     /// Is it claimed, by another CPU than `mine`? Of the bits alone: of words that claims wrote.

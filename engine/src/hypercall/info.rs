@@ -122,9 +122,8 @@ impl<P: Platform> Engine<P> {
             let grain = if at == last { words - at } else { CENSUS_GRAIN };
             let page = self.parts.pages.base().checked_add(at);
             let page = page.ok_or(Status::OutOfRange)?;
-            let whole = self.parts.pages.granule(page);
-            let is_one = grain == CENSUS_GRAIN
-                && whole.is_some_and(|(granule, _)| granule.size() != GranuleSize::Page);
+            let is_one =
+                grain == CENSUS_GRAIN && self.parts.pages.size_around(page) != GranuleSize::Page;
             self.parts
                 .pages
                 .count_into(&mut census, page, grain as usize)

@@ -93,6 +93,11 @@ impl<P: Platform> Engine<P> {
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
         let pages = self.pages_per_call(run);
+        if pages != run.pages
+            && let Some(batch) = self.map_block(cpu, target, MapRun { pages, ..run }, access)
+        {
+            return batch;
+        }
         let (mut claim, refused) = self.parts.pages.claim_run(
             run.first,
             pages as usize,
@@ -169,8 +174,6 @@ impl<P: Platform> Engine<P> {
     /// have as one, or single pages up to the next one, as many as the bite pays for.
     fn next_piece(&self, run: MapRun, bite: &Bite) -> (u64, u32) {
         let block = GranuleSize::Block2M;
-        let word = self.parts.pages.granule(run.first);
-        let word = word.map_or(GranuleSize::Page, |(word, _)| word.size());
         // Without FEAT_S2FWB each page has to be cleaned, and a block is enough.
         let largest = match run.level() {
             LAST_LEVEL => {
@@ -184,9 +187,9 @@ impl<P: Platform> Engine<P> {
             level if self.parts.platform.features().force_write_back => pages_of(level),
             _ => return (block.pages(), IN_PARTS),
         };
-        match word {
+        match self.parts.pages.size_around(run.first) {
             // All its parts have an entry of the host's.
-            GranuleSize::Block1G if word.pages() <= largest => (largest, IN_PARTS),
+            GranuleSize::Block1G if GranuleSize::Block1G.pages() <= largest => (largest, IN_PARTS),
             GranuleSize::Page => (block.pages(), IN_PARTS),
             _ => (block.pages(), BLOCK),
         }

@@ -29,8 +29,7 @@ impl<P: Platform> Engine<P> {
     /// bite pays for.
     pub(crate) fn donate_to_engine(&self, cpu: &CpuToken, first: Pfn, n: u64) -> Batch {
         let mut bite = Bite::default();
-        let word = self.parts.pages.granule(first);
-        if word.is_some_and(|(word, _)| word.size() != GranuleSize::Page) {
+        if self.parts.pages.size_around(first) != GranuleSize::Page {
             // It comes apart, with tables on both sides; as many pages are left as there can be tables.
             bite.spend(FAR_PAGE + 2 * TABLE);
         }

@@ -137,7 +137,7 @@ impl<P: Platform> Engine<P> {
 
     /// Maps a claimed granule for the host, joining what is in smaller pieces; `false` if it was
     /// mapped already. `found` is where a walk to it ended, under the claim.
-    fn map_for_host(
+    pub(super) fn map_for_host(
         &self,
         cpu: &CpuToken,
         granule: Granule,

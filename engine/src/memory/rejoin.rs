@@ -14,12 +14,14 @@
 //! a call that was refused. A look makes one word of those of one 2 MiB, and then waits once more.
 
 use super::host_fault::OF_HOST;
+use super::host_map::BLOCK_LEVEL;
 use crate::bite::{Bite, IN_PARTS};
 use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::stage2::MapError;
+use crate::stage2::descriptor::Entry;
 use heapless::Deque;
-use ownership::{Granule, GranuleSize, Pfn, Uniform};
+use ownership::{Granule, GranuleSize, Op, Pfn, Uniform};
 use percpu::CpuToken;
 
 /// How long an area rests, in ticks of the counter: a millisecond where these are nanoseconds, 40
@@ -93,6 +95,30 @@ impl<P: Platform> Engine<P> {
         }
     }
 
+    /// Makes one word of those of 2 MiB that are all the host's, and one entry of the host's if some are mapped; `false`
+    /// where there is nothing of that kind to do.
+    pub(super) fn make_whole(&self, cpu: &CpuToken, granule: Granule) -> bool {
+        let pages = &self.parts.pages;
+        if pages.size_around(granule.base()) >= granule.size()
+            || pages.uniformity(granule, OF_HOST) != Uniform::All
+        {
+            return false;
+        }
+        let is_host = |state| state == OF_HOST;
+        let Ok(claim) = pages.claim(granule, Op::HostFault, cpu.id().raw(), is_host) else {
+            return false;
+        };
+        if let Ok(found) = self.find_host(cpu, granule.base(), BLOCK_LEVEL)
+            && let Entry::Table(_) = found.entry()
+            && !self.is_empty_table(cpu, &found)
+        {
+            // If it can't be had, the pages are gone through.
+            let _ = self.map_for_host(cpu, granule, &found);
+        }
+        claim.release();
+        true
+    }
+
     /// Makes one block of the 2 MiB around a page, and of the GiB around that, if all of it is the
     /// host's alone; `Busy` if it is changing.
     fn join_around(&self, cpu: &CpuToken, page: Pfn) -> Result<(), MapError> {
@@ -116,6 +142,12 @@ impl<P: Platform> Engine<P> {
                 Uniform::All => {}
                 Uniform::Changing => return Err(MapError::Busy),
                 Uniform::No => return Ok(()),
+            }
+            if size == GranuleSize::Block1G && pages.size_around(page) < size {
+                // First its word: that is work enough.
+                let is_host = |state| state == OF_HOST;
+                drop(pages.claim(granule, Op::HostFault, cpu.id().raw(), is_host));
+                return Err(MapError::Busy);
             }
             if self.map_whole(cpu, granule, page)? {
                 // One size a look: that is work enough.

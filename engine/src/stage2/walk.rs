@@ -87,13 +87,14 @@ impl Stage2 {
     }
 
     /// The entry behind `at` in the same table of `level`, if there is one.
-    pub(super) fn next_in_table(self, at: EntryAt, level: u8) -> Option<EntryAt> {
+    #[inline]
+    pub fn next_in_table(self, at: EntryAt, level: u8) -> Option<EntryAt> {
         let entries = if level == self.geometry().start_level {
             ROOT_PAGE_ENTRIES
         } else {
             ENTRIES
         };
-        let index = at.index + 1;
+        let index = at.index.wrapping_add(1);
         (u64::from(index) < entries).then_some(EntryAt { index, ..at })
     }
 
@@ -146,12 +147,17 @@ impl Stage2 {
             let span = pages_of(found.level);
             done += span - (here.page() & (span - 1));
             // All of a table without another walk.
+            let ends = found.level == depth;
             while done < n
-                && let Some(next) = self.beside(platform, cpu, &found, depth)
+                && let Some(at) = self.next_in_table(found.at, found.level)
             {
-                visit(&next, done);
-                done += span;
-                found = next;
+                let raw = platform.entry(cpu, at);
+                if !ends && table_of(raw, found.level).is_some() {
+                    break;
+                }
+                found = Found { at, raw, ..found };
+                visit(&found, done);
+                done = done.wrapping_add(span);
             }
         }
     }

@@ -35,15 +35,13 @@ impl<'t> RunClaim<'t> {
             let mut at = self.hold.run.first.raw().next_multiple_of(size.pages());
             while at + size.pages() <= self.hold.run.end() {
                 let granule = Granule::around(size, Pfn::from_raw(at));
-                if self
-                    .hold
-                    .tree
-                    .find_own(granule.base(), self.claimed)
-                    .is_some_and(|place| place.granule.size() < size)
-                {
+                let place = self.hold.tree.find_own(granule.base(), self.claimed);
+                let held = place.map_or(size, |place| place.granule.size());
+                if held < size {
                     self.hold.tree.fold(granule, self.claimed);
                 }
-                at += size.pages();
+                // Past all that one word stands for.
+                at = at.wrapping_add(1).next_multiple_of(held.max(size).pages());
             }
         }
     }

@@ -24,6 +24,7 @@ register!(
     donate_2m,
     reclaim_4k,
     reclaim_4k_batch,
+    t_join, t_parts, t_gib_again, t_gib_join, t_census, t_gib_first, t_run, t_reclaim, t_donate, t_lend,
 );
 
 /// Bytes and pages of a level-2 block.
@@ -248,4 +249,200 @@ fn reclaim_4k(_: &mut Random) -> TestResult {
 fn reclaim_4k_batch(_: &mut Random) -> TestResult {
     let max = limit::RECLAIM_PAGES as u64;
     reclaim("reclaim_4k_batch", max, 8 * max)
+}
+
+fn spin_rest() {
+    let until = measure::now() + (1 << 21);
+    while measure::now() < until {
+        core::hint::spin_loop();
+    }
+}
+fn info() -> Ticks {
+    measure::call(Call::EngineInfo, &[abi::InfoIndex::TableBytes.raw()]).0
+}
+fn parts(pa: u64, touch: bool) -> TestResult {
+    let vm = giant_vm()?;
+    for page in 0..BLOCK_PAGES {
+        el1::call::vm_map(vm, pa + page * PAGE, 0x4000_0000 + page * PAGE, 1, ALL).or_fail("x")?;
+    }
+    gib_back(vm)?;
+    if touch {
+        for page in 0..BLOCK_PAGES {
+            el1::probe::load(pa + page * PAGE).ok();
+        }
+    }
+    Ok(())
+}
+fn t_join(_: &mut Random) -> TestResult {
+    let pa = take_patterned(BLOCK_PAGES, BLOCK)?;
+    parts(pa, true)?;
+    spin_rest();
+    let mut all = Vec::new();
+    for _ in 0..1 {
+        all.push(info());
+    }
+    tell("t_join", 1, &all)
+}
+fn t_parts(_: &mut Random) -> TestResult {
+    let pa = take_patterned(BLOCK_PAGES, BLOCK)?;
+    parts(pa, true)?;
+    let vm = giant_vm()?;
+    let t = map(vm, pa, 0x4000_0000, BLOCK_PAGES)?;
+    tell("t_parts", 1, &[t])?;
+    gib_back(vm)
+}
+fn giant_vm() -> TestResult<VmHandle> {
+    let made = el1::call::vm_create(
+        crate::vm::shape(1, 0)?,
+        0x0800_0000,
+        (0x4000_0000, 8 << 30),
+        (0, 0),
+    );
+    made.or_fail("VM_CREATE")
+}
+fn gib() -> TestResult<u64> {
+    let g = pages::take(1 << 18, 1 << 30).or_fail("a GiB")?;
+    unsafe { pages::give(g, 1 << 18) };
+    Ok(g)
+}
+fn gib_back(vm: VmHandle) -> TestResult {
+    crate::vm::destroy(vm).map(|_| ())
+}
+fn t_gib_first(_: &mut Random) -> TestResult {
+    let pa = gib()?;
+    let vm = giant_vm()?;
+    let t = map(vm, pa, 0x4000_0000, 1 << 18)?;
+    tell("t_gib_first", 1, &[t])?;
+    gib_back(vm)
+}
+fn t_gib_again(_: &mut Random) -> TestResult {
+    let pa = gib()?;
+    let vm = giant_vm()?;
+    crate::vm::in_full("x", 1 << 18, |done, left| {
+        el1::call::vm_map(vm, pa + done * PAGE, 0x4000_0000 + done * PAGE, left, ALL)
+    })?;
+    gib_back(vm)?;
+    let vm = giant_vm()?;
+    let mut all = Vec::new();
+    let mut done = 0;
+    while done < 1 << 18 {
+        let args = VmMapArgs {
+            vm,
+            pa: pa + done * PAGE,
+            ipa: 0x4000_0000 + done * PAGE,
+            n: (1 << 18) - done,
+            attrs: ALL.bits(),
+        }
+        .to_registers();
+        let (t, r) = measure::call(Call::VmMap, &args);
+        all.push(t);
+        done += r.or_fail("VM_MAP")?[0];
+    }
+    tell("t_gib_again", 1, &all)?;
+    gib_back(vm)
+}
+fn t_gib_join(_: &mut Random) -> TestResult {
+    let pa = gib()?;
+    let vm = giant_vm()?;
+    crate::vm::in_full("x", 1 << 18, |done, left| {
+        el1::call::vm_map(vm, pa + done * PAGE, 0x4000_0000 + done * PAGE, left, ALL)
+    })?;
+    gib_back(vm)?;
+    for block in 0..512 {
+        el1::probe::load(pa + block * BLOCK).ok();
+    }
+    let mut all = Vec::new();
+    spin_rest();
+    // The 2 MiB first, then the GiB.
+    for _ in 0..256 {
+        el1::call::engine_info(abi::InfoIndex::TableBytes).or_fail("x")?;
+    }
+    spin_rest();
+    all.push(info());
+    tell("t_gib_join", 1, &all)
+}
+fn t_reclaim(_: &mut Random) -> TestResult {
+    let pa = gib()?;
+    let vm = giant_vm()?;
+    for block in 0..512 {
+        map(vm, pa + block * PAGE, 0x4000_0000 + block * BLOCK, 1)?;
+    }
+    crate::vm::destroyed(vm)?;
+    let arguments = VmReclaimArgs { vm, max: 512 }.to_registers();
+    let mut all = Vec::new();
+    loop {
+        let (t, r) = measure::call(Call::VmReclaim, &arguments);
+        all.push(t);
+        if r.or_fail("x")?[1] == 1 {
+            break;
+        }
+    }
+    all.sort();
+    el1::println!("t_reclaim {:?} {:?}", all.len(), &all[all.len() - 5..]);
+    tell("t_reclaim", 1, &all)
+}
+fn t_donate(_: &mut Random) -> TestResult {
+    let pa = take_patterned(BLOCK_PAGES, BLOCK)?;
+    crate::vm::fill(pa, BLOCK_PAGES, 0);
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let (t, r) = measure::call(Call::EngineDonate, &[pa, 512]);
+        el1::println!("t_donate {t} {:?}", r);
+        all.push(t);
+    }
+    for _ in 0..3 {
+        let (t, r) = measure::call(Call::EngineReclaim, &[16]);
+        el1::println!("t_reclaim_engine {t} {:?}", r);
+        all.push(t);
+    }
+    tell("t_donate", 1, &all)
+}
+fn t_lend(_: &mut Random) -> TestResult {
+    let pa = take_patterned(BLOCK_PAGES, BLOCK)?;
+    let vm = TestVm::create(1)?;
+    let mut all = Vec::new();
+    let args = abi::VmLendArgs {
+        vm: vm.handle,
+        pa,
+        ipa: crate::guest::WINDOW,
+        n: 256,
+        attrs: ALL.bits(),
+    }
+    .to_registers();
+    let (t, r) = measure::call(Call::VmLend, &args);
+    el1::println!("t_lend {t} {:?}", r);
+    all.push(t);
+    let args = abi::VmUnlendArgs {
+        vm: vm.handle,
+        ipa: crate::guest::WINDOW,
+        n: r.or_fail("x")?[0],
+    }
+    .to_registers();
+    let (t, r) = measure::call(Call::VmUnlend, &args);
+    el1::println!("t_unlend {t} {:?}", r);
+    all.push(t);
+    tell("t_lend", 1, &all)
+}
+fn t_census(_: &mut Random) -> TestResult {
+    let pa = take_patterned(BLOCK_PAGES, BLOCK)?;
+    parts(pa, true)?;
+    let base = el1::call::engine_info(abi::InfoIndex::RamBase).or_fail("x")?;
+    let args = [((pa - base) / PAGE), 512];
+    let (t, _) = measure::call(Call::PageCensus, &args);
+    tell("t_census", 1, &[t])
+}
+fn t_run(_: &mut Random) -> TestResult {
+    let pa = take_patterned(BLOCK_PAGES, BLOCK)?;
+    let vm = TestVm::create(1)?;
+    let args = VmMapArgs {
+        vm: vm.handle,
+        pa,
+        ipa: DATA + PAGE,
+        n: 512,
+        attrs: ALL.bits(),
+    }
+    .to_registers();
+    let (t, r) = measure::call(Call::VmMap, &args);
+    el1::println!("t_run {:?}", r);
+    tell("t_run", 1, &[t])
 }
