@@ -24,8 +24,10 @@ pub const LISTED_PAGE: u32 = 400;
 pub const FAR_PAGE: u32 = 1_800;
 /// A page of a run: its word, and an entry on each side.
 pub const RUN_PAGE: u32 = 150;
-/// A page lent, or taken back.
+/// A page lent.
 pub const LENT_PAGE: u32 = 600;
+/// A lent page taken back.
+pub const PAGE_BACK: u32 = 1_100;
 /// 2 MiB that one word and one entry on each side stand for.
 pub const BLOCK: u32 = 700;
 /// 2 MiB or a GiB of which each part has a word or an entry.

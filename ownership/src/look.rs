@@ -64,9 +64,9 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             return Uniform::No;
         };
         let wanted = Word::pack(state);
-        let compare = |word: Word| match word.state() {
+        let compare = |word: Word| match word {
             _ if word == wanted => Uniform::All,
-            State::Claimed { .. } | State::Merged => Uniform::Changing,
+            _ if word.is_changing() => Uniform::Changing,
             _ => Uniform::No,
         };
         if place.granule.size() >= granule.size() {

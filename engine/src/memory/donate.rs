@@ -17,11 +17,11 @@ use crate::bite::{self, BLOCK, Bite, FAR_PAGE, IN_PARTS, RUN_PAGE, TABLE};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
 use crate::platform::Platform;
-use crate::stage2::descriptor::{Access, LAST_LEVEL, level_of, pages_of};
+use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, level_of, pages_of};
 use crate::stage2::{MapError, Stage2, ipa_after};
 use crate::vm::PinnedVm;
 use abi::{Counter, Status};
-use ownership::{GranuleSize, Ipa, Op, Owner, Pfn, State};
+use ownership::{Granule, GranuleSize, Ipa, Op, Owner, Pfn, State};
 use percpu::CpuToken;
 
 /// What pages of one 2 MiB cost beside what each does: it comes apart, and there are tables to make.
@@ -92,11 +92,14 @@ impl<P: Platform> Engine<P> {
         }
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
-        let pages = self.pages_per_call(run);
-        if pages != run.pages
-            && let Some(batch) = self.map_block(cpu, target, MapRun { pages, ..run }, access)
-        {
-            return batch;
+        let pages = self.pages_per_call(cpu, stage2, run);
+        let run = MapRun { pages, ..run };
+        if pages == pages_of(BLOCK_LEVEL) && run.level() == BLOCK_LEVEL {
+            // To make one of parts is less work than to go through them all.
+            self.make_whole(cpu, Granule::around(GranuleSize::Block2M, run.first));
+            if let Some(batch) = self.map_block(cpu, target, run, access) {
+                return batch;
+            }
         }
         let (mut claim, refused) = self.parts.pages.claim_run(
             run.first,
@@ -157,10 +160,10 @@ impl<P: Platform> Engine<P> {
     }
 
     /// How much of a run one call takes on.
-    fn pages_per_call(&self, run: MapRun) -> u64 {
+    fn pages_per_call(&self, cpu: &CpuToken, stage2: Stage2, run: MapRun) -> u64 {
         let (mut bite, mut pages) = (Bite::default(), 0);
         while let Some(rest) = run.after(pages).filter(|rest| rest.pages != 0) {
-            let (piece, cost) = self.next_piece(rest, &bite);
+            let (piece, cost) = self.next_piece(cpu, stage2, rest, &bite);
             if pages != 0 && !bite.affords(cost) {
                 break;
             }
@@ -172,11 +175,15 @@ impl<P: Platform> Engine<P> {
 
     /// The pages at the start of a run that are taken together, and what that costs: a granule that both sides can
     /// have as one, or single pages up to the next one, as many as the bite pays for.
-    fn next_piece(&self, run: MapRun, bite: &Bite) -> (u64, u32) {
+    fn next_piece(&self, cpu: &CpuToken, stage2: Stage2, run: MapRun, bite: &Bite) -> (u64, u32) {
         let block = GranuleSize::Block2M;
+        let has_table = || {
+            let found = stage2.walk(&self.parts.platform, cpu.id(), run.ipa, BLOCK_LEVEL);
+            found.is_ok_and(|found| found.entry() != Entry::Empty)
+        };
         // Without FEAT_S2FWB each page has to be cleaned, and a block is enough.
         let largest = match run.level() {
-            LAST_LEVEL => {
+            level if level == LAST_LEVEL || has_table() => {
                 let to_block = block.pages() - (run.first.raw() & (block.pages() - 1));
                 let few = bite.without(AREA).most(RUN_PAGE, run.pages.min(to_block));
                 return (

@@ -13,7 +13,7 @@ use crate::platform::Platform;
 use crate::stage2::descriptor::{Access, Entry};
 use crate::vm::PinnedVm;
 use abi::Status;
-use ownership::{Granule, GranuleSize, Op, Owner, Refused, State};
+use ownership::{Granule, GranuleSize, Op, Owner, State};
 use percpu::CpuToken;
 
 impl<P: Platform> Engine<P> {
@@ -35,16 +35,15 @@ impl<P: Platform> Engine<P> {
         let pages = &self.parts.pages;
         let of_host = State::Owned(Owner::Host);
         // Dropped on every way out of here: it rolls back.
-        let claim_whole = || pages.claim_whole_in(granule, Op::VmMap, cpu.id().raw(), of_host);
-        let claim = match claim_whole() {
-            Ok(claim) => claim,
-            // In parts: what makes one of them is less than to go through them all.
-            Err(Refused::Busy) if self.make_whole(cpu, granule) => claim_whole().ok()?,
-            Err(_) => return None,
-        };
+        let claim = pages
+            .claim_whole_in(granule, Op::VmMap, cpu.id().raw(), of_host)
+            .ok()?;
         let host = self.find_host(cpu, run.first, BLOCK_LEVEL).ok()?;
-        if host.level != BLOCK_LEVEL || !matches!(host.entry(), Entry::Leaf { .. } | Entry::Empty) {
-            return None;
+        match host.entry() {
+            Entry::Leaf { .. } | Entry::Empty if host.level == BLOCK_LEVEL => {}
+            // Its pages came home one by one, and nobody touched them since.
+            Entry::Table(_) if host.level == BLOCK_LEVEL && self.is_empty_table(cpu, &host) => {}
+            _ => return None,
         }
         let guest = stage2
             .take_entry(platform, cpu.id(), pool, run.ipa, BLOCK_LEVEL)

@@ -7,7 +7,7 @@
 
 use super::settled;
 use super::{Batch, status_of, status_of_refusal};
-use crate::bite::{self, Bite, FAR_PAGE, LENT_PAGE, TABLE};
+use crate::bite::{self, Bite, FAR_PAGE, LENT_PAGE, PAGE_BACK, TABLE};
 use crate::engine::Engine;
 use crate::memory::pool::TablePages;
 use crate::memory::runs::Runs;
@@ -21,7 +21,7 @@ use ownership::{Ipa, Op, Owner, PageClaim, Pfn, Refused, State, VmSlot};
 use percpu::CpuToken;
 
 /// Most pages that one call takes back.
-const MOST_BACK: usize = bite::in_one(LENT_PAGE);
+const MOST_BACK: usize = bite::in_one(PAGE_BACK);
 
 impl<P: Platform> Engine<P> {
     /// Lends `n` host pages from `first` on to the VM, at `ipa` on, or as many as a bite pays for.

@@ -129,17 +129,17 @@ impl<P: Platform> Engine<P> {
                 // It has one word with more: that is not taken apart for this.
                 continue;
             }
-            if size == GranuleSize::Block1G
-                && let Some(part) = pages.first_in_parts(granule)
-            {
-                if pages.uniformity(part, OF_HOST) != Uniform::All {
-                    return Ok(());
-                }
-                let _ = self.map_whole(cpu, part, part.base())?;
-                return Err(MapError::Busy);
-            }
             match pages.uniformity(granule, OF_HOST) {
                 Uniform::All => {}
+                _ if size == GranuleSize::Block1G
+                    && let Some(part) = pages.first_in_parts(granule) =>
+                {
+                    if pages.uniformity(part, OF_HOST) != Uniform::All {
+                        return Ok(());
+                    }
+                    let _ = self.map_whole(cpu, part, part.base())?;
+                    return Err(MapError::Busy);
+                }
                 Uniform::Changing => return Err(MapError::Busy),
                 Uniform::No => return Ok(()),
             }
@@ -149,7 +149,8 @@ impl<P: Platform> Engine<P> {
                 drop(pages.claim(granule, Op::HostFault, cpu.id().raw(), is_host));
                 return Err(MapError::Busy);
             }
-            if self.map_whole(cpu, granule, page)? {
+            let was_in_parts = pages.size_around(page) < size;
+            if self.map_whole(cpu, granule, page)? || was_in_parts {
                 // One size a look: that is work enough.
                 return Err(MapError::Busy);
             }

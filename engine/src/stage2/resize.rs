@@ -164,24 +164,23 @@ fn fill_with_children<P: Platform>(
     level: u8,
 ) {
     // The leaves differ by their address alone.
-    let (first, step) = (bits.leaf(base, level), bytes_of(level));
+    let (mut leaf, step) = (bits.leaf(base, level), bytes_of(level));
     for eight in (0..ENTRIES).step_by(8) {
         for index in eight..eight.wrapping_add(8) {
             #[cfg(mutant = "split-lose-leaf")]
             if index == 3 {
+                leaf = leaf.wrapping_add(step);
                 continue;
             }
-            let number = if cfg!(mutant = "split-wrong-child") {
-                index ^ 1
-            } else {
-                index
-            };
             let at = EntryAt {
                 table,
                 index: index as u16,
             };
-            let leaf = first.wrapping_add(number.wrapping_mul(step));
+            #[cfg(not(mutant = "split-wrong-child"))]
             platform.store_entry(cpu, at, leaf);
+            #[cfg(mutant = "split-wrong-child")]
+            platform.store_entry(cpu, at, leaf ^ step);
+            leaf = leaf.wrapping_add(step);
         }
     }
 }
