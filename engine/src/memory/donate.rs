@@ -93,14 +93,18 @@ impl<P: Platform> Engine<P> {
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
         let pages = self.pages_per_call(cpu, stage2, run);
-        let run = MapRun { pages, ..run };
+        let mut run = MapRun { pages, ..run };
         if pages == pages_of(BLOCK_LEVEL) && run.level() == BLOCK_LEVEL {
             // To make one of parts is less work than to go through them all.
-            self.make_whole(cpu, Granule::around(GranuleSize::Block2M, run.first));
+            let is_whole = self.make_whole(cpu, Granule::around(GranuleSize::Block2M, run.first));
             if let Some(batch) = self.map_block(cpu, target, run, access) {
                 return batch;
             }
+            if !is_whole {
+                run.pages = Bite::default().without(AREA).most(RUN_PAGE, pages);
+            }
         }
+        let pages = run.pages;
         let (mut claim, refused) = self.parts.pages.claim_run(
             run.first,
             pages as usize,

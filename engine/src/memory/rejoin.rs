@@ -96,12 +96,13 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Makes one word of those of 2 MiB that are all the host's, and one entry of the host's if some are mapped; `false`
-    /// where there is nothing of that kind to do.
+    /// where it has more than one word after that.
     pub(super) fn make_whole(&self, cpu: &CpuToken, granule: Granule) -> bool {
         let pages = &self.parts.pages;
-        if pages.size_around(granule.base()) >= granule.size()
-            || pages.uniformity(granule, OF_HOST) != Uniform::All
-        {
+        if pages.size_around(granule.base()) >= granule.size() {
+            return true;
+        }
+        if pages.uniformity(granule, OF_HOST) != Uniform::All {
             return false;
         }
         let is_host = |state| state == OF_HOST;
