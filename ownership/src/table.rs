@@ -11,7 +11,7 @@
 use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::claim::{OneWord, PageClaim, RunClaim, WholeClaim, WholeWord, claim_word};
 use crate::state::{is_claimable, transition};
-use crate::tree::{Place, Run, Span, Tree, end_of};
+use crate::tree::{Place, Run, Span, Tree, end_of, in_eights};
 use crate::word::{Op, State, Word};
 use core::ops::Deref;
 use sync::{AtomicU64, Ordering};
@@ -302,20 +302,14 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         let expect = claim.from();
         let wanted = Word::pack(expect);
         // The claim has a part that said `wanted`, so the operation may claim others.
-        let (mut more, mut refused) = (0u64, None);
-        for word in self.tree().granules(size, rest) {
-            if !claim_word(word, wanted, claimed) {
-                // Relaxed: it only says why.
-                let seen = Word::from_raw(word.load(Ordering::Relaxed));
-                // A block in parts is gone on with by its pages.
-                let is_end = size == GranuleSize::Page;
-                refused = is_end.then(|| why_not(seen, op, expect));
-                break;
-            }
-            more = more.wrapping_add(1);
-        }
-        claim.extend(more << size.shift());
-        refused
+        let words = self.tree().granules(size, rest);
+        let stop = in_eights(words, |word| !claim_word(word, wanted, claimed));
+        claim.extend((stop.unwrap_or(words.len()) as u64) << size.shift());
+        // A block in parts is gone on with by its pages.
+        let word = words.get(stop?).filter(|_| size == GranuleSize::Page)?;
+        // Relaxed: it only says why.
+        let seen = Word::from_raw(word.load(Ordering::Relaxed));
+        Some(why_not(seen, op, expect))
     }
 
     /// Claims the pages of `want` that the word at `place` stands for, and no others; how many.

@@ -142,6 +142,26 @@ pub(crate) fn end_of(granule: Granule) -> u64 {
     granule.base().raw() + granule.size().pages()
 }
 
+/// The number of the first of these words that `stop` says yes of, eight at a time: granules have hundreds.
+#[inline(always)]
+pub(crate) fn in_eights(
+    words: &[AtomicU64],
+    mut stop: impl FnMut(&AtomicU64) -> bool,
+) -> Option<usize> {
+    let (eights, rest) = words.as_chunks::<8>();
+    let mut before = 0usize;
+    for eight in eights {
+        for (index, word) in eight.iter().enumerate() {
+            if stop(word) {
+                return Some(before.wrapping_add(index));
+            }
+        }
+        before = before.wrapping_add(eight.len());
+    }
+    let index = rest.iter().position(stop)?;
+    Some(before.wrapping_add(index))
+}
+
 /// Do all of these words say this? Eight at a time.
 pub(crate) fn all_say(words: &[AtomicU64], what: Word) -> bool {
     // Relaxed: a snapshot, or the caller's own words.
@@ -317,25 +337,27 @@ impl<'t> Tree<'t> {
         if taken.is_err() {
             return false;
         }
-        let mut retired_parts = 0usize;
-        for part in parts {
+        let retire = |part: &AtomicU64| {
             // Relaxed: a slow core's compare-exchange fails on any value but the one it saw; the
             // next to write these words holds the whole, and has acquired what its last holder did.
             #[cfg(not(mutant = "fold-keep-parts"))]
-            let retired = part.compare_exchange(
-                claimed.raw(),
-                MERGED.raw(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
+            return part
+                .compare_exchange(
+                    claimed.raw(),
+                    MERGED.raw(),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok();
             #[cfg(mutant = "fold-keep-parts")]
-            let retired = Ok::<u64, u64>(MERGED.raw());
-            if retired.is_err() {
-                let retired = parts.get(..retired_parts).unwrap_or(&[]);
-                self.unretire(retired, whole, claimed);
-                return false;
+            {
+                let _ = part;
+                true
             }
-            retired_parts = retired_parts.wrapping_add(1);
+        };
+        if let Some(marked) = in_eights(parts, |part| !retire(part)) {
+            self.unretire(parts.get(..marked).unwrap_or(&[]), whole, claimed);
+            return false;
         }
         true
     }

@@ -278,18 +278,6 @@ extern "C" fn instrument(_: Id, block: *mut Block) {
             count as u64,
         );
     }
-    if is_engine {
-        unsafe {
-            qemu::qemu_plugin_register_vcpu_tb_exec_cb(
-                block,
-                step_block,
-                0,
-                ptr::without_provenance_mut(
-                    ((address - state.engine.start) as usize) << 12 | count,
-                ),
-            )
-        };
-    }
     for index in 0..count {
         // SAFETY: as above; `index` is below the number of instructions.
         let instruction = unsafe { qemu::qemu_plugin_tb_get_insn(block, index) };
@@ -360,11 +348,6 @@ fn watch_return(instruction: *mut Instruction) {
             ptr::null_mut(),
         );
     }
-}
-
-extern "C" fn step_block(_: c_uint, data: *mut c_void) {
-    let d = data.addr() as u64;
-    visits::log(d >> 12, d & 0xfff);
 }
 
 fn watch_call(instruction: *mut Instruction) {
@@ -448,7 +431,6 @@ extern "C" fn pass_mark(core: c_uint, begins: *mut c_void) {
 
 extern "C" fn write_result(_: Id, _: *mut c_void) {
     let Some(state) = STATE.get() else { return };
-    visits::dump();
     let trace = state.trace.as_ref().map(|file| (file, state.traced_text()));
     for (file, text) in trace.into_iter().chain([(&state.out, state.result())]) {
         if let Err(error) = std::fs::write(file, text) {

@@ -90,12 +90,6 @@ unsafe extern "C" {
         field: Field,
         value: u64,
     );
-    pub fn qemu_plugin_register_vcpu_tb_exec_cb(
-        block: *mut Block,
-        callback: extern "C" fn(c_uint, *mut c_void),
-        registers: c_int,
-        data: *mut c_void,
-    );
     pub fn qemu_plugin_register_vcpu_insn_exec_cb(
         instruction: *mut Instruction,
         callback: extern "C" fn(c_uint, *mut c_void),

@@ -83,23 +83,6 @@ impl Visits {
         }
         let kind = &own.kinds.0[call.checked_sub(1).unwrap_or(NO_CALL)];
         kind.count.fetch_add(1, Relaxed);
-        let k = call.checked_sub(1).unwrap_or(NO_CALL);
-        let mine = LOG.with(|l| std::mem::take(&mut *l.borrow_mut()));
-        if visit > 19_000 && kind.longest.load(Relaxed) < visit {
-            let mut h: std::collections::BTreeMap<u64, u64> = Default::default();
-            for (a, n) in mine {
-                *h.entry(a).or_default() += n;
-            }
-            BEST.lock()
-                .unwrap()
-                .entry(k)
-                .and_modify(|b: &mut (u64, Vec<(u64, u64)>)| {
-                    if b.0 < visit {
-                        *b = (visit, h.iter().map(|(a, b)| (*a, *b)).collect())
-                    }
-                })
-                .or_insert_with(|| (visit, h.iter().map(|(a, b)| (*a, *b)).collect()));
-        }
         kind.longest.fetch_max(visit, Relaxed);
     }
 
@@ -117,32 +100,5 @@ impl Visits {
         let kinds: Vec<String> = kinds.collect();
         let kinds = kinds.join(",");
         format!("{{\"first\":{first},\"kinds\":[{kinds}]}}")
-    }
-}
-
-thread_local! { static LOG: std::cell::RefCell<Vec<(u64,u64)>> = const { std::cell::RefCell::new(Vec::new()) }; }
-static BEST: std::sync::Mutex<std::collections::BTreeMap<usize, (u64, Vec<(u64, u64)>)>> =
-    std::sync::Mutex::new(std::collections::BTreeMap::new());
-pub fn log(a: u64, n: u64) {
-    LOG.with(|l| {
-        let mut l = l.borrow_mut();
-        if l.len() < 400_000 {
-            l.push((a, n))
-        }
-    })
-}
-pub fn dump() {
-    use std::io::Write;
-    let mut f = std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open("/tmp/visits.txt")
-        .unwrap();
-    for (k, (v, h)) in BEST.lock().unwrap().iter() {
-        write!(f, "{k} {v}").unwrap();
-        for (a, n) in h {
-            write!(f, " {a:x}:{n}").unwrap();
-        }
-        writeln!(f).unwrap();
     }
 }

@@ -109,7 +109,7 @@ impl<'a> Machine<'a> {
         let machine = machine::Machine {
             cpus: 1,
             cpu: cpu_argument(&self.cpu, true),
-            mem: Bytes(4 * GIB),
+            mem: Bytes(2 * GIB),
             icount: true,
             gdb: false,
         };
