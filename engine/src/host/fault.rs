@@ -6,7 +6,7 @@
 //! own access failed: the same abort for a guest's page, the engine's and a hole.
 
 use super::trap::Next;
-use crate::bite::Bite;
+use crate::bite::{Bite, IN_PARTS};
 use crate::engine::{Engine, PageRun};
 use crate::gic::guard::{Ruling, rule_read, rule_write};
 use crate::memory::host_fault::HostFault;
@@ -113,7 +113,9 @@ impl<P: Platform> Engine<P> {
                     _ => Bite::spent(),
                 };
                 self.let_rest(cpu, page, &mut bite);
-                self.join_rested(cpu, &bite);
+                if bite.affords(IN_PARTS) {
+                    self.join_rested(cpu);
+                }
                 return Next::Resume;
             }
             HostFault::Retry => return Next::Resume,

@@ -15,7 +15,6 @@ mod vm;
 #[cfg(target_os = "none")]
 pub(crate) use info::QUICK_INFOS;
 
-use crate::bite::Bite;
 use crate::engine::Engine;
 use crate::memory::Batch;
 use crate::platform::Platform;
@@ -153,7 +152,7 @@ impl<P: Platform> Engine<P> {
         let status = answer.status.raw() as u64 & 0xffff;
         self.trace(cpu, Event::Call, call.number() << 32 | status);
         if !does_much(call) {
-            self.join_rested(cpu, &Bite::default());
+            self.join_rested(cpu);
         }
     }
 

@@ -74,8 +74,10 @@ impl<P: Platform> Engine<P> {
                     break;
                 }
             }
-            bite.spend(cost);
-            bite.spend(tables.taken().saturating_mul(TABLE));
+            match tables.taken() {
+                0 => bite.spend(cost),
+                taken => bite.spend(taken.saturating_mul(TABLE).saturating_add(cost)),
+            }
         }
         if held.is_empty() {
             return Batch::refused(reason);

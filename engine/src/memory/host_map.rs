@@ -216,15 +216,8 @@ impl<P: Platform> Engine<P> {
 
     /// Unmaps `n` claimed pages, noting which had been mapped; the caller flushes.
     pub(crate) fn collect_unmapped(&self, cpu: &CpuToken, first: Pfn, n: u64, runs: &mut Runs) {
-        // All of a table, which is the dearest, without walks.
-        for level in [BLOCK_LEVEL, BLOCK_LEVEL - 1] {
-            if n == pages_of(level)
-                && let Ok(found) = self.find_host(cpu, first, level)
-                && let Entry::Table(table) = found.entry()
-                && self.collect_table(cpu, (table, found.level + 1), first, runs)
-            {
-                return;
-            }
+        if n >= pages_of(BLOCK_LEVEL) && self.collect_whole(cpu, first, n, runs) {
+            return;
         }
         let (platform, ipa) = (&self.parts.platform, Ipa::from_raw(first.pa().raw()));
         let host = self.parts.host;
@@ -239,6 +232,20 @@ impl<P: Platform> Engine<P> {
                 self.unmap_entry(cpu, found.at, page, pages_of(found.level), runs);
             }
         });
+    }
+
+    /// The same of all pages of one table, which are the dearest, without walks; `false` if it is not that, or not all.
+    #[inline(never)]
+    fn collect_whole(&self, cpu: &CpuToken, first: Pfn, n: u64, runs: &mut Runs) -> bool {
+        for level in [BLOCK_LEVEL, BLOCK_LEVEL - 1] {
+            if n == pages_of(level)
+                && let Ok(found) = self.find_host(cpu, first, level)
+                && let Entry::Table(table) = found.entry()
+            {
+                return self.collect_table(cpu, (table, found.level + 1), first, runs);
+            }
+        }
+        false
     }
 
     /// The same of all pages that a table of `level` translates, the first of which is `first`; `false` if there is one

@@ -79,11 +79,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Looks at the area that has rested the longest, if it has rested enough and the bite pays for it.
-    pub(crate) fn join_rested(&self, cpu: &mut CpuToken, bite: &Bite) {
-        if !bite.affords(IN_PARTS) {
-            return;
-        }
+    /// Looks at the area that has rested the longest, if it has rested enough.
+    pub(crate) fn join_rested(&self, cpu: &mut CpuToken) {
         let (cores, id) = (&self.parts.cores, cpu.id());
         let now = || self.parts.platform.counter(id);
         let Some(page) = cores.get(cpu, |core| core.areas.take(now)).flatten() else {
