@@ -29,7 +29,7 @@ pub const LENT_PAGE: u32 = 600;
 /// A lent page taken back.
 pub const PAGE_BACK: u32 = 1_100;
 /// 2 MiB that one word and one entry on each side stand for.
-pub const BLOCK: u32 = 700;
+pub const BLOCK: u32 = 800;
 /// 2 MiB or a GiB of which each part has a word or an entry.
 pub const IN_PARTS: u32 = 15_000;
 /// A table for an entry: cleared or filled, linked in, flushed.
