@@ -18,17 +18,17 @@
 
 /* Bounds that callers must know. */
 
-/* Most pages one VM_MAP takes: one 1 GiB block. It writes at most 512 guest leaves. */
+/* Most pages one VM_MAP is asked for: one 1 GiB block. */
 #define BULKHEAD_MAX_MAP_PAGES 262144
-/* Most pages one VM_LEND, VM_UNLEND or ENGINE_DONATE takes: one 2 MiB block. */
+/* Most pages one VM_LEND, VM_UNLEND or ENGINE_DONATE is asked for: one 2 MiB block. */
 #define BULKHEAD_MAX_RUN_PAGES 512
 /* Most entries of a VM_MAP_LIST list page (16 bytes each: physical address; IPA | attributes). */
 #define BULKHEAD_MAX_MAP_LIST_PAGES 256
-/* Most pages one VM_RECLAIM scrubs. */
+/* Most pages one VM_RECLAIM is asked for. */
 #define BULKHEAD_MAX_RECLAIM_PAGES 512
 /* Most pages one ENGINE_RECLAIM returns (x2-x17). */
 #define BULKHEAD_MAX_ENGINE_RECLAIM_PAGES 16
-/* Most pages one PAGE_CENSUS looks at. */
+/* Most pages one PAGE_CENSUS is asked for. */
 #define BULKHEAD_MAX_CENSUS_PAGES 2048
 /* Pages that PAGE_CENSUS counts together at least: 2 MiB. */
 #define BULKHEAD_MAX_CENSUS_GRAIN 512
@@ -41,7 +41,10 @@
 
 /* Status codes. */
 
-/* Done. A batch says in `done` how many pages, and in `reason` why it stopped early. */
+/*
+ * Done. A batch says in `done` how many pages, and in `reason` why it stopped early: with this
+ * one the engine has done as much as it does in one call.
+ */
 #define BULKHEAD_STATUS_SUCCESS (0)
 /* The engine does not know this function (SMCCC). */
 #define BULKHEAD_STATUS_NOT_SUPPORTED (-1)
@@ -81,13 +84,14 @@
  * tables for itself may come out of a few pages kept back, but never more than the pages that it
  * takes of the same 2 MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY
  * also while another core's donation has the pages kept back. A page with a memory error is
- * taken out of circulation; the call ends there, with NOT_RAM.
+ * taken out of circulation; the call ends there, with NOT_RAM. `done` below n with reason
+ * SUCCESS: call again for the rest.
  */
 #define BULKHEAD_CALL_ENGINE_DONATE 0xC6000102UL
 /*
- * (max) -> n. Free pool pages that the host had donated come back, scrubbed: as many as there
- * are, up to max. One in which a memory error is found is left out and is nobody's from then on:
- * fewer may come, even n = 0, though there are others.
+ * (max) -> n. Free pool pages that the host had donated come back, scrubbed: up to max of them,
+ * or as many as the engine does in one call. One in which a memory error is found is left out
+ * and is nobody's from then on: even n = 0 may come though there are others.
  */
 #define BULKHEAD_CALL_ENGINE_RECLAIM 0xC6000103UL
 /*
@@ -99,25 +103,28 @@
 #define BULKHEAD_CALL_VM_CREATE 0xC6000108UL
 /*
  * (vm, pa, ipa, n, attrs) -> done, reason. Host pages become the VM's alone. An aligned 2 MiB or
- * 1 GiB of pages to an IPA aligned like it is one entry. One call writes at most 512 entries:
- * `done` below n with reason SUCCESS says that the rest needs another call.
+ * 1 GiB of pages to an IPA aligned like it is one entry. `done` below n with reason SUCCESS:
+ * call again for the rest.
  */
 #define BULKHEAD_CALL_VM_MAP 0xC6000109UL
 /*
  * (vm, list, n) -> done, reason. VM_MAP for scattered pages, in list order. A page or an IPA
  * that comes a second time ends the batch with BUSY: the call holds it itself. NOT_RAM with
- * nothing done can also mean that the list page has a memory error; it stays the host's.
+ * nothing done can also mean that the list page has a memory error; it stays the host's. `done`
+ * below n with reason SUCCESS: call again with the rest as the list.
  */
 #define BULKHEAD_CALL_VM_MAP_LIST 0xC600010AUL
 /*
  * (vm, pa, ipa, n, attrs) -> done, reason. The VM can reach the host's pages too; the host keeps
- * them. Refused (OUT_OF_RANGE) where the VM was promised memory of its own.
+ * them. Refused (OUT_OF_RANGE) where the VM was promised memory of its own. `done` below n with
+ * reason SUCCESS: call again for the rest.
  */
 #define BULKHEAD_CALL_VM_LEND 0xC600010BUL
 /*
  * (vm, ipa, n) -> done, reason. Ends VM_LEND: after it returns no vCPU reaches the pages. Where
  * a page is lent twice in the run, the batch may end with BUSY before its second place, because
- * the call holds the page itself: call again for the rest.
+ * the call holds the page itself: call again for the rest, as where `done` is below n with
+ * reason SUCCESS.
  */
 #define BULKHEAD_CALL_VM_UNLEND 0xC600010CUL
 /*
@@ -131,10 +138,10 @@
  */
 #define BULKHEAD_CALL_VM_DESTROY 0xC600010EUL
 /*
- * (vm, max) -> n, finished. Scrubs and returns the dying VM's pages; any number of cores may
- * call it at once. Call it again until `finished` or BAD_HANDLE, also with n = 0; on BUSY all
- * that is left is in other cores' hands, or a vCPU has not left yet: later. A page with a memory
- * error stays behind, poisoned.
+ * (vm, max) -> n, finished. Scrubs and returns the dying VM's pages, a few a call; any number of
+ * cores may call it at once. Call it again until `finished` or BAD_HANDLE, also with n = 0; on
+ * BUSY all that is left is in other cores' hands, or a vCPU has not left yet: later. A page with
+ * a memory error stays behind, poisoned.
  */
 #define BULKHEAD_CALL_VM_RECLAIM 0xC600010FUL
 /*
@@ -170,11 +177,11 @@
 #define BULKHEAD_CALL_PAGE_POISON 0xC6000119UL
 /*
  * (first, n) -> seen, reserved, host, host_fixed, engine, vm, shared, claimed, poisoned. Counts
- * the states of a run of page words, in totals of whole grains. The last grain takes in the
- * words behind it that make no grain. A total hides a page only among those of its grain that
- * the caller does not know: who knows the states of all others, its own pages among them, learns
- * the last one's too, though not which VM has it; and calls one after the other show when a
- * state changes.
+ * the states of a run of page words, in totals of whole grains, up to where `seen` says: go on
+ * from there. The last grain takes in the words behind it that make no grain. A total hides a
+ * page only among those of its grain that the caller does not know: who knows the states of all
+ * others, its own pages among them, learns the last one's too, though not which VM has it; and
+ * calls one after the other show when a state changes.
  */
 #define BULKHEAD_CALL_PAGE_CENSUS 0xC600011AUL
 /* (cpu, sequence) -> sequence, event, time. Reads the engine's own events; never guest data. */

@@ -19,6 +19,7 @@ extern crate std;
 
 #[cfg(target_os = "none")]
 pub mod arch;
+pub mod bite;
 pub mod engine;
 pub mod gic;
 pub mod host;

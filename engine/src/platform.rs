@@ -86,7 +86,7 @@ pub struct Features {
 /// How a page was found by [`Platform::zero_page`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Zeroed {
-    /// It held something other than zero before.
+    /// It was seen to hold something other than zero before, by a look at some of its words.
     pub was_nonzero: bool,
     /// It was read back as zero after. If not, a store landed behind the scrubber's back, or the page does
     /// not keep what is stored: nobody gets it.
@@ -138,8 +138,9 @@ pub trait Platform: Sized {
     /// Cleans and invalidates a page's lines to the point of coherency through the window. If the page
     /// has a memory error, whoever reads it next finds that.
     fn clean_page(&self, cpu: CpuId, page: Pfn);
-    /// Copies a page of the host's through the window, once; words little-endian.
-    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken>;
+    /// Copies the first words of a page of the host's through the window, once, an even number of them and at most all;
+    /// little-endian.
+    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64]) -> Result<(), Broken>;
     /// How many tables [`Platform::map_engine_page`] would link in now: others can make it fewer, not
     /// more.
     fn engine_tables_missing(&self, cpu: CpuId, page: Pfn) -> usize;

@@ -3,7 +3,10 @@
 //! Invariant: the pool is filled once, before the first test: from then on only a test can change
 //! the census.
 
-use crate::outcome::{OrFail, TestResult, check, check_eq, complete};
+use crate::{
+    outcome::{OrFail, TestResult, check, check_eq},
+    vm::in_full,
+};
 use abi::{InfoIndex, limit};
 use el1::{
     PAGE,
@@ -21,7 +24,9 @@ pub fn feed_engine() -> TestResult {
     while left > 0 {
         let n = left.min(limit::RUN_PAGES as u64);
         let start = pages::take(n, PAGE).or_fail("pages for the engine")?;
-        complete("ENGINE_DONATE", call::engine_donate(start, n), n)?;
+        in_full("ENGINE_DONATE", n, |done, left| {
+            call::engine_donate(start + done * PAGE, left)
+        })?;
         left -= n;
     }
     Ok(())

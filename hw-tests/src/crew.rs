@@ -11,7 +11,7 @@ use crate::{
     guest::{PAGING, Program, SWEEP, WINDOW, WINDOW_SIZE},
     outcome::{OrFail, Stop, TestResult, check, check_eq},
     paging, puppet, team,
-    vm::{TestVm, find_other, insist},
+    vm::{TestVm, find_other, in_full},
 };
 use abi::{ExitReason, VcpuHandle, limit, psci};
 use alloc::{string::String, sync::Arc, vec::Vec};
@@ -345,9 +345,7 @@ pub fn check_zero(runs: &[(u64, u64)]) -> TestResult {
 
 /// Requires that the call took back `n` pages, made again while it answers BUSY.
 pub fn unlend(vm: &TestVm, ipa: u64, n: u64) -> TestResult {
-    crate::outcome::complete(
-        "VM_UNLEND",
-        insist(|| call::vm_unlend(vm.handle, ipa, n)),
-        n,
-    )
+    in_full("VM_UNLEND", n, |done, left| {
+        call::vm_unlend(vm.handle, ipa + done * PAGE, left)
+    })
 }

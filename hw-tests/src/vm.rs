@@ -15,7 +15,7 @@ use alloc::{format, vec::Vec};
 use core::hint;
 use el1::{
     PAGE, Range,
-    call::{self, Exit},
+    call::{self, Batch, Exit},
     irq, pages, println, timer,
 };
 
@@ -76,6 +76,27 @@ pub fn insist<T>(mut call: impl FnMut() -> Result<T, Status>) -> Result<T, Statu
         }
     }
     Err(Status::Busy)
+}
+
+/// Makes a batch's calls, asking `part` for so many pages behind the first ones, until all `n` are done.
+pub fn in_full(
+    what: &str,
+    n: u64,
+    mut part: impl FnMut(u64, u64) -> Result<Batch, Status>,
+) -> TestResult {
+    let mut done = 0;
+    while done < n {
+        let batch = insist(|| part(done, n - done)).or_fail(what)?;
+        check!(
+            batch.done > 0 && batch.reason == Status::Success,
+            "{what}: {} of {n} pages behind {done}, {}",
+            batch.done,
+            batch.reason.name()
+        );
+        done += batch.done;
+    }
+    check!(done == n, "{what}: {done} of {n} pages");
+    Ok(())
 }
 
 /// The shape of a VM with so many vCPUs; `lendable` has a bit for each RAM range.
@@ -140,8 +161,9 @@ impl TestVm {
     /// Donates pages that came from the allocator.
     pub fn donate(&mut self, pa: u64, ipa: u64, count: u64) -> TestResult {
         self.own(pa, count);
-        let result = insist(|| call::vm_map(self.handle, pa, ipa, count, ALL));
-        complete("VM_MAP", result, count)
+        in_full("VM_MAP", count, |done, left| {
+            call::vm_map(self.handle, pa + done * PAGE, ipa + done * PAGE, left, ALL)
+        })
     }
 
     /// Notes donated pages, so that they are looked at and given back at the end.

@@ -319,7 +319,7 @@ impl Platform for LoomMachine {
 
     fn clean_page(&self, _cpu: CpuId, _page: Pfn) {}
 
-    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken> {
+    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64]) -> Result<(), Broken> {
         into.fill(0);
         into[0] = self.look(cpu).content(page.raw());
         Ok(())

@@ -188,6 +188,15 @@ impl GranuleSize {
             Self::Block1G => Some(Self::Block2M),
         }
     }
+
+    /// The size of what it is a part of, if it is one.
+    pub const fn whole(self) -> Option<Self> {
+        match self {
+            Self::Page => Some(Self::Block2M),
+            Self::Block2M => Some(Self::Block1G),
+            Self::Block1G => None,
+        }
+    }
 }
 
 /// A page, or an aligned 2 MiB or 1 GiB of them.

@@ -3,10 +3,10 @@
 //! Invariant: nothing is changed here, and what is decided on a snapshot is decided again under a
 //! claim.
 
-use crate::addr::{Granule, Pfn};
+use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::census::Census;
 use crate::table::{PageTable, Refused};
-use crate::tree::end_of;
+use crate::tree::{Run, all_say, end_of};
 use crate::word::{State, Word};
 use core::ops::Deref;
 use sync::{AtomicU64, Ordering};
@@ -47,6 +47,12 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         Some((place.granule, place.seen.state()))
     }
 
+    /// The size of what has one word together with this page: as [`PageTable::state`], of one look.
+    pub fn size_around(&self, page: Pfn) -> GranuleSize {
+        let place = self.find(page);
+        place.map_or(GranuleSize::Page, |place| place.granule.size())
+    }
+
     /// Is all of a granule in this state, by one word or by a word for each of its parts? A snapshot,
     /// as [`PageTable::state`].
     pub fn uniformity(&self, granule: Granule, state: State) -> Uniform {
@@ -58,16 +64,20 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             return Uniform::No;
         };
         let wanted = Word::pack(state);
-        let compare = |word: Word| match word.state() {
+        let compare = |word: Word| match word {
             _ if word == wanted => Uniform::All,
-            State::Claimed { .. } | State::Merged => Uniform::Changing,
+            _ if word.is_changing() => Uniform::Changing,
             _ => Uniform::No,
         };
         if place.granule.size() >= granule.size() {
             return compare(place.seen);
         }
+        let parts = self.tree().parts_of(granule);
+        if all_say(parts, wanted) {
+            return Uniform::All;
+        }
         let mut all = Uniform::All;
-        for part in self.tree().parts_of(granule) {
+        for part in parts {
             // Relaxed: whoever acts on this claims the parts, and acquires then.
             match compare(Word::from_raw(part.load(Ordering::Relaxed))) {
                 Uniform::All => {}
@@ -96,15 +106,29 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
 
     /// Counts pages by what their words say, each word looked at once.
     pub fn count(&self, first: Pfn, pages: usize) -> Result<Census, Refused> {
-        let run = self.run(first, pages).ok_or(Refused::OutOfRange)?;
         let mut census = Census::default();
+        self.count_into(&mut census, first, pages)?;
+        Ok(census)
+    }
+
+    /// The same, and adds them to those of `census`.
+    pub fn count_into(&self, census: &mut Census, first: Pfn, pages: usize) -> Result<(), Refused> {
+        let run = self.run(first, pages).ok_or(Refused::OutOfRange)?;
         let mut at = run.first;
         while at.raw() < run.end() {
             let place = self.find(at)?;
-            let next = end_of(place.granule).min(run.end());
-            census.add(place.seen.state(), (next - at.raw()) as usize);
+            let mut next = end_of(place.granule).min(run.end());
+            if place.granule.size() == GranuleSize::Page {
+                // So have the others of its block: none of these is found again.
+                let block = Granule::around(GranuleSize::Block2M, at);
+                next = end_of(block).min(run.end());
+                let pages = next - at.raw();
+                census.add_each(self.tree().pages(Run { first: at, pages }));
+            } else {
+                census.add(place.seen.state(), (next - at.raw()) as usize);
+            }
             at = Pfn::from_raw(next);
         }
-        Ok(census)
+        Ok(())
     }
 }

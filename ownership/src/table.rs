@@ -11,7 +11,7 @@
 use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::claim::{OneWord, PageClaim, RunClaim, WholeClaim, WholeWord, claim_word};
 use crate::state::{is_claimable, transition};
-use crate::tree::{Place, Run, Span, Tree, end_of};
+use crate::tree::{Place, Run, Span, Tree, end_of, in_eights};
 use crate::word::{Op, State, Word};
 use core::ops::Deref;
 use sync::{AtomicU64, Ordering};
@@ -272,47 +272,45 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
                 Ok(pages) => claim.extend(pages),
                 Err(refused) => return Some(refused),
             }
-            if place.granule.size() == GranuleSize::Page
-                && let Some(refused) = self.claim_pages_on(claim, run, (op, claimed))
+            if let Some(whole) = place.granule.size().whole()
+                && let Some(refused) = self.claim_parts_on(claim, run, (op, claimed), whole)
             {
                 return Some(refused);
             }
         }
     }
 
-    /// Extends a claim whose last page has a word of its own up to the end of that page's block, or
-    /// of `run`. That claim keeps the block in parts: nothing above has to be looked at again.
-    fn claim_pages_on(
+    /// Extends a claim whose last page or block has a word of its own by those beside it, up to the end of what they
+    /// are parts of, whose size is `whole`, or of `run`, or to one that is in parts itself. That claim keeps the whole in
+    /// parts: nothing above has to be looked at again.
+    fn claim_parts_on(
         &self,
         claim: &mut RunClaim<'_>,
         run: Run,
         (op, claimed): (Op, Word),
+        whole: GranuleSize,
     ) -> Option<Refused> {
         let at = claim.pfn().raw() + claim.len() as u64;
-        let block = Granule::around(GranuleSize::Block2M, Pfn::from_raw(at - 1));
+        let size = whole.part()?;
+        let around = Granule::around(whole, Pfn::from_raw(at - 1));
         let rest = Run {
             first: Pfn::from_raw(at),
-            pages: end_of(block).min(run.end()).saturating_sub(at),
+            pages: end_of(around).min(run.end()).saturating_sub(at),
         };
-        if rest.pages == 0 {
+        if rest.pages < size.pages() {
             return None;
         }
         let expect = claim.from();
         let wanted = Word::pack(expect);
-        // The claim has a page that said `wanted`, so the operation may claim others.
-        for word in self.tree().pages(rest) {
-            // Relaxed: the compare-exchange of `claim_word` succeeds only on this very value, and
-            // acquires.
-            let seen = Word::from_raw(word.load(Ordering::Relaxed));
-            if seen != wanted {
-                return Some(why_not(seen, op, expect));
-            }
-            if !claim_word(word, seen, claimed) {
-                return Some(Refused::Busy);
-            }
-            claim.extend(1);
-        }
-        None
+        // The claim has a part that said `wanted`, so the operation may claim others.
+        let words = self.tree().granules(size, rest);
+        let stop = in_eights(words, |word| !claim_word(word, wanted, claimed));
+        claim.extend((stop.unwrap_or(words.len()) as u64) << size.shift());
+        // A block in parts is gone on with by its pages.
+        let word = words.get(stop?).filter(|_| size == GranuleSize::Page)?;
+        // Relaxed: it only says why.
+        let seen = Word::from_raw(word.load(Ordering::Relaxed));
+        Some(why_not(seen, op, expect))
     }
 
     /// Claims the pages of `want` that the word at `place` stands for, and no others; how many.

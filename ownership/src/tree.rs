@@ -109,15 +109,67 @@ impl Run {
         self.first <= granule.base() && end_of(granule) <= self.end()
     }
 
-    /// Is some of the granule in it?
-    fn meets(self, granule: Granule) -> bool {
-        self.first.raw() < end_of(granule) && granule.base().raw() < self.end()
+    /// How many parts of the granule, of this size, end before it.
+    fn parts_before(self, granule: Granule, size: GranuleSize) -> usize {
+        let pages = self.first.raw().saturating_sub(granule.base().raw());
+        ((pages >> size.shift()) as usize).min(FAN_OUT)
+    }
+
+    /// How many have pages of it.
+    fn parts_of(self, granule: Granule, size: GranuleSize) -> usize {
+        let end = self.end().saturating_sub(granule.base().raw());
+        let up_to = (end.div_ceil(size.pages()) as usize).min(FAN_OUT);
+        up_to.saturating_sub(self.parts_before(granule, size))
+    }
+}
+
+/// Stores the same in all of these words; eight at a time, as granules have hundreds.
+fn fill(words: &[AtomicU64], with: Word) {
+    let (eights, rest) = words.as_chunks::<8>();
+    // Relaxed: published by the Release of `unfold`.
+    for eight in eights {
+        for word in eight {
+            word.store(with.raw(), Ordering::Relaxed);
+        }
+    }
+    for word in rest {
+        word.store(with.raw(), Ordering::Relaxed);
     }
 }
 
 /// The page after a granule's last.
 pub(crate) fn end_of(granule: Granule) -> u64 {
     granule.base().raw() + granule.size().pages()
+}
+
+/// The number of the first of these words that `stop` says yes of, eight at a time: granules have hundreds.
+#[inline(always)]
+pub(crate) fn in_eights(
+    words: &[AtomicU64],
+    mut stop: impl FnMut(&AtomicU64) -> bool,
+) -> Option<usize> {
+    let (eights, rest) = words.as_chunks::<8>();
+    let mut before = 0usize;
+    for eight in eights {
+        for (index, word) in eight.iter().enumerate() {
+            if stop(word) {
+                return Some(before.wrapping_add(index));
+            }
+        }
+        before = before.wrapping_add(eight.len());
+    }
+    let index = rest.iter().position(stop)?;
+    Some(before.wrapping_add(index))
+}
+
+/// Do all of these words say this? Eight at a time.
+pub(crate) fn all_say(words: &[AtomicU64], what: Word) -> bool {
+    // Relaxed: a snapshot, or the caller's own words.
+    let differs = |word: &AtomicU64| word.load(Ordering::Relaxed) ^ what.raw();
+    let (eights, rest) = words.as_chunks::<8>();
+    let mut eights = eights.iter();
+    eights.all(|eight| eight.iter().fold(0, |all, word| all | differs(word)) == 0)
+        && rest.iter().all(|word| differs(word) == 0)
 }
 
 impl<'t> Tree<'t> {
@@ -186,10 +238,17 @@ impl<'t> Tree<'t> {
 
     /// The words of `pages` pages from `first` on.
     pub fn pages(self, run: Run) -> &'t [AtomicU64] {
-        let words = self.index(Granule::page(run.first)).and_then(|first| {
-            let end = first.checked_add(usize::try_from(run.pages).ok()?)?;
-            self.words.get(first..end)
-        });
+        self.granules(GranuleSize::Page, run)
+    }
+
+    /// The words of the granules of this size in a run that begins with one.
+    pub fn granules(self, size: GranuleSize, run: Run) -> &'t [AtomicU64] {
+        let words = self
+            .index(Granule::around(size, run.first))
+            .and_then(|first| {
+                let end = first.checked_add(usize::try_from(run.pages >> size.shift()).ok()?)?;
+                self.words.get(first..end)
+            });
         words.unwrap_or(&[])
     }
 
@@ -239,13 +298,11 @@ impl<'t> Tree<'t> {
         // that looked before the last fold; see the head of this file.
         #[cfg(not(mutant = "unfold-no-fence"))]
         fence(Ordering::Release);
-        let mut at = granule.base();
-        for part in parts {
-            let stays = keep.meets(Granule::around(size, at));
-            let word = if stays { claimed } else { outside };
-            part.store(word.raw(), Ordering::Relaxed);
-            at = Pfn::from_raw(at.raw() + size.pages());
-        }
+        let (before, rest) = parts.split_at(keep.parts_before(granule, size));
+        let (kept, behind) = rest.split_at(keep.parts_of(granule, size).min(rest.len()));
+        fill(before, outside);
+        fill(kept, claimed);
+        fill(behind, outside);
         if let Some(number) = self.number(granule) {
             self.touched().note(number);
         }
@@ -280,10 +337,7 @@ impl<'t> Tree<'t> {
         };
         // Relaxed: the caller's own claims, which nobody else changes but for the poison mark, and
         // for that there is the compare-exchange below.
-        let all_mine = parts
-            .iter()
-            .all(|part| part.load(Ordering::Relaxed) == claimed.raw());
-        if !all_mine {
+        if !all_say(parts, claimed) {
             return false;
         }
         // Relaxed: what was done to the pages is published when the claim is settled. Whoever unfolds
@@ -297,22 +351,27 @@ impl<'t> Tree<'t> {
         if taken.is_err() {
             return false;
         }
-        for (index, part) in parts.iter().enumerate() {
+        let retire = |part: &AtomicU64| {
             // Relaxed: a slow core's compare-exchange fails on any value but the one it saw; the
             // next to write these words holds the whole, and has acquired what its last holder did.
             #[cfg(not(mutant = "fold-keep-parts"))]
-            let retired = part.compare_exchange(
-                claimed.raw(),
-                MERGED.raw(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
+            return part
+                .compare_exchange(
+                    claimed.raw(),
+                    MERGED.raw(),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok();
             #[cfg(mutant = "fold-keep-parts")]
-            let retired = Ok::<u64, u64>(MERGED.raw());
-            if retired.is_err() {
-                self.unretire(parts.get(..index).unwrap_or(&[]), whole, claimed);
-                return false;
+            {
+                let _ = part;
+                true
             }
+        };
+        if let Some(marked) = in_eights(parts, |part| !retire(part)) {
+            self.unretire(parts.get(..marked).unwrap_or(&[]), whole, claimed);
+            return false;
         }
         true
     }

@@ -312,6 +312,11 @@ impl Word {
         }
     }
 
+    /// Is it claimed, or retired by a fold? Of the bits alone: of words that the table wrote.
+    pub(crate) const fn is_changing(self) -> bool {
+        self.0 & CLAIMED != 0 || self.0 & KIND == KIND_MERGED
+    }
+
     /// Is it claimed, by another CPU than `mine`? Of the bits alone: of words that claims wrote.
     pub(crate) const fn is_claimed_by_other(self, mine: Self) -> bool {
         self.0 & CLAIMED != 0 && (self.0 ^ mine.0) & CPU != 0

@@ -16,17 +16,17 @@ pub const RESULT_REGISTERS: usize = 17;
 
 /// Bounds that callers must know.
 pub mod limit {
-    /// Most pages one VM_MAP takes: one 1 GiB block. It writes at most 512 guest leaves.
+    /// Most pages one VM_MAP is asked for: one 1 GiB block.
     pub const MAP_PAGES: usize = 262144;
-    /// Most pages one VM_LEND, VM_UNLEND or ENGINE_DONATE takes: one 2 MiB block.
+    /// Most pages one VM_LEND, VM_UNLEND or ENGINE_DONATE is asked for: one 2 MiB block.
     pub const RUN_PAGES: usize = 512;
     /// Most entries of a VM_MAP_LIST list page (16 bytes each: physical address; IPA | attributes).
     pub const MAP_LIST_PAGES: usize = 256;
-    /// Most pages one VM_RECLAIM scrubs.
+    /// Most pages one VM_RECLAIM is asked for.
     pub const RECLAIM_PAGES: usize = 512;
     /// Most pages one ENGINE_RECLAIM returns (x2-x17).
     pub const ENGINE_RECLAIM_PAGES: usize = 16;
-    /// Most pages one PAGE_CENSUS looks at.
+    /// Most pages one PAGE_CENSUS is asked for.
     pub const CENSUS_PAGES: usize = 2048;
     /// Pages that PAGE_CENSUS counts together at least: 2 MiB.
     pub const CENSUS_GRAIN: usize = 512;
@@ -48,11 +48,12 @@ pub mod call {
     /// come out of a few pages kept back, but never more than the pages that it takes of the same 2
     /// MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY also while
     /// another core's donation has the pages kept back. A page with a memory error is taken out of
-    /// circulation; the call ends there, with NOT_RAM.
+    /// circulation; the call ends there, with NOT_RAM. `done` below n with reason SUCCESS: call
+    /// again for the rest.
     pub const ENGINE_DONATE: u64 = 0xC600_0102;
-    /// Free pool pages that the host had donated come back, scrubbed: as many as there are, up to
-    /// max. One in which a memory error is found is left out and is nobody's from then on: fewer
-    /// may come, even n = 0, though there are others.
+    /// Free pool pages that the host had donated come back, scrubbed: up to max of them, or as many
+    /// as the engine does in one call. One in which a memory error is found is left out and is
+    /// nobody's from then on: even n = 0 may come though there are others.
     pub const ENGINE_RECLAIM: u64 = 0xC600_0103;
     /// A new VM in state Building, without pages or vCPUs; its RAM ranges never change. Where
     /// physical addresses have fewer than 44 bits (IpaBits says) its table needs 2^(bits - 39)
@@ -60,29 +61,30 @@ pub mod call {
     /// donation of such a run helps.
     pub const VM_CREATE: u64 = 0xC600_0108;
     /// Host pages become the VM's alone. An aligned 2 MiB or 1 GiB of pages to an IPA aligned like
-    /// it is one entry. One call writes at most 512 entries: `done` below n with reason SUCCESS
-    /// says that the rest needs another call.
+    /// it is one entry. `done` below n with reason SUCCESS: call again for the rest.
     pub const VM_MAP: u64 = 0xC600_0109;
     /// VM_MAP for scattered pages, in list order. A page or an IPA that comes a second time ends
     /// the batch with BUSY: the call holds it itself. NOT_RAM with nothing done can also mean that
-    /// the list page has a memory error; it stays the host's.
+    /// the list page has a memory error; it stays the host's. `done` below n with reason SUCCESS:
+    /// call again with the rest as the list.
     pub const VM_MAP_LIST: u64 = 0xC600_010A;
     /// The VM can reach the host's pages too; the host keeps them. Refused (OUT_OF_RANGE) where the
-    /// VM was promised memory of its own.
+    /// VM was promised memory of its own. `done` below n with reason SUCCESS: call again for the
+    /// rest.
     pub const VM_LEND: u64 = 0xC600_010B;
     /// Ends VM_LEND: after it returns no vCPU reaches the pages. Where a page is lent twice in the
     /// run, the batch may end with BUSY before its second place, because the call holds the page
-    /// itself: call again for the rest.
+    /// itself: call again for the rest, as where `done` is below n with reason SUCCESS.
     pub const VM_UNLEND: u64 = 0xC600_010C;
     /// Seals the content: no VM_MAP that began before lands after. BUSY while one is inside: call
     /// again.
     pub const VM_START: u64 = 0xC600_010D;
     /// The VM is Dying: no vCPU enters again. Calling it again on a dying VM only reports.
     pub const VM_DESTROY: u64 = 0xC600_010E;
-    /// Scrubs and returns the dying VM's pages; any number of cores may call it at once. Call it
-    /// again until `finished` or BAD_HANDLE, also with n = 0; on BUSY all that is left is in other
-    /// cores' hands, or a vCPU has not left yet: later. A page with a memory error stays behind,
-    /// poisoned.
+    /// Scrubs and returns the dying VM's pages, a few a call; any number of cores may call it at
+    /// once. Call it again until `finished` or BAD_HANDLE, also with n = 0; on BUSY all that is
+    /// left is in other cores' hands, or a vCPU has not left yet: later. A page with a memory error
+    /// stays behind, poisoned.
     pub const VM_RECLAIM: u64 = 0xC600_010F;
     /// A vCPU; the first of a VM is on, the others off until PSCI CPU_ON.
     pub const VCPU_CREATE: u64 = 0xC600_0110;
@@ -103,11 +105,11 @@ pub mod call {
     pub const PAGE_INFO: u64 = 0xC600_0118;
     /// Takes a page with a memory error out of circulation for good.
     pub const PAGE_POISON: u64 = 0xC600_0119;
-    /// Counts the states of a run of page words, in totals of whole grains. The last grain takes in
-    /// the words behind it that make no grain. A total hides a page only among those of its grain
-    /// that the caller does not know: who knows the states of all others, its own pages among them,
-    /// learns the last one's too, though not which VM has it; and calls one after the other show
-    /// when a state changes.
+    /// Counts the states of a run of page words, in totals of whole grains, up to where `seen`
+    /// says: go on from there. The last grain takes in the words behind it that make no grain. A
+    /// total hides a page only among those of its grain that the caller does not know: who knows
+    /// the states of all others, its own pages among them, learns the last one's too, though not
+    /// which VM has it; and calls one after the other show when a state changes.
     pub const PAGE_CENSUS: u64 = 0xC600_011A;
     /// Reads the engine's own events; never guest data.
     pub const TRACE_READ: u64 = 0xC600_011B;
@@ -127,11 +129,12 @@ pub enum Call {
     /// come out of a few pages kept back, but never more than the pages that it takes of the same 2
     /// MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY also while
     /// another core's donation has the pages kept back. A page with a memory error is taken out of
-    /// circulation; the call ends there, with NOT_RAM.
+    /// circulation; the call ends there, with NOT_RAM. `done` below n with reason SUCCESS: call
+    /// again for the rest.
     EngineDonate = 0x02,
-    /// Free pool pages that the host had donated come back, scrubbed: as many as there are, up to
-    /// max. One in which a memory error is found is left out and is nobody's from then on: fewer
-    /// may come, even n = 0, though there are others.
+    /// Free pool pages that the host had donated come back, scrubbed: up to max of them, or as many
+    /// as the engine does in one call. One in which a memory error is found is left out and is
+    /// nobody's from then on: even n = 0 may come though there are others.
     EngineReclaim = 0x03,
     /// A new VM in state Building, without pages or vCPUs; its RAM ranges never change. Where
     /// physical addresses have fewer than 44 bits (IpaBits says) its table needs 2^(bits - 39)
@@ -139,29 +142,30 @@ pub enum Call {
     /// donation of such a run helps.
     VmCreate = 0x08,
     /// Host pages become the VM's alone. An aligned 2 MiB or 1 GiB of pages to an IPA aligned like
-    /// it is one entry. One call writes at most 512 entries: `done` below n with reason SUCCESS
-    /// says that the rest needs another call.
+    /// it is one entry. `done` below n with reason SUCCESS: call again for the rest.
     VmMap = 0x09,
     /// VM_MAP for scattered pages, in list order. A page or an IPA that comes a second time ends
     /// the batch with BUSY: the call holds it itself. NOT_RAM with nothing done can also mean that
-    /// the list page has a memory error; it stays the host's.
+    /// the list page has a memory error; it stays the host's. `done` below n with reason SUCCESS:
+    /// call again with the rest as the list.
     VmMapList = 0x0a,
     /// The VM can reach the host's pages too; the host keeps them. Refused (OUT_OF_RANGE) where the
-    /// VM was promised memory of its own.
+    /// VM was promised memory of its own. `done` below n with reason SUCCESS: call again for the
+    /// rest.
     VmLend = 0x0b,
     /// Ends VM_LEND: after it returns no vCPU reaches the pages. Where a page is lent twice in the
     /// run, the batch may end with BUSY before its second place, because the call holds the page
-    /// itself: call again for the rest.
+    /// itself: call again for the rest, as where `done` is below n with reason SUCCESS.
     VmUnlend = 0x0c,
     /// Seals the content: no VM_MAP that began before lands after. BUSY while one is inside: call
     /// again.
     VmStart = 0x0d,
     /// The VM is Dying: no vCPU enters again. Calling it again on a dying VM only reports.
     VmDestroy = 0x0e,
-    /// Scrubs and returns the dying VM's pages; any number of cores may call it at once. Call it
-    /// again until `finished` or BAD_HANDLE, also with n = 0; on BUSY all that is left is in other
-    /// cores' hands, or a vCPU has not left yet: later. A page with a memory error stays behind,
-    /// poisoned.
+    /// Scrubs and returns the dying VM's pages, a few a call; any number of cores may call it at
+    /// once. Call it again until `finished` or BAD_HANDLE, also with n = 0; on BUSY all that is
+    /// left is in other cores' hands, or a vCPU has not left yet: later. A page with a memory error
+    /// stays behind, poisoned.
     VmReclaim = 0x0f,
     /// A vCPU; the first of a VM is on, the others off until PSCI CPU_ON.
     VcpuCreate = 0x10,
@@ -182,11 +186,11 @@ pub enum Call {
     PageInfo = 0x18,
     /// Takes a page with a memory error out of circulation for good.
     PagePoison = 0x19,
-    /// Counts the states of a run of page words, in totals of whole grains. The last grain takes in
-    /// the words behind it that make no grain. A total hides a page only among those of its grain
-    /// that the caller does not know: who knows the states of all others, its own pages among them,
-    /// learns the last one's too, though not which VM has it; and calls one after the other show
-    /// when a state changes.
+    /// Counts the states of a run of page words, in totals of whole grains, up to where `seen`
+    /// says: go on from there. The last grain takes in the words behind it that make no grain. A
+    /// total hides a page only among those of its grain that the caller does not know: who knows
+    /// the states of all others, its own pages among them, learns the last one's too, though not
+    /// which VM has it; and calls one after the other show when a state changes.
     PageCensus = 0x1a,
     /// Reads the engine's own events; never guest data.
     TraceRead = 0x1b,
@@ -325,7 +329,8 @@ impl Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i64)]
 pub enum Status {
-    /// Done. A batch says in `done` how many pages, and in `reason` why it stopped early.
+    /// Done. A batch says in `done` how many pages, and in `reason` why it stopped early: with this
+    /// one the engine has done as much as it does in one call.
     Success = 0,
     /// The engine does not know this function (SMCCC). To blame: the caller.
     NotSupported = -1,

@@ -25,12 +25,14 @@ struct Answer {
 unsafe extern "C" {
     /// ORs the words of the page at `va`, and stops at the first 128 bytes that are not zero.
     fn arch_foreign_probe(va: u64) -> Answer;
+    /// The same of one word in each 64 bytes.
+    fn arch_foreign_sample(va: u64) -> Answer;
     /// Zeroes the page at `va`, by `DC ZVA` of `block` bytes, or by stores if that is 0.
     fn arch_foreign_zero(va: u64, block: u64) -> Answer;
     /// Cleans and invalidates the page at `va`, by lines of `line` bytes, and waits (`DSB SY`).
     fn arch_foreign_clean(va: u64, line: u64) -> Answer;
-    /// Copies the page at `va` to `into`.
-    fn arch_foreign_copy(va: u64, into: *mut u64) -> Answer;
+    /// Copies `bytes` of the page at `va` to `into`: not 0, and a multiple of 16.
+    fn arch_foreign_copy(va: u64, into: *mut u64, bytes: u64) -> Answer;
 }
 
 /// An external abort came instead.
@@ -55,6 +57,15 @@ pub unsafe fn probe(va: u64) -> Result<bool, Aborted> {
     unsafe { arch_foreign_probe(va) }.value().map(|or| or != 0)
 }
 
+/// Is one of the words not zero that begin a line of 64 bytes in the page at `va`?
+///
+/// # Safety
+/// As for [`probe`].
+pub unsafe fn sample(va: u64) -> Result<bool, Aborted> {
+    // SAFETY: reads the mapped page.
+    unsafe { arch_foreign_sample(va) }.value().map(|or| or != 0)
+}
+
 /// Zeroes the page at `va`; `block` is what `DC ZVA` zeroes, in bytes, if it may be used.
 ///
 /// # Safety
@@ -73,19 +84,26 @@ pub unsafe fn zero(va: u64, block: Option<usize>) -> Result<(), Aborted> {
 /// # Safety
 /// As for [`probe`].
 pub unsafe fn clean(va: u64, line: usize) -> Result<(), Aborted> {
+    // Four lines at a time, within the page.
+    let line = line.min(1024);
     // SAFETY: cleaning keeps the content.
     unsafe { arch_foreign_clean(va, line as u64) }
         .value()
         .map(drop)
 }
 
-/// Copies the page at `va`, each word once.
+/// Copies the first words of the page at `va`, each once: an even number, at most all.
 ///
 /// # Safety
 /// As for [`probe`].
-pub unsafe fn copy(va: u64, into: &mut [u64; 512]) -> Result<(), Aborted> {
-    // SAFETY: reads the mapped page, and writes all of `into`, which is as large.
-    unsafe { arch_foreign_copy(va, into.as_mut_ptr()) }
+pub unsafe fn copy(va: u64, into: &mut [u64]) -> Result<(), Aborted> {
+    let bytes = size_of_val(into);
+    assert!(
+        bytes != 0 && bytes.is_multiple_of(16) && bytes <= 4096,
+        "{bytes} bytes of a page"
+    );
+    // SAFETY: reads the mapped page, and writes all of `into`, which is so large.
+    unsafe { arch_foreign_copy(va, into.as_mut_ptr(), bytes as u64) }
         .value()
         .map(drop)
 }
@@ -202,6 +220,24 @@ arch_foreign_probe:
     mov     x1, xzr
     ret
 
+    .global arch_foreign_sample
+arch_foreign_sample:
+    add     x2, x0, #4096
+1:  ldr     x3, [x0]
+    ldr     x4, [x0, #64]
+    ldr     x5, [x0, #128]
+    ldr     x6, [x0, #192]
+    add     x0, x0, #256
+    orr     x3, x3, x4
+    orr     x5, x5, x6
+    orr     x3, x3, x5
+    cbnz    x3, 2f
+    cmp     x0, x2
+    b.ne    1b
+2:  mov     x0, x3
+    mov     x1, xzr
+    ret
+
     .global arch_foreign_zero
 arch_foreign_zero:
     add     x2, x0, #4096
@@ -229,6 +265,12 @@ arch_foreign_clean:
     add     x2, x0, #4096
 1:  dc      civac, x0
     add     x0, x0, x1
+    dc      civac, x0
+    add     x0, x0, x1
+    dc      civac, x0
+    add     x0, x0, x1
+    dc      civac, x0
+    add     x0, x0, x1
     cmp     x0, x2
     b.lo    1b
     "#,
@@ -241,10 +283,11 @@ arch_foreign_clean:
 
     .global arch_foreign_copy
 arch_foreign_copy:
+    add     x5, x0, x2
     add     x2, x0, #4096
 1:  ldp     x3, x4, [x0], #16
     stp     x3, x4, [x1], #16
-    cmp     x0, x2
+    cmp     x0, x5
     b.ne    1b
     mov     x0, xzr
     mov     x1, xzr

@@ -210,7 +210,7 @@ impl Platform for Metal {
         window::clean(self.core(cpu).window, self.core_features(cpu), page);
     }
 
-    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken> {
+    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64]) -> Result<(), Broken> {
         window::read(self.core(cpu).window, page, into)
     }
 

@@ -48,9 +48,16 @@ pub fn store(at: EntryAt, value: u64) {
 
 /// Fills a table that nobody else can see with zero entries.
 pub fn clear(table: Pfn) {
-    for index in 0..ENTRIES as u16 {
-        // Relaxed: published by the Release, for walkers by the DSB, of whoever links the table.
-        entry(EntryAt { table, index }).store(0, Ordering::Relaxed);
+    let table = (table.raw() << PAGE_SHIFT) as usize as *const [AtomicU64; ENTRIES];
+    // SAFETY: as in `entry`, of all entries of a table.
+    let entries = unsafe { &*table };
+    // Eight at a time.
+    let (eights, _) = entries.as_chunks::<8>();
+    for eight in eights {
+        for entry in eight {
+            // Relaxed: published by the Release, for walkers by the DSB, of whoever links the table.
+            entry.store(0, Ordering::Relaxed);
+        }
     }
 }
 

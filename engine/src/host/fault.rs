@@ -6,6 +6,7 @@
 //! own access failed: the same abort for a guest's page, the engine's and a hole.
 
 use super::trap::Next;
+use crate::bite::{Bite, IN_PARTS};
 use crate::engine::{Engine, PageRun};
 use crate::gic::guard::{Ruling, rule_read, rule_write};
 use crate::memory::host_fault::HostFault;
@@ -106,9 +107,15 @@ impl<P: Platform> Engine<P> {
             self.host_device_fault(cpu, page)
         };
         match outcome {
-            HostFault::Mapped => {
-                self.let_rest(cpu, page);
-                self.join_rested(cpu);
+            HostFault::Mapped | HostFault::MappedWhole => {
+                let mut bite = match outcome {
+                    HostFault::Mapped => Bite::default(),
+                    _ => Bite::spent(),
+                };
+                self.let_rest(cpu, page, &mut bite);
+                if bite.affords(IN_PARTS) {
+                    self.join_rested(cpu);
+                }
                 return Next::Resume;
             }
             HostFault::Retry => return Next::Resume,

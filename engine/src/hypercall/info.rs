@@ -5,13 +5,14 @@
 
 use super::arguments::pages;
 use super::{Answer, Outcome};
+use crate::bite::{Bite, COUNTED_GRAIN, LOOK};
 use crate::engine::Engine;
 use crate::platform::Platform;
 use abi::{
     ARGUMENT_REGISTERS, EngineDoorbellArgs, EngineInfoArgs, InfoIndex, PageCensusArgs, PageClass,
     PageInfoArgs, StatsReadArgs, Status, TraceReadArgs, limit,
 };
-use ownership::{GranuleSize, Owner, Pa, State};
+use ownership::{Census, GranuleSize, Owner, Pa, State};
 use percpu::CpuToken;
 
 /// Pages that PAGE_CENSUS counts together: of fewer a total would tell a page's state.
@@ -116,19 +117,21 @@ impl<P: Platform> Engine<P> {
         if first > last {
             return Ok(Answer::with(&[0]));
         }
-        let end = first + n;
-        let seen = if end > last { words } else { end } - first;
-        let page = self
-            .parts
-            .pages
-            .base()
-            .checked_add(first)
-            .ok_or(Status::OutOfRange)?;
-        let census = self
-            .parts
-            .pages
-            .count(page, seen as usize)
-            .map_err(|_| Status::OutOfRange)?;
+        let (mut census, mut bite, mut at) = (Census::default(), Bite::default(), first);
+        while at <= last && at < first + n && bite.affords(COUNTED_GRAIN) {
+            let grain = if at == last { words - at } else { CENSUS_GRAIN };
+            let page = self.parts.pages.base().checked_add(at);
+            let page = page.ok_or(Status::OutOfRange)?;
+            let is_one =
+                grain == CENSUS_GRAIN && self.parts.pages.size_around(page) != GranuleSize::Page;
+            self.parts
+                .pages
+                .count_into(&mut census, page, grain as usize)
+                .map_err(|_| Status::OutOfRange)?;
+            bite.spend(if is_one { 4 * LOOK } else { COUNTED_GRAIN });
+            at += grain;
+        }
+        let seen = at - first;
         Ok(Answer::with(&[
             seen,
             census.reserved as u64,

@@ -4,10 +4,11 @@
 
 use super::arguments::{access, ipa, page, pages, run};
 use super::{Answer, Outcome};
+use crate::bite::Bite;
 use crate::engine::Engine;
 use crate::memory::Batch;
 use crate::memory::donate::MapRun;
-use crate::memory::donate_list::ListEntry;
+use crate::memory::donate_list::{self, ListEntry};
 use crate::platform::Platform;
 use crate::vm::PinnedVm;
 use crate::vm::life::Phase;
@@ -74,10 +75,14 @@ impl<P: Platform> Engine<P> {
         let n = pages(n, limit::MAP_LIST_PAGES)?;
         let list = page(list)?;
         let pinned = self.pin_for_memory(cpu, vm)?;
-        let mut words = [0; 512];
-        self.copy_list(cpu, list, &mut words)?;
+        // More would wait for another call.
+        let n = n.min(donate_list::MOST as u64);
+        let mut all = [0; 2 * donate_list::MOST];
+        let words = all.get_mut(..2 * n as usize).unwrap_or_default();
+        self.copy_list(cpu, list, words)?;
+        let mut bite = Bite::default();
         let geometry = self.parts.host.geometry();
-        let entries = words.chunks_exact(2).take(n as usize).map(|pair| {
+        let entries = words.chunks_exact(2).map(|pair| {
             let (pa, target) = (pair[0], pair[1]);
             let at = ipa(target & !LIST_RIGHTS, 1, geometry)?;
             let access = access(target & LIST_RIGHTS)?;
@@ -91,14 +96,14 @@ impl<P: Platform> Engine<P> {
                 access,
             })
         });
-        let batch = self.map_list(cpu, &pinned, entries);
+        let batch = self.map_list(cpu, &pinned, entries, &mut bite);
         // The list's page has a word of its own now.
-        self.let_rest(cpu, list);
+        self.let_rest(cpu, list, &mut bite);
         Ok(batch.into())
     }
 
     /// Copies the host's list once, under the page's claim: what is checked is what is used.
-    fn copy_list(&self, cpu: &CpuToken, list: Pfn, words: &mut [u64; 512]) -> Result<(), Status> {
+    fn copy_list(&self, cpu: &CpuToken, list: Pfn, words: &mut [u64]) -> Result<(), Status> {
         let claim = self
             .parts
             .pages
@@ -147,7 +152,7 @@ impl<P: Platform> Engine<P> {
         }
         let (batch, last) = self.unlend_run(cpu, &pinned, at, n);
         if let Some(page) = last {
-            self.let_rest(cpu, page);
+            self.let_rest(cpu, page, &mut Bite::spent());
         }
         Ok(batch.into())
     }

@@ -86,6 +86,24 @@ impl From<Batch> for Answer {
     }
 }
 
+/// May the call take a bite of work: then nothing else is done on its occasion.
+const fn does_much(call: Call) -> bool {
+    matches!(
+        call,
+        Call::EngineDonate
+            | Call::EngineReclaim
+            | Call::VmCreate
+            | Call::VmMap
+            | Call::VmMapList
+            | Call::VmLend
+            | Call::VmUnlend
+            | Call::VmReclaim
+            | Call::VcpuCreate
+            | Call::PagePoison
+            | Call::PageCensus
+    )
+}
+
 /// The result of an operation that may be refused.
 type Outcome = Result<Answer, Status>;
 
@@ -133,7 +151,9 @@ impl<P: Platform> Engine<P> {
         }
         let status = answer.status.raw() as u64 & 0xffff;
         self.trace(cpu, Event::Call, call.number() << 32 | status);
-        self.join_rested(cpu);
+        if !does_much(call) {
+            self.join_rested(cpu);
+        }
     }
 
     /// SMCCC discovery towards the host; everything else is not supported.

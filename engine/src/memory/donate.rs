@@ -8,24 +8,27 @@
 //! the host's next touch has it again.)
 //!
 //! Invariants: at no moment can both sides reach a page through a TLB: the flush is complete before
-//! the first guest leaf is written; a call writes at most [`ENTRIES_PER_CALL`] leaves and claims few
-//! words more, however many pages they stand for.
+//! the first guest leaf is written; a call takes on what one bite pays for, however much it is asked for.
 
 use super::host_map::BLOCK_LEVEL;
 use super::settled;
 use super::{Batch, status_of, status_of_refusal};
+use crate::bite::{self, BLOCK, Bite, FAR_PAGE, IN_PARTS, RUN_PAGE, TABLE};
 use crate::engine::Engine;
 use crate::memory::runs::Runs;
 use crate::platform::Platform;
-use crate::stage2::descriptor::{Access, ENTRIES, LAST_LEVEL, level_of, pages_of};
+use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, level_of, pages_of};
 use crate::stage2::{MapError, Stage2, ipa_after};
 use crate::vm::PinnedVm;
 use abi::{Counter, Status};
-use ownership::{GranuleSize, Ipa, Op, Owner, Pfn, State};
+use ownership::{Granule, GranuleSize, Ipa, Op, Owner, Pfn, State};
 use percpu::CpuToken;
 
-/// Guest leaves that one call writes, and words that it claims in pieces smaller than these.
-const ENTRIES_PER_CALL: u64 = ENTRIES;
+/// What pages of one 2 MiB cost beside what each does: it comes apart, and there are tables to make.
+const AREA: u32 = FAR_PAGE + TABLE;
+
+/// Guest leaves that one call writes.
+const ENTRIES_PER_CALL: u64 = bite::in_one(RUN_PAGE) as u64;
 
 /// A run of pages and where the VM is to see it.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +92,19 @@ impl<P: Platform> Engine<P> {
         }
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
-        let pages = self.pages_per_call(run);
+        let pages = self.pages_per_call(cpu, stage2, run);
+        let mut run = MapRun { pages, ..run };
+        if pages == pages_of(BLOCK_LEVEL) && run.level() == BLOCK_LEVEL {
+            // To make one of parts is less work than to go through them all.
+            let is_whole = self.make_whole(cpu, Granule::around(GranuleSize::Block2M, run.first));
+            if let Some(batch) = self.map_block(cpu, target, run, access) {
+                return batch;
+            }
+            if !is_whole {
+                run.pages = Bite::default().without(AREA).most(RUN_PAGE, pages);
+            }
+        }
+        let pages = run.pages;
         let (mut claim, refused) = self.parts.pages.claim_run(
             run.first,
             pages as usize,
@@ -148,30 +163,47 @@ impl<P: Platform> Engine<P> {
         self.count(cpu, Counter::PagesDonatedLazily, lazily);
     }
 
-    /// How much of a run one call may take on: what its leaves allow, and its words.
-    fn pages_per_call(&self, run: MapRun) -> u64 {
-        let few = run.pages.min(ENTRIES_PER_CALL);
-        let aligned = (run.first.raw() ^ run.ipa.page()) & (pages_of(BLOCK_LEVEL) - 1) == 0;
-        // Without FEAT_S2FWB each page has to be cleaned.
-        if !aligned || !self.parts.platform.features().force_write_back {
-            return few;
-        }
-        let (mut pages, mut words) = (0, 0);
-        while pages < run.pages && words < 2 * ENTRIES_PER_CALL {
-            let page = run.first.checked_add(pages);
-            let Some((word, _)) = page.and_then(|page| self.parts.pages.granule(page)) else {
+    /// How much of a run one call takes on.
+    fn pages_per_call(&self, cpu: &CpuToken, stage2: Stage2, run: MapRun) -> u64 {
+        let (mut bite, mut pages) = (Bite::default(), 0);
+        while let Some(rest) = run.after(pages).filter(|rest| rest.pages != 0) {
+            let (piece, cost) = self.next_piece(cpu, stage2, rest, &bite);
+            if pages != 0 && !bite.affords(cost) {
                 break;
-            };
-            // Pages with words of their own are taken by whole tables of them.
-            let (span, cost) = match word.size() {
-                GranuleSize::Page => (GranuleSize::Block2M.pages(), ENTRIES),
-                size => (size.pages(), 1),
-            };
-            let within = (run.first.raw() + pages) & (span - 1);
-            pages += span - within;
-            words += cost;
+            }
+            bite.spend(cost);
+            pages += piece;
         }
-        pages.clamp(few, run.pages)
+        pages
+    }
+
+    /// The pages at the start of a run that are taken together, and what that costs: a granule that both sides can
+    /// have as one, or single pages up to the next one, as many as the bite pays for.
+    fn next_piece(&self, cpu: &CpuToken, stage2: Stage2, run: MapRun, bite: &Bite) -> (u64, u32) {
+        let block = GranuleSize::Block2M;
+        let has_table = || {
+            let found = stage2.walk(&self.parts.platform, cpu.id(), run.ipa, BLOCK_LEVEL);
+            found.is_ok_and(|found| found.entry() != Entry::Empty)
+        };
+        // Without FEAT_S2FWB each page has to be cleaned, and a block is enough.
+        let largest = match run.level() {
+            level if level == LAST_LEVEL || has_table() => {
+                let to_block = block.pages() - (run.first.raw() & (block.pages() - 1));
+                let few = bite.without(AREA).most(RUN_PAGE, run.pages.min(to_block));
+                return (
+                    few,
+                    (few as u32).saturating_mul(RUN_PAGE).saturating_add(AREA),
+                );
+            }
+            level if self.parts.platform.features().force_write_back => pages_of(level),
+            _ => return (block.pages(), IN_PARTS),
+        };
+        match self.parts.pages.size_around(run.first) {
+            // All its parts have an entry of the host's.
+            GranuleSize::Block1G if GranuleSize::Block1G.pages() <= largest => (largest, IN_PARTS),
+            GranuleSize::Page => (block.pages(), IN_PARTS),
+            _ => (block.pages(), BLOCK),
+        }
     }
 
     /// Takes the guest's entries for as much of a claimed run as is to be had and makes the host's

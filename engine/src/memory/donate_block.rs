@@ -39,8 +39,11 @@ impl<P: Platform> Engine<P> {
             .claim_whole_in(granule, Op::VmMap, cpu.id().raw(), of_host)
             .ok()?;
         let host = self.find_host(cpu, run.first, BLOCK_LEVEL).ok()?;
-        if host.level != BLOCK_LEVEL || !matches!(host.entry(), Entry::Leaf { .. } | Entry::Empty) {
-            return None;
+        match host.entry() {
+            Entry::Leaf { .. } | Entry::Empty if host.level == BLOCK_LEVEL => {}
+            // Its pages came home one by one, and nobody touched them since.
+            Entry::Table(_) if host.level == BLOCK_LEVEL && self.is_empty_table(cpu, &host) => {}
+            _ => return None,
         }
         let guest = stage2
             .take_entry(platform, cpu.id(), pool, run.ipa, BLOCK_LEVEL)

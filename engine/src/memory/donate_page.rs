@@ -6,9 +6,10 @@
 use super::settled;
 use super::{Batch, status_of, status_of_refusal};
 use crate::engine::Engine;
+use crate::memory::pool::TablePages;
 use crate::memory::runs::Runs;
 use crate::platform::{EntryAt, Platform};
-use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, RESERVED};
+use crate::stage2::descriptor::{Access, ENTRIES, Entry, LAST_LEVEL, RESERVED};
 use crate::stage2::{MapError, Stage2};
 use crate::vm::PinnedVm;
 use abi::Status;
@@ -39,7 +40,8 @@ impl<P: Platform> Engine<P> {
         access: Access,
     ) -> Batch {
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
-        let leaving = match self.take_page(cpu, stage2, (page, ipa), access, None) {
+        let pool = &self.parts.pool;
+        let leaving = match self.take_page(cpu, stage2, (page, ipa), access, pool, None) {
             Ok(leaving) => leaving,
             Err(reason) => return Batch::refused(reason),
         };
@@ -67,6 +69,7 @@ impl<P: Platform> Engine<P> {
         stage2: Stage2,
         (page, ipa): (Pfn, Ipa),
         access: Access,
+        tables: &impl TablePages,
         last: Option<&Leaving<'_>>,
     ) -> Result<Leaving<'_>, Status> {
         let claim = self
@@ -75,9 +78,9 @@ impl<P: Platform> Engine<P> {
             .claim_page_in(page, Op::VmMap, cpu.id().raw(), OF_HOST)
             .map_err(status_of_refusal)?;
         let guest = self
-            .guest_entry(cpu, stage2, ipa, last)
+            .guest_entry(cpu, stage2, ipa, tables, last)
             .map_err(status_of)?;
-        match self.host_entry(cpu, page, last) {
+        match self.host_entry(cpu, page, tables, last) {
             Ok((host, is_mapped)) => Ok(Leaving {
                 claim,
                 ipa,
@@ -100,9 +103,10 @@ impl<P: Platform> Engine<P> {
         cpu: &CpuToken,
         stage2: Stage2,
         ipa: Ipa,
+        tables: &impl TablePages,
         last: Option<&Leaving<'_>>,
     ) -> Result<EntryAt, MapError> {
-        let (platform, pool) = (&self.parts.platform, &self.parts.pool);
+        let platform = &self.parts.platform;
         // A VM's tables stay for its life.
         let near = last.and_then(|last| Stage2::near(last.guest, last.ipa, ipa));
         match near {
@@ -113,7 +117,7 @@ impl<P: Platform> Engine<P> {
             }
             #[cfg(not(mutant = "near-no-compare"))]
             Some(at) if platform.swap_entry(cpu.id(), at, 0, RESERVED).is_ok() => Ok(at),
-            _ => stage2.take_entry(platform, cpu.id(), pool, ipa, LAST_LEVEL),
+            _ => stage2.take_entry(platform, cpu.id(), tables, ipa, LAST_LEVEL),
         }
     }
 
@@ -123,6 +127,7 @@ impl<P: Platform> Engine<P> {
         &self,
         cpu: &CpuToken,
         page: Pfn,
+        tables: &impl TablePages,
         last: Option<&Leaving<'_>>,
     ) -> Result<(EntryAt, bool), MapError> {
         let ipa_of = |page: Pfn| Ipa::from_raw(page.pa().raw());
@@ -138,7 +143,7 @@ impl<P: Platform> Engine<P> {
         }
         let mut found = self.find_host(cpu, page, LAST_LEVEL)?;
         if found.level != LAST_LEVEL {
-            if let (_, Some(error)) = self.prepare_host(cpu, page, 1, &self.parts.pool) {
+            if let (_, Some(error)) = self.prepare_host(cpu, page, 1, tables) {
                 return Err(error);
             }
             found = self.find_host(cpu, page, LAST_LEVEL)?;
@@ -174,6 +179,12 @@ impl Leaving<'_> {
     /// The page.
     pub(super) fn page(&self) -> Pfn {
         self.claim.pfn()
+    }
+
+    /// Is one of the entries of this other page in another table than here?
+    pub(super) fn is_far(&self, page: Pfn, ipa: Ipa) -> bool {
+        let apart = (self.page().raw() ^ page.raw()) | (self.ipa.page() ^ ipa.page());
+        apart >= ENTRIES
     }
 
     /// It is the VM's.

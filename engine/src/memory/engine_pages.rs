@@ -12,6 +12,7 @@
 
 use super::pool::TablePages;
 use super::{Batch, settled, status_of, status_of_refusal};
+use crate::bite::{Bite, ENGINE_PAGE, FAR_PAGE, TABLE};
 use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
@@ -24,30 +25,12 @@ use percpu::{CpuId, CpuToken};
 const PIECE: u64 = pages_of(2);
 
 impl<P: Platform> Engine<P> {
-    /// Takes `n` host pages from `first` on for tables and metadata.
+    /// Takes host pages from `first` on for tables and metadata: of `n` those that are in its 2 MiB, or as many as a
+    /// bite pays for.
     pub(crate) fn donate_to_engine(&self, cpu: &CpuToken, first: Pfn, n: u64) -> Batch {
-        let mut done = 0;
-        while done < n {
-            let Some(at) = first.checked_add(done) else {
-                return Batch {
-                    done,
-                    reason: Status::OutOfRange,
-                };
-            };
-            let to_end_of_piece = PIECE - at.raw() % PIECE;
-            let piece = self.donate_piece(cpu, at, to_end_of_piece.min(n - done));
-            done += piece.done;
-            if piece.reason != Status::Success {
-                return Batch {
-                    done,
-                    reason: piece.reason,
-                };
-            }
-        }
-        Batch {
-            done,
-            reason: Status::Success,
-        }
+        let to_end_of_piece = PIECE - first.raw() % PIECE;
+        let n = Bite::default().most(ENGINE_PAGE, n.min(to_end_of_piece));
+        self.donate_piece(cpu, first, n)
     }
 
     /// Takes what there is of `n` pages of one 2 MiB.
@@ -65,19 +48,28 @@ impl<P: Platform> Engine<P> {
             cpu.id().raw(),
             State::Owned(Owner::Host),
         );
-        if claim.is_empty() {
+        let claimed = claim.len() as u64;
+        if claimed == 0 {
             return Batch::refused(refused.map_or(Status::Success, status_of_refusal));
         }
-        let n = claim.len() as u64;
+        let mut n = claimed;
         // The claim rolls back wherever this fails.
         let prepared = self.tables_of_host(cpu, first).and_then(|host| {
-            let el2 = self.parts.platform.engine_tables_missing(cpu.id(), first);
-            let kit = pool.kit(cpu.id().index(), host + el2, n)?;
+            let tables = host + self.parts.platform.engine_tables_missing(cpu.id(), first);
+            // Fewer pages where there is more to do beside them, but no fewer than tables, for the reserve's sake.
+            let beside = FAR_PAGE.saturating_add((tables as u32).saturating_mul(TABLE));
+            let paid = Bite::default().without(beside).most(ENGINE_PAGE, n);
+            if tables > 0 {
+                n = n.min(paid.max(tables as u64));
+                drop(claim.split_off(n as usize));
+            }
+            let kit = pool.kit(cpu.id().index(), tables, n)?;
             match self.prepare_host(cpu, first, n, &kit) {
                 (_, None) => Ok(kit),
                 (_, Some(error)) => Err(status_of(error)),
             }
         });
+        let refused = refused.filter(|_| n == claimed);
         let kit = match prepared {
             Ok(kit) => kit,
             // Too few pages for the tables, since the run ends at one that is not to be had.
@@ -164,14 +156,16 @@ impl<P: Platform> Engine<P> {
         failed.map_or(n, |page| page - first.raw())
     }
 
-    /// Gives up to `max` free pool pages to the host, scrubbed.
+    /// Gives up to `max` free pool pages to the host, scrubbed, or as many as a bite pays for.
     pub(crate) fn reclaim_from_engine(
         &self,
         cpu: &CpuToken,
         max: usize,
     ) -> Vec<Pfn, { abi::limit::ENGINE_RECLAIM_PAGES }> {
         let mut home = Vec::new();
-        for _ in 0..max {
+        // To look for them takes some of it.
+        let bite = Bite::default().without(2 * TABLE);
+        for _ in 0..bite.most(ENGINE_PAGE, max as u64) {
             let Some(page) = self.parts.pool.take_donated(cpu.id().index()) else {
                 break;
             };

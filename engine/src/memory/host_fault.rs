@@ -5,10 +5,12 @@
 //! is denied on a settled state only. Where a table stands for a page alone, it is mapped in that; its
 //! area becomes a block later, if it stays the host's (`rejoin`).
 
-use super::host_map::may_host_reach;
+use super::host_map::{BLOCK_LEVEL, may_host_reach};
 use crate::engine::{Engine, PageRun};
-use crate::platform::Platform;
-use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, LeafBits, Memory, level_of, pages_of};
+use crate::platform::{EntryAt, Platform};
+use crate::stage2::descriptor::{
+    Access, ENTRIES, Entry, LAST_LEVEL, LeafBits, Memory, level_of, pages_of, table_of,
+};
 use crate::stage2::{Found, MapError};
 use abi::Counter;
 use ownership::{Granule, GranuleSize, Ipa, Op, Owner, Pfn, Refused, State, Uniform};
@@ -19,6 +21,8 @@ use percpu::CpuToken;
 pub enum HostFault {
     /// Mapped now: let the host try again.
     Mapped,
+    /// The same, with all of 2 MiB or more.
+    MappedWhole,
     /// Mapped by another core, or changing hands right now: the same.
     Retry,
     /// Not the host's: it gets the architectural fault.
@@ -32,15 +36,15 @@ impl<P: Platform> Engine<P> {
     /// Answers a stage-2 fault of the host on `page`, which is RAM.
     pub(crate) fn host_fault(&self, cpu: &CpuToken, page: Pfn) -> HostFault {
         let outcome = match self.parts.pages.granule(page) {
-            Some((whole, OF_HOST)) if whole.size() != GranuleSize::Page => {
-                self.map_whole(cpu, whole)
-            }
+            Some((whole, OF_HOST)) if whole.size() != GranuleSize::Page => self
+                .map_whole(cpu, whole, page)
+                .map(|done| done.then_some(HostFault::MappedWhole)),
             _ => self.map_page(cpu, page),
         };
         let (counter, answer) = match outcome {
-            Ok(true) => (Counter::HostFaultIn, HostFault::Mapped),
+            Ok(Some(mapped)) => (Counter::HostFaultIn, mapped),
             Err(MapError::OutOfRange) => return HostFault::Deny,
-            Ok(false) | Err(MapError::Occupied | MapError::Busy | MapError::NoMemory) => {
+            Ok(None) | Err(MapError::Occupied | MapError::Busy | MapError::NoMemory) => {
                 (Counter::HostFaultRetry, HostFault::Retry)
             }
         };
@@ -48,8 +52,14 @@ impl<P: Platform> Engine<P> {
         answer
     }
 
-    /// Maps all of a granule that was seen to be the host's alone; `false` if it was mapped by now.
-    pub(super) fn map_whole(&self, cpu: &CpuToken, granule: Granule) -> Result<bool, MapError> {
+    /// Maps all of a granule that was seen to be the host's alone; `false` if it was mapped by now. Of a GiB with tables
+    /// for some of its 2 MiB only one of these is mapped: that of `page`, or if it is mapped the first with a table.
+    pub(super) fn map_whole(
+        &self,
+        cpu: &CpuToken,
+        granule: Granule,
+        page: Pfn,
+    ) -> Result<bool, MapError> {
         let is_host = |state| state == OF_HOST;
         #[cfg(not(mutant = "join-one-claim"))]
         let claimed = granule;
@@ -62,15 +72,46 @@ impl<P: Platform> Engine<P> {
             // If some of it is another's by now, the next look says so.
             .map_err(|_| MapError::Busy)?;
         let level = level_of(granule.size());
-        let found = self.find_host(cpu, granule.base(), level)?;
-        let outcome = self.map_for_host(cpu, granule, &found);
+        let mut found = self.find_host(cpu, granule.base(), level)?;
+        let mut part = granule;
+        if level < BLOCK_LEVEL
+            && let Some(first) = self.first_table_in(cpu, &found)
+        {
+            found = self.find_host(cpu, page, BLOCK_LEVEL)?;
+            part = Granule::around(GranuleSize::Block2M, page);
+            if let Entry::Leaf { .. } = found.entry() {
+                part = Granule::around(
+                    GranuleSize::Block2M,
+                    Pfn::from_raw(granule.base().raw() + first),
+                );
+                found = self.find_host(cpu, part.base(), BLOCK_LEVEL)?;
+            }
+        }
+        let outcome = self.map_for_host(cpu, part, &found);
         claim.release();
         outcome
     }
 
-    /// Maps one page that the host may reach; `false` if it was mapped by now. `OutOfRange`: it may
+    /// Of a claimed GiB whose entry was found, the first of its pages that have a table of their own.
+    fn first_table_in(&self, cpu: &CpuToken, found: &Found) -> Option<u64> {
+        let Entry::Table(table) = found.entry() else {
+            return None;
+        };
+        let mut entries = 0..ENTRIES;
+        let index = entries.find(|index| {
+            let index = *index as u16;
+            let raw = self
+                .parts
+                .platform
+                .entry(cpu.id(), EntryAt { table, index });
+            table_of(raw, BLOCK_LEVEL).is_some()
+        })?;
+        Some(index * pages_of(BLOCK_LEVEL))
+    }
+
+    /// Maps one page that the host may reach; `None` if it was mapped by now. `OutOfRange`: it may
     /// not.
-    fn map_page(&self, cpu: &CpuToken, page: Pfn) -> Result<bool, MapError> {
+    fn map_page(&self, cpu: &CpuToken, page: Pfn) -> Result<Option<HostFault>, MapError> {
         let granule = Granule::page(page);
         let claim = self
             .parts
@@ -87,15 +128,16 @@ impl<P: Platform> Engine<P> {
         if has_table || self.parts.pages.uniformity(block, OF_HOST) == Uniform::No {
             let outcome = self.map_for_host(cpu, granule, &found);
             claim.release();
-            return outcome;
+            return outcome.map(|done| done.then_some(HostFault::Mapped));
         }
         claim.release();
-        self.map_whole(cpu, block)
+        let outcome = self.map_whole(cpu, block, page);
+        outcome.map(|done| done.then_some(HostFault::MappedWhole))
     }
 
     /// Maps a claimed granule for the host, joining what is in smaller pieces; `false` if it was
     /// mapped already. `found` is where a walk to it ended, under the claim.
-    fn map_for_host(
+    pub(super) fn map_for_host(
         &self,
         cpu: &CpuToken,
         granule: Granule,

@@ -16,14 +16,14 @@ use super::tlb::{FlushKind, Regime, flush_vm};
 use crate::engine::Engine;
 use crate::memory::pool::TablePages;
 use crate::platform::{EntryAt, Platform};
-use crate::stage2::descriptor::{Entry, LAST_LEVEL, pages_of};
+use crate::stage2::descriptor::{ENTRIES, Entry, LAST_LEVEL, is_leaf, pages_of};
 use crate::stage2::{Fill, Found, MapError};
 use abi::Counter;
 use ownership::{Flushed, Ipa, Owner, Pfn, State};
 use percpu::CpuToken;
 
-/// Tables of pages that one call goes through for blocks that leave.
-const TABLES_PER_CALL: u64 = 2;
+/// Tables of pages that one call goes through for blocks that leave: that takes a third of a bite.
+const TABLES_PER_CALL: u64 = 1;
 /// The level of 2 MiB blocks.
 pub(crate) const BLOCK_LEVEL: u8 = 2;
 
@@ -101,7 +101,8 @@ impl<P: Platform> Engine<P> {
                     Ok(())
                 }
                 _ if found.level == depth && depth < LAST_LEVEL => {
-                    ready = n.min(ready + span - within);
+                    ready += span - within;
+                    ready = n.min(ready + self.alike_beside(cpu, &found, n.saturating_sub(ready)));
                     Ok(())
                 }
                 _ if found.level == depth => {
@@ -134,13 +135,41 @@ impl<P: Platform> Engine<P> {
         (ready, None)
     }
 
+    /// How many of the `n` pages behind a leaf or an empty entry of the host's have one of these each up to the end of
+    /// its table, or up to one that is neither.
+    fn alike_beside(&self, cpu: &CpuToken, found: &Found, n: u64) -> u64 {
+        let (mut at, mut pages) = (found.at, 0u64);
+        while pages < n
+            && let Some(next) = self.parts.host.next_in_table(at, found.level)
+        {
+            let raw = self.parts.platform.entry(cpu.id(), next);
+            match Entry::decode(raw, found.level) {
+                Entry::Leaf { .. } | Entry::Empty => {}
+                _ => break,
+            }
+            at = next;
+            pages = pages.wrapping_add(pages_of(found.level));
+        }
+        pages
+    }
+
     /// Sees to it that a claimed page, which is or becomes the host's to reach on its own, can be
     /// mapped for it without memory. A block that has it mapped stays.
     pub(crate) fn make_host_tables(&self, cpu: &CpuToken, page: Pfn) -> Result<(), MapError> {
+        self.make_host_tables_of(cpu, page, &self.parts.pool)
+    }
+
+    /// The same with tables from `tables`.
+    pub(super) fn make_host_tables_of(
+        &self,
+        cpu: &CpuToken,
+        page: Pfn,
+        tables: &impl TablePages,
+    ) -> Result<(), MapError> {
         self.parts.host.make_tables(
             &self.parts.platform,
             cpu.id(),
-            &self.parts.pool,
+            tables,
             Ipa::from_raw(page.pa().raw()),
             LAST_LEVEL,
         )
@@ -187,6 +216,9 @@ impl<P: Platform> Engine<P> {
 
     /// Unmaps `n` claimed pages, noting which had been mapped; the caller flushes.
     pub(crate) fn collect_unmapped(&self, cpu: &CpuToken, first: Pfn, n: u64, runs: &mut Runs) {
+        if n >= pages_of(BLOCK_LEVEL) && self.collect_whole(cpu, first, n, runs) {
+            return;
+        }
         let (platform, ipa) = (&self.parts.platform, Ipa::from_raw(first.pa().raw()));
         let host = self.parts.host;
         host.for_entries(platform, cpu.id(), ipa, n, LAST_LEVEL, |found, at| {
@@ -200,6 +232,72 @@ impl<P: Platform> Engine<P> {
                 self.unmap_entry(cpu, found.at, page, pages_of(found.level), runs);
             }
         });
+    }
+
+    /// The same of all pages of one table, which are the dearest, without walks; `false` if it is not that, or not all.
+    #[inline(never)]
+    fn collect_whole(&self, cpu: &CpuToken, first: Pfn, n: u64, runs: &mut Runs) -> bool {
+        for level in [BLOCK_LEVEL, BLOCK_LEVEL - 1] {
+            if n == pages_of(level)
+                && let Ok(found) = self.find_host(cpu, first, level)
+                && let Entry::Table(table) = found.entry()
+            {
+                return self.collect_table(cpu, (table, found.level + 1), first, runs);
+            }
+        }
+        false
+    }
+
+    /// The same of all pages that a table of `level` translates, the first of which is `first`; `false` if there is one
+    /// below it, and then not of the pages of that and those behind.
+    fn collect_table(
+        &self,
+        cpu: &CpuToken,
+        (table, level): (Pfn, u8),
+        first: Pfn,
+        runs: &mut Runs,
+    ) -> bool {
+        let (platform, span) = (&self.parts.platform, pages_of(level));
+        let mut page = first.raw();
+        // Neighbours, which are flushed together.
+        let (mut start, mut end) = (page, page);
+        let mut is_all = true;
+        for index in 0..ENTRIES as u16 {
+            let at = EntryAt { table, index };
+            let raw = platform.entry(cpu.id(), at);
+            if is_leaf(raw, level) {
+                #[cfg(not(mutant = "host-keep-leaf"))]
+                platform.store_entry(cpu.id(), at, 0);
+                if page != end {
+                    runs.add_some(start, end - start);
+                    start = page;
+                }
+                end = page.wrapping_add(span);
+            } else if raw != 0 {
+                is_all = false;
+                break;
+            }
+            page = page.wrapping_add(span);
+        }
+        runs.add_some(start, end - start);
+        is_all
+    }
+
+    /// Is it a table of the host's for pages that maps none, all of them claimed?
+    pub(super) fn is_empty_table(&self, cpu: &CpuToken, found: &Found) -> bool {
+        let Entry::Table(table) = found.entry() else {
+            return false;
+        };
+        let entry = |index: u64| {
+            let index = index as u16;
+            self.parts
+                .platform
+                .entry(cpu.id(), EntryAt { table, index })
+        };
+        let mut eights = (0..ENTRIES).step_by(8);
+        eights.all(|first| {
+            (first..first.wrapping_add(8)).fold(0, |all, index| all | entry(index)) == 0
+        })
     }
 
     /// Empties the host's entry for `n` claimed pages from `first` on; the caller flushes.

@@ -7,7 +7,9 @@
 
 use super::settled;
 use super::{Batch, status_of, status_of_refusal};
+use crate::bite::{self, Bite, FAR_PAGE, LENT_PAGE, PAGE_BACK, TABLE};
 use crate::engine::Engine;
+use crate::memory::pool::TablePages;
 use crate::memory::runs::Runs;
 use crate::platform::Platform;
 use crate::stage2::descriptor::{Access, Entry, LAST_LEVEL, RESERVED};
@@ -18,11 +20,11 @@ use heapless::Vec;
 use ownership::{Ipa, Op, Owner, PageClaim, Pfn, Refused, State, VmSlot};
 use percpu::CpuToken;
 
-/// Claims held at once while a run is taken back; a longer run is done in slices.
-const SLICE: u64 = 64;
+/// Most pages that one call takes back.
+const MOST_BACK: usize = bite::in_one(PAGE_BACK);
 
 impl<P: Platform> Engine<P> {
-    /// Lends `n` host pages from `first` on to the VM, at `ipa` on.
+    /// Lends `n` host pages from `first` on to the VM, at `ipa` on, or as many as a bite pays for.
     pub(crate) fn lend_run(
         &self,
         cpu: &CpuToken,
@@ -33,7 +35,16 @@ impl<P: Platform> Engine<P> {
         access: Access,
     ) -> Batch {
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
+        let (mut bite, tables) = (Bite::default(), self.parts.pool.counted());
+        // What comes apart for the first.
+        bite.spend(FAR_PAGE);
         for done in 0..n {
+            if done != 0 && !bite.affords(LENT_PAGE) {
+                return Batch {
+                    done,
+                    reason: Status::Success,
+                };
+            }
             let page = first.raw().checked_add(done).map(Pfn::from_raw);
             let at = ipa_after(ipa, done);
             let (Some(page), Some(at)) = (page, at) else {
@@ -42,9 +53,12 @@ impl<P: Platform> Engine<P> {
                     reason: Status::OutOfRange,
                 };
             };
-            if let Err(reason) = self.lend_page(cpu, stage2, target.slot, page, at, access) {
+            let lent = self.lend_page(cpu, stage2, target.slot, (page, at), access, &tables);
+            if let Err(reason) = lent {
                 return Batch { done, reason };
             }
+            bite.spend(LENT_PAGE);
+            bite.spend(tables.taken().saturating_mul(TABLE));
         }
         Batch {
             done: n,
@@ -57,9 +71,9 @@ impl<P: Platform> Engine<P> {
         cpu: &CpuToken,
         stage2: Stage2,
         slot: VmSlot,
-        page: Pfn,
-        ipa: Ipa,
+        (page, ipa): (Pfn, Ipa),
         access: Access,
+        tables: &impl TablePages,
     ) -> Result<(), Status> {
         let platform = &self.parts.platform;
         let claim = self
@@ -76,8 +90,9 @@ impl<P: Platform> Engine<P> {
             })
             .map_err(status_of_refusal)?;
         #[cfg(not(mutant = "lend-no-host-tables"))]
-        self.make_host_tables(cpu, page).map_err(status_of)?;
-        let at = stage2.take_entry(platform, cpu.id(), &self.parts.pool, ipa, LAST_LEVEL);
+        self.make_host_tables_of(cpu, page, tables)
+            .map_err(status_of)?;
+        let at = stage2.take_entry(platform, cpu.id(), tables, ipa, LAST_LEVEL);
         #[cfg(mutant = "lend-refused-counts")]
         if at.is_err() {
             settled(claim.lend_to(slot));
@@ -91,34 +106,8 @@ impl<P: Platform> Engine<P> {
         Ok(())
     }
 
-    /// Takes `n` lent pages from `ipa` on back from the VM; and the last page that came.
+    /// Takes `n` lent pages from `ipa` on back from the VM, or as many as a bite pays for; and the last page that came.
     pub(crate) fn unlend_run(
-        &self,
-        cpu: &CpuToken,
-        target: &PinnedVm<'_>,
-        ipa: Ipa,
-        n: u64,
-    ) -> (Batch, Option<Pfn>) {
-        let (mut done, mut last) = (0, None);
-        while done < n {
-            let slice = SLICE.min(n - done);
-            let Some(from) = ipa_after(ipa, done) else {
-                let reason = Status::OutOfRange;
-                return (Batch { done, reason }, last);
-            };
-            let (batch, page) = self.unlend_slice(cpu, target, from, slice);
-            done += batch.done;
-            last = page.or(last);
-            if batch.reason != Status::Success {
-                let reason = batch.reason;
-                return (Batch { done, reason }, last);
-            }
-        }
-        let reason = Status::Success;
-        (Batch { done, reason }, last)
-    }
-
-    fn unlend_slice(
         &self,
         cpu: &CpuToken,
         target: &PinnedVm<'_>,
@@ -127,10 +116,10 @@ impl<P: Platform> Engine<P> {
     ) -> (Batch, Option<Pfn>) {
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
-        let mut held: Vec<PageClaim<'_>, { SLICE as usize }> = Vec::new();
+        let mut held: Vec<PageClaim<'_>, MOST_BACK> = Vec::new();
         let mut runs = Runs::default();
         let mut reason = Status::Success;
-        for index in 0..n {
+        for index in 0..n.min(MOST_BACK as u64) {
             let Some(ipa) = ipa_after(ipa, index) else {
                 break;
             };

@@ -23,10 +23,13 @@ use sync::{AtomicU64, Ordering, unless};
 const PAGES_PER_SUMMARY_BIT: usize = 64 * 64;
 
 /// Empty groups that one [`PageSet::take`] looks through before it says that there is no page.
-const GROUPS_TRIED: usize = 64;
+const GROUPS_TRIED: usize = 16;
 
 /// Words of bits under one state word: a page of them, so that no page is half touched.
 const WORDS_PER_STATE: usize = 512;
+
+/// Groups that one [`PageSet::free_up_to`] counts.
+const GROUPS_COUNTED: usize = 8;
 
 /// What a state word says of its words of bits: they hold anything.
 const UNTOUCHED: u64 = 0;
@@ -100,7 +103,13 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
                 let all = first..self.bits.len().min(first + WORDS_PER_STATE);
                 // Relaxed: the winner's alone until the Release below.
                 #[cfg(not(mutant = "set-no-zeroes"))]
-                for bits in &self.bits[all] {
+                let (eights, rest) = self.bits[all].as_chunks::<8>();
+                for eight in eights {
+                    for bits in eight {
+                        bits.store(0, Ordering::Relaxed);
+                    }
+                }
+                for bits in rest {
                     bits.store(0, Ordering::Relaxed);
                 }
                 #[cfg(mutant = "set-no-zeroes")]
@@ -244,20 +253,25 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         slot.fetch_and(!bit, look) & bit != 0
     }
 
-    /// Pages free now, counted up to `most`: only a moment's truth while others take and give.
+    /// Pages free now, counted up to `most` and in so many groups that have some: only a moment's truth while others
+    /// take and give.
     pub fn free_up_to(&self, most: u64) -> u64 {
-        let mut free = 0;
+        let (mut free, mut tries) = (0, GROUPS_COUNTED);
         for (at, summary) in self.summary.iter().enumerate() {
             // Relaxed: a statistic.
             let mut groups = summary.load(Ordering::Relaxed);
-            while groups != 0 && free < most {
+            while groups != 0 && free < most && tries > 0 {
+                tries -= 1;
                 let group = at * 64 + groups.trailing_zeros() as usize;
                 groups &= groups - 1;
                 // Relaxed: a statistic.
-                free += self
-                    .words_of(group)
-                    .map(|word| u64::from(self.bits[word].load(Ordering::Relaxed).count_ones()))
-                    .sum::<u64>();
+                for word in &self.bits[self.words_of(group)] {
+                    let bits = word.load(Ordering::Relaxed);
+                    // Most are empty, and counting takes long.
+                    if bits != 0 {
+                        free += u64::from(bits.count_ones());
+                    }
+                }
             }
         }
         free.min(most)

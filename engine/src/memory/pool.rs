@@ -13,6 +13,7 @@
 use super::kit::DONATION_TABLES;
 use super::page_set::PageSet;
 use super::reserve::{RESERVE_PAGES, Reserve};
+use core::cell::Cell;
 use core::ops::Deref;
 use ownership::Pfn;
 use sync::AtomicU64;
@@ -113,6 +114,12 @@ impl<S: Deref<Target = [AtomicU64]>> PagePool<S> {
         self.reserve.len()
     }
 
+    /// The pool, for who wants to know how many tables were taken.
+    pub(crate) fn counted(&self) -> Counted<'_, S> {
+        let taken = Cell::new(0);
+        Counted { pool: self, taken }
+    }
+
     /// The pool as a fault of the host on its own memory draws on it: what one donation may need is
     /// left.
     pub(crate) fn for_host_fault(&self) -> WithReserve<'_, S> {
@@ -130,6 +137,30 @@ impl<S: Deref<Target = [AtomicU64]>> TablePages for PagePool<S> {
 
     fn put_table(&self, page: Pfn) {
         self.put(page);
+    }
+}
+
+/// The pool, and how many tables were taken from it.
+pub(crate) struct Counted<'p, S> {
+    pool: &'p PagePool<S>,
+    taken: Cell<u32>,
+}
+
+impl<S> Counted<'_, S> {
+    /// Tables taken since this was last asked.
+    pub fn taken(&self) -> u32 {
+        self.taken.replace(0)
+    }
+}
+
+impl<S: Deref<Target = [AtomicU64]>> TablePages for Counted<'_, S> {
+    fn take_table(&self, hint: usize) -> Option<Pfn> {
+        self.taken.set(self.taken.get().wrapping_add(1));
+        self.pool.take(hint)
+    }
+
+    fn put_table(&self, page: Pfn) {
+        self.pool.put(page);
     }
 }
 

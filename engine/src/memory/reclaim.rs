@@ -13,6 +13,7 @@
 mod pages;
 
 use super::tlb::{flush_vm, flushed_before_reclaiming};
+use crate::bite::{Bite, FREED_TABLE, LOOK};
 use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::stage2::descriptor::{Entry, pages_of};
@@ -26,7 +27,11 @@ use percpu::CpuToken;
 /// Units that one call looks at before it returns, found empty or not.
 const UNITS_PER_CALL: u32 = 16;
 /// Entries in one unit of a table stage.
-const ENTRIES_PER_UNIT: u64 = 64;
+const ENTRIES_PER_UNIT: u64 = 32;
+/// What a unit costs beside its entries.
+const UNIT: u32 = 4 * LOOK;
+/// vCPU slots and root are freed at once.
+const REST: u32 = 6_000;
 
 /// Attempts at being counted in, of which each fails only because another core changed the cursor.
 const ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 4 };
@@ -77,8 +82,12 @@ impl<P: Platform> Engine<P> {
         };
         let mut outcome = Err(Status::Busy);
         let mut source = Source::All;
+        let mut bite = Bite::default();
         for _ in 0..UNITS_PER_CALL {
-            match self.work_once(cpu, &work, max, source) {
+            if !bite.pay(UNIT) {
+                break;
+            }
+            match self.work_once(cpu, &work, max, source, &mut bite) {
                 Step::Pages(pages) => {
                     outcome = Ok(Reclaimed {
                         pages,
@@ -138,20 +147,28 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Takes one unit and does it, or moves the stage on.
-    fn work_once(&self, cpu: &CpuToken, work: &AtWork<'_>, max: u64, source: Source) -> Step {
+    fn work_once(
+        &self,
+        cpu: &CpuToken,
+        work: &AtWork<'_>,
+        max: u64,
+        source: Source,
+        bite: &mut Bite,
+    ) -> Step {
         let seen = work.vm.cursor.now();
         match seen.stage {
             Stage::Idle | Stage::Rest => Step::Crowded,
-            Stage::Pages => self.work_on_pages(cpu, work, seen, max, source),
-            Stage::Check => self.end_stage(cpu, work, seen),
+            Stage::Pages => self.work_on_pages(cpu, work, seen, max, source, bite),
+            Stage::Check => self.end_stage(cpu, work, seen, bite),
             Stage::Tables3 | Stage::Tables2 | Stage::Tables1 => {
                 let parent = parent_of(seen.stage);
                 if parent < self.parts.host.geometry().start_level {
-                    return self.end_stage(cpu, work, seen);
+                    return self.end_stage(cpu, work, seen, bite);
                 }
-                let most = ENTRIES_PER_UNIT * pages_of(parent);
+                let entries = bite.most(LOOK + FREED_TABLE, ENTRIES_PER_UNIT);
+                let most = (1 << entries.ilog2()) * pages_of(parent);
                 let Some(unit) = self.next_unit(cpu, work, seen.next, parent, most) else {
-                    return self.end_stage(cpu, work, seen);
+                    return self.end_stage(cpu, work, seen, bite);
                 };
                 if !work.vm.cursor.replace(
                     seen,
@@ -162,7 +179,7 @@ impl<P: Platform> Engine<P> {
                 ) {
                     return Step::Nothing;
                 }
-                self.free_tables(cpu, work, unit, parent);
+                self.free_tables(cpu, work, unit, parent, bite);
                 Step::Nothing
             }
         }
@@ -199,7 +216,14 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Gives the tables under the entries of level `parent` in a unit back to the pool.
-    fn free_tables(&self, cpu: &CpuToken, work: &AtWork<'_>, unit: Unit, parent: u8) {
+    fn free_tables(
+        &self,
+        cpu: &CpuToken,
+        work: &AtWork<'_>,
+        unit: Unit,
+        parent: u8,
+        bite: &mut Bite,
+    ) {
         if unit.empty {
             return;
         }
@@ -212,6 +236,7 @@ impl<P: Platform> Engine<P> {
                 return;
             };
             let span = pages_of(found.level);
+            bite.spend(LOOK);
             if let (true, Entry::Table(table)) = (found.level == parent, found.entry()) {
                 // Two ranges may meet in one entry: whoever empties it frees the table.
                 if platform
@@ -219,6 +244,7 @@ impl<P: Platform> Engine<P> {
                     .is_ok()
                 {
                     self.parts.pool.put(table);
+                    bite.spend(FREED_TABLE);
                 }
             }
             page = (page & !(span - 1)) + span;
@@ -226,7 +252,13 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Moves the stage on, if this core is the last one in it.
-    fn end_stage(&self, cpu: &CpuToken, work: &AtWork<'_>, seen: Progress) -> Step {
+    fn end_stage(
+        &self,
+        cpu: &CpuToken,
+        work: &AtWork<'_>,
+        seen: Progress,
+        bite: &mut Bite,
+    ) -> Step {
         #[cfg(not(mutant = "reclaim-ignore-workers"))]
         if seen.workers != 1 {
             return Step::Crowded;
@@ -238,7 +270,7 @@ impl<P: Platform> Engine<P> {
             Stage::Pages => (Stage::Check, seen.next),
             stage => (stage.next(), 0),
         };
-        if stage == Stage::Rest && !self.free_vcpus(work) {
+        if stage == Stage::Rest && !(bite.pay(REST) && self.free_vcpus(work)) {
             return Step::Stop;
         }
         if !work.vm.cursor.replace(

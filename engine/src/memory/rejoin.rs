@@ -6,19 +6,22 @@
 //! next comes to the engine after that (for more than its vectors answer), and if all of it is the host's
 //! alone by then, makes it one block, and where that makes a whole GiB, one of that.
 //!
-//! Invariants: nothing depends on an area being joined, or when; a trap joins two areas at most; a
-//! core's list is its own. An area that is changing when its time has come waits once more; one that
-//! was pushed out by others does not.
+//! Invariants: nothing depends on an area being joined, or when; a trap joins one at most, and none where it did
+//! much else; a core's list is its own. An area that is changing when its time has come, or is one block now and may be
+//! part of a GiB, waits once more; one that was pushed out by others does not.
 //!
 //! Words can be in parts where the host's map is not: of a page that was read from, or lent, or of
 //! a call that was refused. A look makes one word of those of one 2 MiB, and then waits once more.
 
 use super::host_fault::OF_HOST;
+use super::host_map::BLOCK_LEVEL;
+use crate::bite::{Bite, IN_PARTS};
 use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::stage2::MapError;
+use crate::stage2::descriptor::Entry;
 use heapless::Deque;
-use ownership::{Granule, GranuleSize, Pfn, Uniform};
+use ownership::{Granule, GranuleSize, Op, Pfn, Uniform};
 use percpu::CpuToken;
 
 /// How long an area rests, in ticks of the counter: a millisecond where these are nanoseconds, 40
@@ -63,12 +66,15 @@ impl RestingAreas {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Lets the area around a page, in which something was mapped for the host, rest.
-    pub(crate) fn let_rest(&self, cpu: &mut CpuToken, page: Pfn) {
+    /// Lets the area around a page, in which something was mapped for the host, rest. One that it pushes out is
+    /// forgotten where the bite does not pay for a look at it.
+    pub(crate) fn let_rest(&self, cpu: &mut CpuToken, page: Pfn, bite: &mut Bite) {
         let now = self.parts.platform.counter(cpu.id());
         let cores = &self.parts.cores;
         let pushed_out = cores.get(cpu, |core| core.areas.add(page, now)).flatten();
-        if let Some(other) = pushed_out {
+        if let Some(other) = pushed_out
+            && bite.pay(IN_PARTS)
+        {
             let _ = self.join_around(cpu, other);
         }
     }
@@ -86,6 +92,31 @@ impl<P: Platform> Engine<P> {
         }
     }
 
+    /// Makes one word of those of 2 MiB that are all the host's, and one entry of the host's if some are mapped; `false`
+    /// where it has more than one word after that.
+    pub(super) fn make_whole(&self, cpu: &CpuToken, granule: Granule) -> bool {
+        let pages = &self.parts.pages;
+        if pages.size_around(granule.base()) >= granule.size() {
+            return true;
+        }
+        if pages.uniformity(granule, OF_HOST) != Uniform::All {
+            return false;
+        }
+        let is_host = |state| state == OF_HOST;
+        let Ok(claim) = pages.claim(granule, Op::HostFault, cpu.id().raw(), is_host) else {
+            return false;
+        };
+        if let Ok(found) = self.find_host(cpu, granule.base(), BLOCK_LEVEL)
+            && let Entry::Table(_) = found.entry()
+            && !self.is_empty_table(cpu, &found)
+        {
+            // If it can't be had, the pages are gone through.
+            let _ = self.map_for_host(cpu, granule, &found);
+        }
+        claim.release();
+        true
+    }
+
     /// Makes one block of the 2 MiB around a page, and of the GiB around that, if all of it is the
     /// host's alone; `Busy` if it is changing.
     fn join_around(&self, cpu: &CpuToken, page: Pfn) -> Result<(), MapError> {
@@ -96,21 +127,31 @@ impl<P: Platform> Engine<P> {
                 // It has one word with more: that is not taken apart for this.
                 continue;
             }
-            if size == GranuleSize::Block1G
-                && let Some(part) = pages.first_in_parts(granule)
-            {
-                if pages.uniformity(part, OF_HOST) != Uniform::All {
-                    return Ok(());
-                }
-                let _ = self.map_whole(cpu, part)?;
-                return Err(MapError::Busy);
-            }
             match pages.uniformity(granule, OF_HOST) {
                 Uniform::All => {}
+                _ if size == GranuleSize::Block1G
+                    && let Some(part) = pages.first_in_parts(granule) =>
+                {
+                    if pages.uniformity(part, OF_HOST) != Uniform::All {
+                        return Ok(());
+                    }
+                    let _ = self.map_whole(cpu, part, part.base())?;
+                    return Err(MapError::Busy);
+                }
                 Uniform::Changing => return Err(MapError::Busy),
                 Uniform::No => return Ok(()),
             }
-            self.map_whole(cpu, granule)?;
+            if size == GranuleSize::Block1G && pages.size_around(page) < size {
+                // First its word: that is work enough.
+                let is_host = |state| state == OF_HOST;
+                drop(pages.claim(granule, Op::HostFault, cpu.id().raw(), is_host));
+                return Err(MapError::Busy);
+            }
+            let was_in_parts = pages.size_around(page) < size;
+            if self.map_whole(cpu, granule, page)? || was_in_parts {
+                // One size a look: that is work enough.
+                return Err(MapError::Busy);
+            }
         }
         Ok(())
     }

@@ -80,6 +80,13 @@ impl Runs {
         }
     }
 
+    /// The same if there are any.
+    pub fn add_some(&mut self, ipa_page: u64, pages: u64) {
+        if pages != 0 {
+            self.add(ipa_page, pages);
+        }
+    }
+
     /// Flushes what was added, if anything was.
     pub fn flush<P: Platform>(
         &self,

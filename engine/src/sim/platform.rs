@@ -154,7 +154,7 @@ impl Platform for Sim {
 
     fn clean_page(&self, _cpu: CpuId, _page: Pfn) {}
 
-    fn read_page(&self, _cpu: CpuId, page: Pfn, into: &mut [u64; 512]) -> Result<(), Broken> {
+    fn read_page(&self, _cpu: CpuId, page: Pfn, into: &mut [u64]) -> Result<(), Broken> {
         if self.inner().broken.contains(&page.raw()) {
             return Err(Broken);
         }

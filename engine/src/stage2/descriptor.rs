@@ -159,6 +159,16 @@ pub const fn table_of(raw: u64, level: u8) -> Option<Pfn> {
     }
 }
 
+/// Is the descriptor `raw` at `level` a block or page: [`Entry::Leaf`]?
+pub const fn is_leaf(raw: u64, level: u8) -> bool {
+    let page = if level == LAST_LEVEL {
+        TABLE_OR_PAGE
+    } else {
+        0
+    };
+    level != 0 && raw & (VALID | TABLE_OR_PAGE) == VALID | page
+}
+
 /// The mark of an entry that an operation has taken: for a leaf to come, or until the flush of one
 /// that went.
 pub const RESERVED: u64 = MARK_RESERVED;
@@ -243,6 +253,8 @@ mod tests {
             for raw in [0, 1, 2, 3, 4, RESERVED].map(|low| low | table.raw() << PAGE_SHIFT) {
                 let wanted = (level < 3 && raw & 0b11 == 0b11).then_some(table);
                 assert_eq!(table_of(raw, level), wanted, "{raw:#x} at {level}");
+                let leaf = matches!(Entry::decode(raw, level), Entry::Leaf { .. });
+                assert_eq!(is_leaf(raw, level), leaf, "{raw:#x} at {level}");
             }
         }
     }

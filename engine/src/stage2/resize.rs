@@ -11,7 +11,8 @@
 //!   FEAT_BBM level 2 on the allow-list change it in place and flush then: both sizes translate alike.
 
 use super::descriptor::{
-    ENTRIES, Entry, LAST_LEVEL, LeafBits, pages_of, splitting_descriptor, table_descriptor,
+    ENTRIES, Entry, LAST_LEVEL, LeafBits, bytes_of, pages_of, splitting_descriptor,
+    table_descriptor,
 };
 use super::walk::Found;
 use super::{MapError, Stage2};
@@ -71,8 +72,8 @@ impl Stage2 {
     }
 
     /// Replaces the table that `found` names by the block from `base` on with these attributes; the
-    /// caller holds the claims of all its pages. The table, and those below it, go to `spare` when
-    /// nothing finds them any more.
+    /// caller holds the claims of all its pages, and there is no table below. The table goes to `spare` when
+    /// nothing finds it any more.
     pub fn join_block<P: Platform>(
         self,
         platform: &P,
@@ -80,7 +81,7 @@ impl Stage2 {
         found: &Found,
         base: Pfn,
         bits: LeafBits,
-        mut spare: impl FnMut(Pfn),
+        spare: impl FnOnce(Pfn),
     ) -> Result<FlushKind, MapError> {
         let Entry::Table(table) = found.entry() else {
             return Err(MapError::Busy);
@@ -88,18 +89,6 @@ impl Stage2 {
         let ipa = Ipa::from_raw(base.pa().raw());
         let leaf = bits.leaf(base, found.level);
         let (_, kind) = self.change_size(platform, cpu, ipa, found, base, leaf, true)?;
-        if found.level + 1 < LAST_LEVEL {
-            for index in 0..ENTRIES {
-                let at = EntryAt {
-                    table,
-                    index: index as u16,
-                };
-                let entry = Entry::decode(platform.entry(cpu, at), found.level + 1);
-                if let Entry::Table(below) = entry {
-                    spare(below);
-                }
-            }
-        }
         spare(table);
         Ok(kind)
     }
@@ -174,21 +163,24 @@ fn fill_with_children<P: Platform>(
     bits: LeafBits,
     level: u8,
 ) {
-    for index in 0..ENTRIES {
-        #[cfg(mutant = "split-lose-leaf")]
-        if index == 3 {
-            continue;
+    // The leaves differ by their address alone.
+    let (mut leaf, step) = (bits.leaf(base, level), bytes_of(level));
+    for eight in (0..ENTRIES).step_by(8) {
+        for index in eight..eight.wrapping_add(8) {
+            #[cfg(mutant = "split-lose-leaf")]
+            if index == 3 {
+                leaf = leaf.wrapping_add(step);
+                continue;
+            }
+            let at = EntryAt {
+                table,
+                index: index as u16,
+            };
+            #[cfg(not(mutant = "split-wrong-child"))]
+            platform.store_entry(cpu, at, leaf);
+            #[cfg(mutant = "split-wrong-child")]
+            platform.store_entry(cpu, at, leaf ^ step);
+            leaf = leaf.wrapping_add(step);
         }
-        let number = if cfg!(mutant = "split-wrong-child") {
-            index ^ 1
-        } else {
-            index
-        };
-        let child = Pfn::from_raw(base.raw() + number * pages_of(level));
-        let at = EntryAt {
-            table,
-            index: index as u16,
-        };
-        platform.store_entry(cpu, at, bits.leaf(child, level));
     }
 }

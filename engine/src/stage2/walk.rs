@@ -87,13 +87,14 @@ impl Stage2 {
     }
 
     /// The entry behind `at` in the same table of `level`, if there is one.
-    pub(super) fn next_in_table(self, at: EntryAt, level: u8) -> Option<EntryAt> {
+    #[inline]
+    pub fn next_in_table(self, at: EntryAt, level: u8) -> Option<EntryAt> {
         let entries = if level == self.geometry().start_level {
             ROOT_PAGE_ENTRIES
         } else {
             ENTRIES
         };
-        let index = at.index + 1;
+        let index = at.index.wrapping_add(1);
         (u64::from(index) < entries).then_some(EntryAt { index, ..at })
     }
 
@@ -135,23 +136,29 @@ impl Stage2 {
         mut visit: impl FnMut(&Found, u64),
     ) {
         let mut done = 0;
-        let mut last = None;
         while done < n {
-            let beside = last.and_then(|last| self.beside(platform, cpu, &last, depth));
             let Some(here) = ipa_after(ipa, done) else {
                 return;
             };
-            let found = match beside {
-                Some(found) => found,
-                None => match self.walk(platform, cpu, here, depth) {
-                    Ok(found) => found,
-                    Err(_) => return,
-                },
+            let Ok(mut found) = self.walk(platform, cpu, here, depth) else {
+                return;
             };
             visit(&found, done);
             let span = pages_of(found.level);
             done += span - (here.page() & (span - 1));
-            last = Some(found);
+            // All of a table without another walk.
+            let ends = found.level == depth;
+            while done < n
+                && let Some(at) = self.next_in_table(found.at, found.level)
+            {
+                let raw = platform.entry(cpu, at);
+                if !ends && table_of(raw, found.level).is_some() {
+                    break;
+                }
+                found = Found { at, raw, ..found };
+                visit(&found, done);
+                done = done.wrapping_add(span);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! PAGE_CENSUS counts whole grains, and VM_CREATE finds a root where there is one.
 
-use crate::common::{RAM, RWX, build, shape};
+use crate::common::{RAM, RWX, build, donate, shape};
 use abi::{Call, InfoIndex, Status, limit};
 use engine::sim::{Config, Machine};
 
@@ -65,7 +65,7 @@ fn a_root_is_found_among_donated_pages() {
     }
     assert_eq!(next.status, Status::NoMemory);
     let run = machine.host_page(0).next_multiple_of(2 << 20);
-    assert_eq!(machine.call(0, Call::EngineDonate, &[run, 16]).ok(), 16);
+    assert_eq!(donate(&machine, run, 16), (16, 0));
     assert_eq!(create().status, Status::Success);
 }
 

@@ -1,6 +1,6 @@
 //! A VM to try things on.
 
-use abi::{Call, ExitReason, MapAttrs, VmShape};
+use abi::{Call, ExitReason, MapAttrs, Status, VmShape};
 use engine::sim::{Config, GuestOp, Machine, Seen};
 
 /// First address of a VM's memory.
@@ -83,15 +83,93 @@ pub fn start(machine: &Machine, vcpus: u16) -> Guest {
     guest
 }
 
+/// Makes a batch's calls until `n` pages are done, or one says why not more: how many, and why not. `arguments` are
+/// those of a call for so many pages behind the first ones.
+#[track_caller]
+pub fn in_full<const N: usize>(
+    machine: &Machine,
+    call: Call,
+    n: u64,
+    arguments: impl Fn(u64, u64) -> [u64; N],
+) -> (u64, i64) {
+    let mut done = 0;
+    while done < n {
+        // What is wrong is found at the end too.
+        let reply = machine.call_unchecked(0, call, &arguments(done, n - done));
+        if reply.status != Status::Success {
+            return (done, reply.status.raw());
+        }
+        assert!(reply.x[0] > 0, "a call that does nothing");
+        done += reply.x[0];
+        if reply.x[1] != 0 {
+            return (done, reply.x[1] as i64);
+        }
+    }
+    machine.call(0, Call::EngineInfo, &[0]).ok();
+    (done, 0)
+}
+
+/// VM_MAP of `n` pages at `pa`.
+#[track_caller]
+pub fn map_run(machine: &Machine, vm: u64, pa: u64, ipa: u64, n: u64) -> (u64, i64) {
+    in_full(machine, Call::VmMap, n, |done, left| {
+        [vm, pa + done * PAGE, ipa + done * PAGE, left, RWX]
+    })
+}
+
+/// ENGINE_DONATE of `n` pages at `pa`.
+#[track_caller]
+pub fn donate(machine: &Machine, pa: u64, n: u64) -> (u64, i64) {
+    in_full(machine, Call::EngineDonate, n, |done, left| {
+        [pa + done * PAGE, left]
+    })
+}
+
 /// Maps `n` host pages from the `index`-th on at `ipa`.
 #[track_caller]
 pub fn map(machine: &Machine, guest: &Guest, index: u64, ipa: u64, n: u64) {
-    let reply = machine.call(
-        0,
-        Call::VmMap,
-        &[guest.vm, machine.host_page(index), ipa, n, RWX],
-    );
-    assert_eq!((reply.ok(), reply.x[1]), (n, 0));
+    let done = map_run(machine, guest.vm, machine.host_page(index), ipa, n);
+    assert_eq!(done, (n, 0));
+}
+
+/// ENGINE_RECLAIM until nothing comes: the pages.
+pub fn take_back(machine: &Machine) -> Vec<u64> {
+    let mut home = Vec::new();
+    loop {
+        let reply = machine.call(1, Call::EngineReclaim, &[16]);
+        match reply.ok() {
+            0 => return home,
+            n => home.extend(&reply.x[1..=n as usize]),
+        }
+    }
+}
+
+/// PAGE_CENSUS of all pages.
+pub fn census(machine: &Machine) -> [u64; 8] {
+    let pages = machine.config().ram_pages;
+    let (mut first, mut total) = (0, [0; 8]);
+    while first < pages {
+        let reply = machine.call_unchecked(0, Call::PageCensus, &[first, 2048]);
+        assert!(reply.ok() > 0);
+        first += reply.x[0];
+        for (sum, count) in total.iter_mut().zip(&reply.x[1..9]) {
+            *sum += count;
+        }
+    }
+    total
+}
+
+/// VM_RECLAIM on these cores in turn until so many pages are done.
+pub fn reclaim_some(machine: &Machine, vm: u64, cpus: usize, pages: u64) {
+    let mut done = 0;
+    for turn in 0.. {
+        if done >= pages {
+            return;
+        }
+        let reply = machine.call_unchecked(turn % cpus, Call::VmReclaim, &[vm, pages - done]);
+        done += reply.ok();
+        assert!(turn < 10_000 && reply.x[1] == 0, "{done} of {pages} pages");
+    }
 }
 
 /// Runs a core's queue.

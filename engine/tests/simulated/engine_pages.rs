@@ -1,5 +1,6 @@
 //! ENGINE_DONATE, ENGINE_RECLAIM and PAGE_POISON on the simulated machine.
 
+use crate::common::{donate, take_back};
 use abi::{Call, Status};
 use engine::sim::{Config, Machine};
 
@@ -10,8 +11,7 @@ fn donated_pages_come_back_zero() {
     for index in 0..n {
         machine.host_store(0, first + index * 4096).unwrap();
     }
-    let reply = machine.call(0, Call::EngineDonate, &[first, n]);
-    assert_eq!((reply.ok(), reply.x[1]), (n, 0));
+    assert_eq!(donate(&machine, first, n), (n, 0));
     for index in 0..n {
         machine.host_load(1, first + index * 4096).unwrap_err();
     }
@@ -19,9 +19,9 @@ fn donated_pages_come_back_zero() {
     for index in 0..n {
         machine.sim().ram.store((first >> 12) + index, 7, 0xdead);
     }
-    let reply = machine.call(1, Call::EngineReclaim, &[16]);
-    assert_eq!(reply.ok(), n);
-    for page in &reply.x[1..=n as usize] {
+    let home = take_back(&machine);
+    assert_eq!(home.len() as u64, n);
+    for page in &home {
         assert!((first..first + n * 4096).contains(page));
         assert!(machine.sim().ram.is_zero(page >> 12));
         assert_eq!(machine.host_load(0, *page), Ok(0));

@@ -1,6 +1,6 @@
 //! Memory in granules: what is given as one piece is one entry, what was split becomes whole again.
 
-use crate::common::{PAGE, RAM, RWX, bury, let_rest, map, play, start};
+use crate::common::{PAGE, RAM, RWX, bury, let_rest, map, play, reclaim_some, start};
 use crate::reserve::{block, free_pages};
 use abi::{Call, Counter, Status, VmShape};
 use engine::sim::{Config, GuestOp, Machine, Seen};
@@ -42,6 +42,13 @@ fn bury_large(machine: &Machine, vm: u64) {
     bury_rest(machine, vm);
 }
 
+/// Areas rest until those that became blocks are a GiB: one step a look.
+fn let_rest_often(machine: &Machine) {
+    for _ in 0..4 {
+        let_rest(machine);
+    }
+}
+
 /// What is left of that.
 fn bury_rest(machine: &Machine, vm: u64) {
     let most = abi::limit::RECLAIM_PAGES as u64;
@@ -49,7 +56,10 @@ fn bury_rest(machine: &Machine, vm: u64) {
     machine.call(0, Call::EngineInfo, &[0]).ok();
 }
 
-pub(crate) fn vm_map(machine: &Machine, vm: u64, pa: u64, ipa: u64, n: u64) -> (u64, i64) {
+pub(crate) use crate::common::map_run as vm_map;
+
+/// One VM_MAP.
+fn one_map(machine: &Machine, vm: u64, pa: u64, ipa: u64, n: u64) -> (u64, i64) {
     let reply = machine.call(0, Call::VmMap, &[vm, pa, ipa, n, RWX]);
     (reply.ok(), reply.x[1] as i64)
 }
@@ -81,7 +91,7 @@ fn a_gib_is_one_entry_and_one_word() {
             machine.counted(Counter::FlushPage) + machine.counted(Counter::FlushVm)
         };
         let flushed = flushes(&machine);
-        assert_eq!(vm_map(&machine, vm, gib, GIB, GIB_PAGES), (GIB_PAGES, 0));
+        assert_eq!(one_map(&machine, vm, gib, GIB, GIB_PAGES), (GIB_PAGES, 0));
         assert_eq!(flushes(&machine), flushed + 1, "one flush for all of it");
         assert_eq!(sizes(&machine.guest_leaves(vm), GIB, GIB), [(GIB_PAGES, 1)]);
         assert_eq!(sizes(&machine.host_leaves(), gib, GIB), []);
@@ -90,7 +100,7 @@ fn a_gib_is_one_entry_and_one_word() {
         // The host's first touch has a block again, and a while later all of it.
         machine.host_store(1, gib + 5 * BLOCK).unwrap();
         assert_eq!(sizes(&machine.host_leaves(), gib, GIB), [(BLOCK_PAGES, 1)]);
-        let_rest(&machine);
+        let_rest_often(&machine);
         assert_eq!(sizes(&machine.host_leaves(), gib, GIB), [(GIB_PAGES, 1)]);
         assert_eq!(machine.host_leaves().len(), before.len());
     }
@@ -104,8 +114,7 @@ fn a_piece_of_a_gib_is_mapped_without_memory() {
     let vm = vm_with(&machine, GIB, GIB);
     assert_eq!(vm_map(&machine, vm, gib, GIB, GIB_PAGES), (GIB_PAGES, 0));
     machine.call(0, Call::VmDestroy, &[vm]).ok();
-    let home = machine.call(0, Call::VmReclaim, &[vm, BLOCK_PAGES]).ok();
-    assert_eq!(home, BLOCK_PAGES);
+    reclaim_some(&machine, vm, 1, BLOCK_PAGES);
     let free = free_pages(&machine);
     machine.host_store(0, gib).unwrap();
     machine.host_load(1, gib + GIB - PAGE).unwrap_err();
@@ -124,7 +133,7 @@ fn a_gib_to_a_place_that_only_blocks_fit_is_blocks() {
     assert_eq!(sizes(&machine.guest_leaves(vm), to, GIB), [blocks]);
     bury_large(&machine, vm);
     machine.host_load(0, gib).unwrap();
-    let_rest(&machine);
+    let_rest_often(&machine);
     assert_eq!(sizes(&machine.host_leaves(), gib, GIB), [(GIB_PAGES, 1)]);
 }
 
@@ -135,20 +144,25 @@ fn a_run_is_done_in_the_largest_pieces_and_in_calls_of_bounded_work() {
     let vm = vm_with(&machine, GIB, 2 * GIB);
     // From three pages before a block to two behind another.
     let (first, n) = (gib + BLOCK - 3 * PAGE, 3 + 2 * BLOCK_PAGES + 2);
-    assert_eq!(
-        vm_map(&machine, vm, first, GIB + BLOCK - 3 * PAGE, n),
-        (n, 0)
-    );
+    let done = vm_map(&machine, vm, first, GIB + BLOCK - 3 * PAGE, n);
+    assert_eq!(done, (n, 0));
     let leaves = machine.guest_leaves(vm);
     assert_eq!(sizes(&leaves, GIB, GIB), [(1, 5), (BLOCK_PAGES, 2)]);
-    // What can only be mapped page by page ends after as many entries as a table has.
-    let to = GIB + 20 * BLOCK + PAGE;
-    let done = vm_map(&machine, vm, gib + 8 * BLOCK, to, 2000);
-    assert_eq!(done, (BLOCK_PAGES, Status::Success.raw()));
-    // Nor are there more where two tables have a part each.
-    let (first, to) = (gib + 30 * BLOCK + PAGE, GIB + 30 * BLOCK + PAGE);
-    let done = vm_map(&machine, vm, first, to, 1022);
-    assert_eq!(done, (BLOCK_PAGES, Status::Success.raw()));
+    // Of what can only be mapped page by page one call does a part of a table, and one behind the other does all.
+    let (from, to) = (gib + 8 * BLOCK, GIB + 20 * BLOCK + PAGE);
+    let (done, reason) = one_map(&machine, vm, from, to, 2000);
+    assert!(
+        (16..BLOCK_PAGES).contains(&done) && reason == 0,
+        "{done} pages"
+    );
+    let at = done * PAGE;
+    let rest = vm_map(&machine, vm, from + at, to + at, 2000 - done);
+    assert_eq!(rest, (2000 - done, 0));
+    // Of whole blocks it does more, but not as many as there are.
+    let (from, to) = (gib + 40 * BLOCK, GIB + 60 * BLOCK);
+    let (done, reason) = one_map(&machine, vm, from, to, 100 * BLOCK_PAGES);
+    assert!(done.is_multiple_of(BLOCK_PAGES) && reason == 0);
+    assert!((4..100).contains(&(done / BLOCK_PAGES)), "{done} pages");
     bury_large(&machine, vm);
 }
 
@@ -160,10 +174,9 @@ fn tables_of_pages_under_blocks_are_work_too() {
     let gib = whole_gib(&machine);
     let vm = vm_with(&machine, GIB, 2 * GIB);
     for block in 0..5 {
-        assert_eq!(
-            vm_map(&machine, vm, gib + block * BLOCK, GIB + block * PAGE, 1),
-            (1, 0)
-        );
+        let at = block * BLOCK;
+        let done = vm_map(&machine, vm, gib + at, GIB + at + PAGE, BLOCK_PAGES);
+        assert_eq!(done, (BLOCK_PAGES, 0));
     }
     bury_large(&machine, vm);
     let vm = vm_with(&machine, GIB, 2 * GIB);
@@ -174,12 +187,15 @@ fn tables_of_pages_under_blocks_are_work_too() {
     }
     bury_large(&machine, vm);
     let vm = vm_with(&machine, GIB, 2 * GIB);
+    // One table, and not another one, a call.
     let mut at = 0;
-    for done in [2, 2, 508] {
-        let next = vm_map(&machine, vm, gib + at, GIB + at, (GIB - at) / PAGE);
-        assert_eq!(next, (done * BLOCK_PAGES, Status::Success.raw()));
-        at += done * BLOCK;
+    for _ in 0..4 {
+        let (done, reason) = one_map(&machine, vm, gib + at, GIB + at, (GIB - at) / PAGE);
+        assert_eq!((done, reason), (BLOCK_PAGES, 0));
+        at += done * PAGE;
     }
+    let rest = (GIB - at) / PAGE;
+    assert_eq!(vm_map(&machine, vm, gib + at, GIB + at, rest), (rest, 0));
     bury_large(&machine, vm);
 }
 
@@ -211,7 +227,7 @@ fn without_forced_write_back_a_call_takes_no_more_than_it_can_clean() {
     let machine = Machine::new(config);
     let vm = vm_with(&machine, GIB, GIB);
     let first = block(&machine, 0);
-    let done = vm_map(&machine, vm, first, GIB, 2 * BLOCK_PAGES);
+    let done = one_map(&machine, vm, first, GIB, 2 * BLOCK_PAGES);
     assert_eq!(done, (BLOCK_PAGES, Status::Success.raw()));
     bury(&machine, vm, 1);
 }
@@ -296,9 +312,7 @@ fn words_under_a_block_are_folded_again() {
     machine.call(0, Call::VmMapList, &[vm, list, 1]).ok();
     bury_large(&machine, vm);
     machine.host_store(0, gib + 7 * BLOCK).unwrap();
-    for _ in 0..3 {
-        let_rest(&machine);
-    }
+    let_rest_often(&machine);
     assert_eq!(sizes(&machine.host_leaves(), gib, GIB), [(GIB_PAGES, 1)]);
     let vm = vm_with(&machine, GIB, 2 * GIB);
     assert_eq!(vm_map(&machine, vm, gib, GIB, GIB_PAGES), (GIB_PAGES, 0));

@@ -1,6 +1,8 @@
 //! Pages changing hands: VM_MAP, VM_MAP_LIST, VM_LEND, VM_UNLEND and the guest's own calls.
 
-use crate::common::{PAGE, RAM, RWX, build, hvc, machine, map, page_call, play, run, start};
+use crate::common::{
+    PAGE, RAM, RWX, build, hvc, in_full, machine, map, map_run, page_call, play, run, start,
+};
 use abi::{Call, ExitReason, Status, smccc};
 use engine::sim::{Config, GuestOp, Machine, Seen};
 
@@ -47,11 +49,8 @@ fn a_block_that_the_guest_has_a_part_of_is_mapped_as_far_as_it_goes() {
     let block = first_block(&machine);
     map(&machine, &guest, block + 512, RAM + 100 * PAGE, 1);
     let first = machine.host_page(block);
-    let reply = machine.call(0, Call::VmMap, &[guest.vm, first, RAM, 512, RWX]);
-    assert_eq!(
-        (reply.ok(), reply.x[1] as i64),
-        (100, Status::AlreadyMapped.raw())
-    );
+    let done = map_run(&machine, guest.vm, first, RAM, 512);
+    assert_eq!(done, (100, Status::AlreadyMapped.raw()));
     machine.host_load(0, first + 99 * PAGE).unwrap_err();
     machine.host_store(0, first + 100 * PAGE).unwrap();
 }
@@ -64,11 +63,8 @@ fn a_block_with_a_lent_page_is_mapped_up_to_it() {
     let first = machine.host_page(block);
     let lend = [guest.vm, first + 300 * PAGE, RAM + 0x40_0000, 1, RWX];
     machine.call(0, Call::VmLend, &lend).ok();
-    let reply = machine.call(0, Call::VmMap, &[guest.vm, first, RAM, 512, RWX]);
-    assert_eq!(
-        (reply.ok(), reply.x[1] as i64),
-        (300, Status::NotOwner.raw())
-    );
+    let done = map_run(&machine, guest.vm, first, RAM, 512);
+    assert_eq!(done, (300, Status::NotOwner.raw()));
 }
 
 #[test]
@@ -181,20 +177,24 @@ fn lent_pages_are_both_sides_and_come_back() {
 }
 
 #[test]
-fn a_long_loan_is_taken_back_in_one_call() {
+fn a_long_loan_is_taken_back() {
     let machine = machine();
     let guest = start(&machine, 1);
-    let lend = [guest.vm, machine.host_page(20), RAM, 200, RWX];
-    assert_eq!(machine.call(0, Call::VmLend, &lend).ok(), 200);
+    let first = machine.host_page(20);
+    let lent = in_full(&machine, Call::VmLend, 200, |done, left| {
+        let at = done * PAGE;
+        [guest.vm, first + at, RAM + at, left, RWX]
+    });
+    assert_eq!(lent, (200, 0));
     play(
         &machine,
         &guest,
         (0..200).map(|page| GuestOp::Store(RAM + page * PAGE)),
     );
-    assert_eq!(
-        machine.call(1, Call::VmUnlend, &[guest.vm, RAM, 200]).ok(),
-        200
-    );
+    let back = in_full(&machine, Call::VmUnlend, 200, |done, left| {
+        [guest.vm, RAM + done * PAGE, left]
+    });
+    assert_eq!(back, (200, 0));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The engine's page pool runs empty: donations still work, and the host's own accesses too.
 
-use crate::common::{RAM, RWX, build, machine, shape};
+use crate::common::{RAM, RWX, build, donate, machine, shape, take_back};
 use abi::{Call, InfoIndex, Status};
 use engine::sim::{Config, Machine};
 
@@ -122,8 +122,7 @@ fn an_empty_pool_does_not_take_the_host_s_devices_away() {
         assert_eq!(machine.host_load(0, device * 0x80_0000_0000), Ok(0));
     }
     let page = block(&machine, 1) + 4096;
-    let reply = machine.call(0, Call::EngineDonate, &[page, 8]);
-    assert_eq!((reply.ok(), reply.x[1]), (8, 0));
+    assert_eq!(donate(&machine, page, 8), (8, 0));
     assert_eq!(machine.host_load(1, 0x280_0000_0000), Ok(0));
 }
 
@@ -133,11 +132,10 @@ fn donated_pages_are_not_kept_in_the_reserve() {
     let machine = machine();
     let page = block(&machine, 0);
     let free = free_pages(&machine);
-    machine.call(0, Call::EngineDonate, &[page, 16]).ok();
+    assert_eq!(donate(&machine, page, 16), (16, 0));
     // One table for the host's map, one for EL2's.
     assert_eq!(free_pages(&machine), free + 16 - 2);
-    assert_eq!(machine.call(0, Call::EngineReclaim, &[16]).ok(), 16);
-    assert_eq!(machine.call(0, Call::EngineReclaim, &[16]).ok(), 0);
+    assert_eq!(take_back(&machine).len(), 16);
 }
 
 /// With what donations need left over, a device is tried again until the host has donated: never an

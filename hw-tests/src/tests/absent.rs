@@ -10,7 +10,7 @@ use crate::{
     outcome::{OrFail, TestResult, check, check_eq, complete, refused},
     random::Random,
     runner::{Needs, Test},
-    vm::{ALL, PATTERN, TestVm, destroy, find_other, insist, take_patterned},
+    vm::{ALL, PATTERN, TestVm, destroy, find_other, in_full, insist, take_patterned},
 };
 use abi::{Counter, PageClass, Status, limit};
 use el1::{PAGE, call, cpu, pages, probe};
@@ -90,8 +90,9 @@ fn pages_that_cannot_be_zeroed_stay_behind(_: &mut Random) -> TestResult {
 fn block(_: &mut Random) -> TestResult {
     let mut vm = TestVm::create(1)?;
     let (before, pa) = (lost()?, RAM + BLOCK * PAGE);
-    let mapped = insist(|| call::vm_map(vm.handle, pa, DATA, BLOCK, ALL));
-    complete("VM_MAP", mapped, BLOCK)?;
+    in_full("VM_MAP", BLOCK, |done, left| {
+        call::vm_map(vm.handle, pa + done * PAGE, DATA + done * PAGE, left, ALL)
+    })?;
     let home = destroy(vm.handle)?;
     vm.note_gone();
     check_eq!(home, 0, "pages home");

@@ -59,6 +59,7 @@ pub const ALL: &[&[Test]] = &[
 pub const ON_REQUEST: &[&[Test]] = &[
     absent::TESTS,
     bench::cores::TESTS,
+    bench::longest::TESTS,
     figures::TESTS,
     flushing::TESTS,
     stress::TESTS,

@@ -9,7 +9,7 @@ use crate::{
     puppet,
     random::Random,
     runner::register,
-    vm::{ALL, PATTERN, TestVm, fill, find_other, insist, take_patterned},
+    vm::{ALL, PATTERN, TestVm, fill, find_other, in_full, insist, take_patterned},
 };
 use abi::{PageClass, Status, limit};
 use alloc::vec::Vec;
@@ -93,18 +93,21 @@ fn list(random: &mut Random) -> TestResult {
     for index in 0..n {
         let pa = take_patterned(1, PAGE)?;
         let ipa = DATA + (4 * index + random.below(4)) * PAGE;
-        let entry = (list + 16 * index) as *mut u64;
-        // SAFETY: the page is ours and holds this many entries of two words.
-        unsafe {
-            entry.write_volatile(pa);
-            entry.add(1).write_volatile(ipa | ALL.bits());
-        }
         vm.own(pa, 1);
-        donated.push(pa);
+        donated.push((pa, ipa));
     }
-    let result = insist(|| call::vm_map_list(vm.handle, list, n));
-    complete("VM_MAP_LIST", result, n)?;
-    for pa in donated {
+    in_full("VM_MAP_LIST", n, |done, left| {
+        for (index, (pa, ipa)) in donated.iter().skip(done as usize).enumerate() {
+            let entry = (list + 16 * index as u64) as *mut u64;
+            // SAFETY: the page is ours and holds this many entries of two words.
+            unsafe {
+                entry.write_volatile(*pa);
+                entry.add(1).write_volatile(ipa | ALL.bits());
+            }
+        }
+        call::vm_map_list(vm.handle, list, left)
+    })?;
+    for (pa, _) in donated {
         check_unreachable(pa, 1)?;
     }
     let first = probe::load(list);
@@ -159,14 +162,20 @@ fn running_vm(_: &mut Random) -> TestResult {
 /// The engine's pool gives back zeroed pages of the host's.
 fn pool(_: &mut Random) -> TestResult {
     let pa = take_patterned(16, PAGE)?;
-    complete("ENGINE_DONATE", insist(|| call::engine_donate(pa, 16)), 16)?;
+    in_full("ENGINE_DONATE", 16, |done, left| {
+        call::engine_donate(pa + done * PAGE, left)
+    })?;
     check_unreachable(pa, 16)?;
-    let (n, home) = insist(|| call::engine_reclaim(16)).or_fail("ENGINE_RECLAIM")?;
-    check_eq!(n, 16, "pages back");
-    for page in home {
-        check_eq!(find_other(page, 1, 0), None, "page back from the engine");
-        // SAFETY: the engine's no more; it came from the allocator, if not in this test.
-        unsafe { pages::give(page, 1) };
+    let mut left = 16;
+    while left > 0 {
+        let (n, home) = insist(|| call::engine_reclaim(left)).or_fail("ENGINE_RECLAIM")?;
+        check!((1..=left).contains(&n), "{n} of {left} pages back");
+        for page in home.into_iter().take(n as usize) {
+            check_eq!(find_other(page, 1, 0), None, "page back from the engine");
+            // SAFETY: the engine's no more; it came from the allocator, if not in this test.
+            unsafe { pages::give(page, 1) };
+        }
+        left -= n;
     }
     Ok(())
 }

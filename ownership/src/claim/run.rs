@@ -5,7 +5,7 @@
 
 use super::{RunClaim, Words};
 use crate::addr::{Granule, GranuleSize, Pfn};
-use crate::tree::{Run, Tree, end_of};
+use crate::tree::{Run, Tree, all_say, end_of};
 use crate::word::{State, Word};
 
 impl<'t> RunClaim<'t> {
@@ -35,17 +35,30 @@ impl<'t> RunClaim<'t> {
             let mut at = self.hold.run.first.raw().next_multiple_of(size.pages());
             while at + size.pages() <= self.hold.run.end() {
                 let granule = Granule::around(size, Pfn::from_raw(at));
-                if self
-                    .hold
-                    .tree
-                    .find_own(granule.base(), self.claimed)
-                    .is_some_and(|place| place.granule.size() < size)
-                {
+                let place = self.hold.tree.find_own(granule.base(), self.claimed);
+                let mut held = place.map_or(size, |place| place.granule.size());
+                if held < size {
                     self.hold.tree.fold(granule, self.claimed);
+                } else if held == size && self.holds_parts_beside(granule) {
+                    held = GranuleSize::Block1G;
                 }
-                at += size.pages();
+                // Past all that is as it should be.
+                at = at.wrapping_add(1).next_multiple_of(held.max(size).pages());
             }
         }
+    }
+
+    /// Is this granule, which has one word, the first part of one of which each part has one?
+    fn holds_parts_beside(&self, first: Granule) -> bool {
+        let whole = first
+            .size()
+            .whole()
+            .map(|size| Granule::around(size, first.base()));
+        whole.is_some_and(|whole| {
+            whole.base() == first.base()
+                && end_of(whole) <= self.hold.run.end()
+                && all_say(self.hold.tree.parts_of(whole), self.claimed)
+        })
     }
 
     /// Cuts the claim in two: the first `pages` stay here, the others are returned. `None`, and

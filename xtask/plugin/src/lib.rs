@@ -14,7 +14,8 @@
 //! A *visit* is what lies between two ERETs of the engine's: all that it does before somebody else has the core
 //! again. The first ends with a core's start.
 //!
-//! Arguments: `low=ADDRESS,high=ADDRESS` of the engine, `out=FILE` for the result; `trace=FILE` has the engine's
+//! Arguments: `low=ADDRESS,high=ADDRESS` of the engine, `calls=IDENTIFIER` of its call number 0, `out=FILE` for the
+//! result; `trace=FILE` has the engine's
 //! instructions in the first core's windows written there too, one window a line, each instruction by its distance
 //! from `low`; `each=yes` counts instruction by instruction, slower but exact with `-icount` too, and has a window that was
 //! not begun begin with the machine. Invariant: the record of a core is written by that core; the windows' lists and the trace are
@@ -23,12 +24,12 @@
 mod qemu;
 mod visits;
 
-use qemu::{Block, Field, Id, Instruction, Scoreboard};
+use qemu::{Block, Field, Id, Instruction, Register, Scoreboard};
 use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::fmt::Write;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Mutex, OnceLock};
 use visits::Visits;
 
@@ -43,6 +44,9 @@ const BEGIN: u32 = HINT | 112 << 5;
 /// Ends it.
 const END: u32 = HINT | 113 << 5;
 
+/// `HVC #n` is this, with n in bits 20:5.
+const HVC_MASK: u32 = 0xffe0_001f;
+const HVC: u32 = 0xd400_0002;
 /// `ERET`.
 const ERET: u32 = 0xd69f_03e0;
 /// `TLBI` is `SYS` with CRn = 8 (C5.5): these bits say so.
@@ -72,6 +76,9 @@ struct Windows {
 
 struct State {
     engine: Range<u64>,
+    calls: u64,
+    /// X0, to QEMU: the same for all cores.
+    x0: AtomicPtr<Register>,
     out: String,
     score: *mut Scoreboard,
     windows: Mutex<Vec<Windows>>,
@@ -107,6 +114,8 @@ impl State {
         };
         Ok(Self {
             engine: address("low")?..address("high")?,
+            calls: address("calls")?,
+            x0: AtomicPtr::default(),
             out: find("out")?.to_owned(),
             // SAFETY: called once, while the plugin is installed.
             score: unsafe { qemu::qemu_plugin_scoreboard_new(size_of::<Counts>()) },
@@ -242,6 +251,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
             }
             // SAFETY: both functions keep to what QEMU demands of callbacks.
             unsafe {
+                qemu::qemu_plugin_register_vcpu_init_cb(id, find_x0);
                 qemu::qemu_plugin_register_vcpu_tb_trans_cb(id, instrument);
                 qemu::qemu_plugin_register_atexit_cb(id, write_result, ptr::null_mut());
             }
@@ -295,6 +305,7 @@ extern "C" fn instrument(_: Id, block: *mut Block) {
         match (code_of(instruction), is_engine) {
             (BEGIN, false) => watch(instruction, true),
             (END, false) => watch(instruction, false),
+            (code, false) if code & HVC_MASK == HVC => watch_call(instruction),
             (ERET, true) => watch_return(instruction),
             (code, true) if is_broadcast(code) => {
                 count_one(state, instruction, BROADCASTS);
@@ -353,6 +364,52 @@ fn watch_return(instruction: *mut Instruction) {
             ptr::null_mut(),
         );
     }
+}
+
+fn watch_call(instruction: *mut Instruction) {
+    // SAFETY: as in `instrument`.
+    unsafe {
+        qemu::qemu_plugin_register_vcpu_insn_exec_cb(
+            instruction,
+            begin_call,
+            qemu::READS_REGISTERS,
+            ptr::null_mut(),
+        );
+    }
+}
+
+/// A core is there: its registers have names.
+extern "C" fn find_x0(_: Id, _: c_uint) {
+    let Some(state) = STATE.get() else { return };
+    // SAFETY: QEMU's array of so many; the names are strings that stay; the array is ours to free.
+    unsafe {
+        let all = qemu::qemu_plugin_get_registers();
+        for index in 0..(*all).len as usize {
+            let described = &*(*all).data.add(index);
+            if CStr::from_ptr(described.name) == c"x0" {
+                // Relaxed: it is a number, and every core stores the same.
+                state.x0.store(described.register, Ordering::Relaxed);
+            }
+        }
+        qemu::g_array_free(all, 1);
+    }
+}
+
+extern "C" fn begin_call(core: c_uint, _: *mut c_void) {
+    let Some(state) = STATE.get() else { return };
+    // Relaxed: as in `find_x0`, which came before on this core.
+    let x0 = state.x0.load(Ordering::Relaxed);
+    // SAFETY: a callback that may read registers; QEMU fills the array, which is ours.
+    let value = unsafe {
+        let bytes = qemu::g_byte_array_new();
+        qemu::qemu_plugin_read_register(x0, bytes);
+        let read = std::slice::from_raw_parts((*bytes).data, (*bytes).len as usize);
+        let value = read.first_chunk().map(|read| u64::from_le_bytes(*read));
+        qemu::g_byte_array_free(bytes, 1);
+        value
+    };
+    let number = value.map_or(u64::MAX, |x0| (x0 & 0xffff_ffff).wrapping_sub(state.calls));
+    state.visits.call(core, number);
 }
 
 extern "C" fn end_visit(core: c_uint, _: *mut c_void) {

@@ -10,6 +10,8 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 pub const API_VERSION: c_int = 3;
 /// A callback that looks at no registers.
 pub const NO_REGISTERS: c_int = 0;
+/// A callback that reads registers.
+pub const READS_REGISTERS: c_int = 1;
 /// The operation "add" of an inline counter.
 pub const ADD: c_int = 0;
 
@@ -42,11 +44,35 @@ pub struct Field {
     pub offset: usize,
 }
 
+/// A register's name to QEMU.
+#[repr(C)]
+pub struct Register {
+    _opaque: [u8; 0],
+}
+
+/// What QEMU tells of a register.
+#[repr(C)]
+pub struct Described {
+    pub register: *mut Register,
+    pub name: *const c_char,
+    pub feature: *const c_char,
+}
+
+/// GLib's `GArray` and `GByteArray`: what they hold and how many of it.
+#[repr(C)]
+pub struct Array<T> {
+    pub data: *mut T,
+    pub len: c_uint,
+}
+
 /// What `qemu_plugin_install` is given.
 pub type Arguments = *const *const c_char;
 
 unsafe extern "C" {
     pub fn qemu_plugin_register_vcpu_tb_trans_cb(id: Id, callback: extern "C" fn(Id, *mut Block));
+    pub fn qemu_plugin_register_vcpu_init_cb(id: Id, callback: extern "C" fn(Id, c_uint));
+    pub fn qemu_plugin_get_registers() -> *mut Array<Described>;
+    pub fn qemu_plugin_read_register(register: *mut Register, into: *mut Array<u8>) -> c_int;
     pub fn qemu_plugin_register_atexit_cb(
         id: Id,
         callback: extern "C" fn(Id, *mut c_void),
@@ -82,4 +108,8 @@ unsafe extern "C" {
     pub fn qemu_plugin_num_vcpus() -> c_int;
     pub fn qemu_plugin_scoreboard_new(bytes: usize) -> *mut Scoreboard;
     pub fn qemu_plugin_u64_get(field: Field, core: c_uint) -> u64;
+    // GLib's, which QEMU is linked with.
+    pub fn g_array_free(array: *mut Array<Described>, and_data: c_int) -> *mut c_char;
+    pub fn g_byte_array_new() -> *mut Array<u8>;
+    pub fn g_byte_array_free(array: *mut Array<u8>, and_data: c_int) -> *mut u8;
 }

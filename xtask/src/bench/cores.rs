@@ -5,18 +5,20 @@
 //! window is of the case that its test says, in the order of the core's windows; a machine that tells fewer or more
 //! fails. What cores do to each other varies a little from run to run, so these figures are in no baseline.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::time::Duration;
 
+use abi::Call;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::bench::figure::Figure;
 use crate::bench::machine::Machine;
 use crate::bench::peers::beside::Peers;
-use crate::figures::plugin::{Core, Counted, Counts, Plugin};
+use crate::figures::plugin::{Core, Counted, Counts, Kind, Plugin};
 use crate::hw::{Report, Verdict};
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::run::machine;
@@ -27,6 +29,8 @@ use crate::run::supervise::{Input, Supervision};
 /// How the tests' lines begin.
 const RECORD: &str = "@cores ";
 const LIMIT: Duration = Duration::from_secs(600);
+/// RAM of the machines; of that with the longest calls twice as much, so that a whole GiB is free.
+const MEM: u64 = 2 * GIB;
 /// Cores of the large machine.
 const MANY: u32 = 192;
 /// And of that of a mutant: 192 emulated cores that wait for a lock by looking at it take hours.
@@ -96,7 +100,7 @@ fn by_case(told: &[Told], cores: &[Core], what: What) -> Result<BTreeMap<String,
 }
 
 /// One boot's counts: of the tests that `words` of the command line choose.
-fn boot(machine: &Machine<'_>, cpus: u32, words: &str) -> Result<(Vec<Told>, Counted)> {
+fn boot(machine: &Machine<'_>, cpus: u32, mem: u64, words: &str) -> Result<(Vec<Told>, Counted)> {
     let host = HostFiles {
         image: machine.tests(),
         cmdline: words,
@@ -109,7 +113,7 @@ fn boot(machine: &Machine<'_>, cpus: u32, words: &str) -> Result<(Vec<Told>, Cou
     let mut command = machine::Machine {
         cpus,
         cpu: cpu_argument(machine.cpu(), false),
-        mem: Bytes(2 * GIB),
+        mem: Bytes(mem),
         icount: false,
         gdb: false,
     }
@@ -152,7 +156,7 @@ fn cases(
 ) -> Result<BTreeMap<String, Case>> {
     println!("==> {test} on {cpus} cores");
     let words = format!("exact=bench_several::{test} seed=1");
-    let (told, counted) = boot(machine, cpus, &words)?;
+    let (told, counted) = boot(machine, cpus, MEM, &words)?;
     by_case(&told, &counted.cores, what)
 }
 
@@ -210,24 +214,67 @@ fn broadcasts(machine: &Machine<'_>) -> Result<Vec<Figure>> {
         .collect()
 }
 
-/// The longest that the engine has a core, under stress.
+/// The longest that the engine has a core, under stress and in calls that are as long as they can be: of all, and of
+/// each kind.
 fn longest_call(machine: &Machine<'_>) -> Result<Vec<Figure>> {
     let (cpus, seconds) = STRESS;
-    println!("==> longest_call: stress on {cpus} cores, {seconds} s");
+    println!("==> longest_call: stress on {cpus} cores, {seconds} s, and the longest of each kind");
     let words = format!("exact=stress::random_calls seed=1 seconds={seconds}");
-    let (_, counted) = boot(machine, cpus, &words)?;
-    let longest = counted.cores.iter().map(|core| core.visits.longest).max();
-    let longest = longest.context("no core")?;
-    let calls: u64 = counted.cores.iter().map(|core| core.visits.count).sum();
-    println!("    the longest of {calls} visits");
-    let (name, unit) = ("longest_call", "instructions");
-    Ok(vec![Figure::single(name, unit, longest as f64)])
+    let (_, mut counted) = boot(machine, cpus, MEM, &words)?;
+    let (_, worst) = boot(machine, 1, 2 * MEM, "exact=bench_longest::each_kind seed=1")?;
+    counted.cores.extend(worst.cores);
+    let kinds = by_kind(&counted.cores);
+    for (name, kind) in &kinds {
+        println!("    {name}: {} of {}", kind.longest, kind.count);
+    }
+    let longest = kinds.iter().map(|(_, kind)| kind.longest).max();
+    let all = longest.context("nobody was in the engine")?;
+    let single = |name: &str, longest: u64| Figure::single(name, "instructions", longest as f64);
+    let mut figures = vec![single("longest_call", all)];
+    let each = kinds
+        .iter()
+        .map(|(name, kind)| single(&format!("longest_call {name}"), kind.longest));
+    figures.extend(each);
+    Ok(figures)
+}
+
+/// The visits of all cores by kind: those that there were, the longest first.
+fn by_kind(cores: &[Core]) -> Vec<(&'static str, Kind)> {
+    let call_of = |number: usize| {
+        Call::ALL
+            .iter()
+            .find(|call| call.number() as usize == number)
+    };
+    let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
+    for core in cores {
+        let [calls @ .., other, none] = &core.visits.kinds[..] else {
+            continue;
+        };
+        let calls = calls.iter().enumerate();
+        let named = calls.map(|(number, kind)| {
+            (
+                call_of(number).map_or("another call", |call| call.name()),
+                kind,
+            )
+        });
+        for (name, kind) in named.chain([("another call", other), ("no call", none)]) {
+            let sum = kinds.entry(name).or_default();
+            sum.count += kind.count;
+            sum.longest = sum.longest.max(kind.longest);
+        }
+    }
+    let mut kinds: Vec<_> = kinds
+        .into_iter()
+        .filter(|(_, kind)| kind.count > 0)
+        .collect();
+    kinds.sort_by_key(|(_, kind)| Reverse(kind.longest));
+    kinds
 }
 
 /// Every core's start, up to its first step as the host's.
 fn smp_boot(machine: &Machine<'_>) -> Result<Vec<Figure>> {
     println!("==> smp_boot_192: {MANY} cores");
-    let (_, counted) = boot(machine, MANY, "exact=bench::host_null seed=1")?;
+    let (_, counted) = boot(machine, MANY, MEM, "exact=bench::host_null seed=1")?;
     let mut starts = counted.cores.iter().map(|core| core.visits.first);
     let first = starts.next().context("no core")?;
     let others: Vec<u64> = starts.collect();
@@ -262,9 +309,9 @@ impl Row {
 }
 
 const ROWS: [Row; 5] = [
-    Row::new("guest_ipi", guest_ipi, false),
+    Row::new("guest_ipi", guest_ipi, true),
     Row::new("broadcasts", broadcasts, true),
-    Row::new("longest_call", longest_call, false),
+    Row::new("longest_call", longest_call, true),
     Row::new("smp_boot_192", smp_boot, true),
     Row::new("donate_4k_192x", donate_192x, true),
 ];
@@ -313,9 +360,29 @@ mod tests {
                 )
             })
             .collect();
-        let visits = "{\"count\":0,\"first\":0,\"longest\":0}";
+        let visits = "{\"first\":0,\"kinds\":[]}";
         let windows = windows.join(",");
         serde_json::from_str(&format!("{{\"windows\":[{windows}],\"visits\":{visits}}}")).unwrap()
+    }
+
+    #[test]
+    fn visits_of_all_cores_are_told_by_kind() {
+        let kind = |count, longest| Kind { count, longest };
+        let mut cores = [core(&[]), core(&[])];
+        cores[0].visits.kinds = vec![kind(1, 5), kind(0, 0), kind(2, 7), kind(1, 1)];
+        cores[1].visits.kinds = vec![kind(2, 9), kind(0, 0), kind(0, 0), kind(3, 2)];
+        let told = by_kind(&cores).into_iter();
+        let told: Vec<_> = told
+            .map(|(name, kind)| (name, kind.count, kind.longest))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("ENGINE_INFO", 3, 9),
+                ("another call", 2, 7),
+                ("no call", 4, 2)
+            ]
+        );
     }
 
     fn told(case: &str, core: usize, windows: usize) -> Told {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use abi::Call;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
@@ -17,6 +18,8 @@ const LIBRARY: &str = "libbulkhead_plugin.so";
 /// Where QEMU's `virt` machine puts the image: the engine does not move itself, and says in its
 /// banner where it is.
 const LOADED_AT: u64 = 0x4020_0000;
+/// The identifier of the call with number 0.
+const FIRST_CALL: u64 = Call::EngineInfo.function_id();
 
 /// The plugin for one machine.
 pub struct Plugin {
@@ -42,13 +45,21 @@ pub struct Core {
 }
 
 /// What a core executed in the engine between two returns from it.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Visits {
-    /// How many there were.
-    pub count: u64,
     /// Up to the first return.
     pub first: u64,
-    /// The longest of the others.
+    /// The others by what began them: each of the engine's calls by its number, then other calls, then what was no
+    /// call.
+    pub kinds: Vec<Kind>,
+}
+
+/// Visits of one kind.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct Kind {
+    /// How many there were.
+    pub count: u64,
+    /// Instructions in the longest.
     pub longest: u64,
 }
 
@@ -103,9 +114,10 @@ impl Plugin {
         // What an earlier run left must not be taken for this one's.
         let _ = fs::remove_file(&self.out);
         command.arg("-plugin").arg(format!(
-            "{},low={LOADED_AT:#x},high={:#x},out={}{more}",
+            "{},low={LOADED_AT:#x},high={:#x},calls={:#x},out={}{more}",
             self.library.display(),
             LOADED_AT + self.engine_size,
+            FIRST_CALL,
             self.out.display()
         ));
     }

@@ -8,10 +8,11 @@
 //!
 //! Invariants: a unit is one core's until it puts the rest of it back, which it does before it leaves
 //! the cursor; every page the VM owned is scrubbed before its word says `Owned(Host)`, and none twice;
-//! a call zeroes at most `max` pages, lost ones included. Leaves stay as they are, but those of lent pages: no core walks the
+//! a call zeroes at most `max` pages, lost ones included, and no more than its bite pays for. Leaves stay as they are, but those of lent pages: no core walks the
 //! VM's tables but to reclaim, and nothing writes a block entry of it any more.
 
 use super::{AtWork, Source, Step, next_in_ram, next_multiple};
+use crate::bite::{Bite, LOOK, PAGE_BACK, SCRUBBED_PAGE};
 use crate::engine::Engine;
 use crate::memory::lend::LeafRefusal;
 use crate::memory::runs::Runs;
@@ -53,6 +54,8 @@ struct Outcome {
     done: u64,
     /// Pages lost to memory errors: the work is the same.
     lost: u64,
+    /// Lent pages that it lost: some work as well.
+    back: u64,
     /// Another core has one of the others just now.
     met_busy: bool,
 }
@@ -63,6 +66,8 @@ enum Page {
     Home,
     /// It is none of the VM's alone, or not any more.
     Nothing,
+    /// The VM has it no longer, to which it was lent.
+    Back,
     /// It could not be zeroed, and is out of circulation.
     Lost,
     /// Another core has it.
@@ -86,7 +91,9 @@ impl<P: Platform> Engine<P> {
         seen: Progress,
         max: u64,
         source: Source,
+        bite: &mut Bite,
     ) -> Step {
+        let max = bite.most(SCRUBBED_PAGE, max);
         let rest = match source {
             Source::All => work.vm.rests.take(),
             Source::New => None,
@@ -100,7 +107,7 @@ impl<P: Platform> Engine<P> {
             None => {
                 let Some(unit) = self.next_pages(cpu, work, seen.next, max) else {
                     return match source {
-                        Source::All => self.end_stage(cpu, work, seen),
+                        Source::All => self.end_stage(cpu, work, seen, bite),
                         // There is a rest, which this call has met already.
                         Source::New => Step::Stop,
                     };
@@ -115,11 +122,17 @@ impl<P: Platform> Engine<P> {
                 unit
             }
         };
-        match self.bring_home(cpu, work, unit, max) {
+        if unit.kind != Kind::Empty {
+            bite.spend((max as u32).saturating_mul(LOOK));
+        }
+        let outcome = self.bring_home(cpu, work, unit, max);
+        bite.spend((outcome.back as u32).saturating_mul(PAGE_BACK));
+        match outcome {
             Outcome {
                 done: 0,
                 lost: 0,
                 met_busy: true,
+                ..
             } => Step::Busy,
             #[cfg(not(mutant = "reclaim-lost-are-free"))]
             Outcome {
@@ -184,6 +197,7 @@ impl<P: Platform> Engine<P> {
             match came {
                 Page::Home => outcome.done += 1,
                 Page::Nothing => {}
+                Page::Back => outcome.back += 1,
                 Page::Lost => outcome.lost += 1,
                 Page::Busy => {
                     outcome.met_busy = true;
@@ -288,9 +302,9 @@ impl<P: Platform> Engine<P> {
             drop(claim);
             self.leave_rest(work, unit.first);
             return Outcome {
-                done: 0,
                 lost: 1,
                 met_busy: true,
+                ..Outcome::default()
             };
         }
         let home = match run.proof {
@@ -316,7 +330,7 @@ impl<P: Platform> Engine<P> {
         Outcome {
             done: zeroed,
             lost: u64::from(run.met_error),
-            met_busy: false,
+            ..Outcome::default()
         }
     }
 
@@ -336,7 +350,7 @@ impl<P: Platform> Engine<P> {
             // Leaf and count go together, so that a second look finds neither.
             self.parts.platform.store_entry(cpu.id(), found.at, 0);
             settled(claim.return_lent(&work.flushed));
-            return Page::Nothing;
+            return Page::Back;
         }
         #[cfg(not(mutant = "reclaim-keep-shared"))]
         let of_host = matches!(from, State::Shared { .. }).then(|| {

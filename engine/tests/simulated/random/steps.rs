@@ -148,10 +148,7 @@ pub(super) fn finish(shared: &Arc<Mutex<World>>) {
             assert!(turn < 2999, "VM {vm:#x} never ends");
         }
     }
-    let census = (0..2).map(|half| machine.call(0, Call::PageCensus, &[half * 2048, 2048]).x);
-    let [vm, shared_pages, claimed, poisoned] = census.fold([0; 4], |sum, x| {
-        [sum[0] + x[5], sum[1] + x[6], sum[2] + x[7], sum[3] + x[8]]
-    });
+    let [.., vm, shared_pages, claimed, poisoned] = crate::common::census(&machine);
     assert_eq!([vm, shared_pages, claimed], [0; 3]);
     assert_eq!(poisoned, shared.lock().unwrap().poisoned);
 }

@@ -12,7 +12,7 @@ use crate::{
     puppet,
     refusal::{BAD_STATE, NOT_OWNER, NOT_RAM, RIGHTS, check_refused, engine_page},
     team,
-    vm::{ALL, TestVm, fill, find_other, insist, take_patterned},
+    vm::{ALL, TestVm, fill, find_other, in_full, insist, take_patterned},
 };
 use abi::{Call, InfoIndex, PageClass, Status, limit, smccc};
 use alloc::{string::String, sync::Arc};
@@ -339,7 +339,9 @@ fn reclaims_while_a_vcpu_runs(_: &mut Stage<'_>) -> TestResult {
 
 fn looks_for_what_the_engine_left(_: &mut Stage<'_>) -> TestResult {
     let pa = take_patterned(8, PAGE)?;
-    complete("ENGINE_DONATE", insist(|| call::engine_donate(pa, 8)), 8)?;
+    in_full("ENGINE_DONATE", 8, |done, left| {
+        call::engine_donate(pa + done * PAGE, left)
+    })?;
     aborted("load", probe::load(pa), pa)?;
     // A VM whose tables come from the pool, and go back to it.
     let mut vm = puppet::start(1)?;

@@ -9,6 +9,7 @@
 pub mod cores;
 mod guest;
 mod host;
+pub mod longest;
 mod memory;
 
 use crate::{

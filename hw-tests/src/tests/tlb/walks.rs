@@ -9,11 +9,11 @@ use super::hammer::{flushes, take_by, tell_flushes};
 use crate::{
     crew::{Fleet, faulted, unlend},
     guest::{DATA, WINDOW},
-    outcome::{TestResult, complete},
+    outcome::TestResult,
     paging::{ALIAS, BLOCK, LEAVES},
     random::Random,
     runner::register,
-    vm::{ALL, TestVm, insist, take_patterned},
+    vm::{ALL, TestVm, in_full, take_patterned},
 };
 use alloc::{format, sync::Arc};
 use el1::{PAGE, call, mmu, pages};
@@ -81,8 +81,9 @@ fn donate_tables(count: u64) -> TestResult {
     let (handle, before) = (vm.handle, flushes());
     let walker = move |_| move |_| Ok(mmu::walk_through(table, next).is_ok());
     take_by(1, walker, move || {
-        let result = insist(|| call::vm_map(handle, pa, DATA, count, ALL));
-        complete("VM_MAP", result, count)
+        in_full("VM_MAP", count, |done, left| {
+            call::vm_map(handle, pa + done * PAGE, DATA + done * PAGE, left, ALL)
+        })
     })?;
     tell_flushes(&format!("{count} tables of the host"), before)?;
     // SAFETY: the table above it is gone from all cores.
