@@ -105,16 +105,11 @@ impl Metal {
         }
     }
 
-    /// Sets up the calling core, `cpu`, at EL2. Once per core before anything else on it, and again
-    /// whenever the core lost its registers.
+    /// Sets up the calling core, `cpu`, at EL2. Once per core before anything else on it.
     pub fn init_core(&self, cpu: CpuId) {
         let features = CoreFeatures::read(&self.features);
-        self.with(cpu, |private| {
-            *private = Private {
-                features: Some(features),
-                session: Session::new(),
-            };
-        });
+        // The session is still as it was made.
+        self.with(cpu, |private| private.features = Some(features));
         init::init_core(&features, self.host);
     }
 
