@@ -99,15 +99,14 @@ impl Metal {
         }
     }
 
-    /// Sets up the calling core, `cpu`, at EL2. Once per core before anything else on it, and again
-    /// whenever the core lost its registers.
+    /// Sets up the calling core, `cpu`, at EL2. Once per core before anything else on it.
     pub fn init_core(&self, cpu: CpuId) {
         let features = CoreFeatures::read(&self.features);
+        // The session is still as it was made.
         self.core(cpu).features.with_mut(|known| {
             // SAFETY: `cpu` is the calling core, and nobody holds a reference: see `core_features`.
             unsafe { *known = Some(features) };
         });
-        self.with_session(cpu, |session| *session = Session::new());
         init::init_core(&features, self.host);
     }
 

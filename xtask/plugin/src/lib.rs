@@ -17,7 +17,7 @@
 //! Arguments: `low=ADDRESS,high=ADDRESS` of the engine, `calls=IDENTIFIER` of its call number 0, `out=FILE` for the
 //! result; `trace=FILE` has the engine's
 //! instructions in the first core's windows written there too, one window a line, each instruction by its distance
-//! from `low`; `each=yes` counts instruction by instruction, slower but exact with `-icount` too, and has a window that was
+//! from `low`, or with `start=CORE` all of that core's up to its first ERET, as one window; `each=yes` counts instruction by instruction, slower but exact with `-icount` too, and has a window that was
 //! not begun begin with the machine. Invariant: the record of a core is written by that core; the windows' lists and the trace are
 //! behind locks, used at marks, at the end, and with `trace` at each instruction of the engine's.
 
@@ -84,9 +84,11 @@ struct State {
     windows: Mutex<Vec<Windows>>,
     visits: Visits,
     trace: Option<String>,
+    /// The core whose start is traced, and not the first one's windows.
+    start: Option<c_uint>,
     /// Instruction by instruction.
     each: bool,
-    /// The first core's windows, instruction by instruction; the last is open while `tracing` says so.
+    /// The traced windows, instruction by instruction; the last is open while `tracing` says so.
     traced: Mutex<Vec<Vec<u64>>>,
     tracing: AtomicBool,
 }
@@ -112,6 +114,10 @@ impl State {
             let text = find(key)?.trim_start_matches("0x");
             u64::from_str_radix(text, 16).map_err(|error| format!("{key}: {error}"))
         };
+        let start: Option<c_uint> = match find("start") {
+            Ok(text) => Some(text.parse().map_err(|error| format!("start: {error}"))?),
+            Err(_) => None,
+        };
         Ok(Self {
             engine: address("low")?..address("high")?,
             calls: address("calls")?,
@@ -123,8 +129,9 @@ impl State {
             visits: Visits::default(),
             trace: find("trace").ok().map(str::to_owned),
             each: find("each").is_ok(),
-            traced: Mutex::new(Vec::new()),
-            tracing: AtomicBool::new(false),
+            traced: Mutex::new(start.iter().map(|_| Vec::new()).collect()),
+            tracing: AtomicBool::new(start.is_some()),
+            start,
         })
     }
 
@@ -144,7 +151,7 @@ impl State {
 
     /// A core passes a mark.
     fn mark(&self, core: c_uint, begins: bool) {
-        if core == 0 && self.trace.is_some() {
+        if core == 0 && self.trace.is_some() && self.start.is_none() {
             if let (true, Ok(mut traced)) = (begins, self.traced.lock()) {
                 traced.push(Vec::new());
             }
@@ -169,7 +176,7 @@ impl State {
         }
     }
 
-    /// The first core executes an instruction of the engine's, so far from its start.
+    /// The traced core executes an instruction of the engine's, so far from its start.
     fn step(&self, distance: u64) {
         // Relaxed: as in `mark`.
         if self.tracing.load(Ordering::Relaxed)
@@ -415,6 +422,10 @@ extern "C" fn begin_call(core: c_uint, _: *mut c_void) {
 extern "C" fn end_visit(core: c_uint, _: *mut c_void) {
     if let Some(state) = STATE.get() {
         state.visits.end(core, state.counts(core)[ENGINE]);
+        if state.start == Some(core) {
+            // Relaxed: as in `mark`.
+            state.tracing.store(false, Ordering::Relaxed);
+        }
     }
 }
 
@@ -434,7 +445,9 @@ fn follow(instruction: *mut Instruction, distance: u64) {
 }
 
 extern "C" fn take_step(core: c_uint, distance: *mut c_void) {
-    if let (0, Some(state)) = (core, STATE.get()) {
+    if let Some(state) = STATE.get()
+        && core == state.start.unwrap_or(0)
+    {
         state.step(distance.addr() as u64);
     }
 }

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use abi::Call;
@@ -99,8 +100,15 @@ fn by_case(told: &[Told], cores: &[Core], what: What) -> Result<BTreeMap<String,
     Ok(cases)
 }
 
-/// One boot's counts: of the tests that `words` of the command line choose.
-fn boot(machine: &Machine<'_>, cpus: u32, mem: u64, words: &str) -> Result<(Vec<Told>, Counted)> {
+/// One boot's counts: of the tests that `words` of the command line choose. `start` is where each instruction of the
+/// engine's in a core's start goes, and which core.
+fn boot(
+    machine: &Machine<'_>,
+    cpus: u32,
+    mem: u64,
+    words: &str,
+    start: Option<(&Path, u32)>,
+) -> Result<(Vec<Told>, Counted)> {
     let host = HostFiles {
         image: machine.tests(),
         cmdline: words,
@@ -118,7 +126,10 @@ fn boot(machine: &Machine<'_>, cpus: u32, mem: u64, words: &str) -> Result<(Vec<
         gdb: false,
     }
     .command(machine.qemu(), &files);
-    plugin.add_to(&mut command);
+    match start {
+        Some((trace, core)) => plugin.trace_start(&mut command, trace, core),
+        None => plugin.add_to(&mut command),
+    }
     let log = paths.logs().join("bench-cores.log");
     let outcome = Supervision {
         limit: Some(LIMIT),
@@ -156,7 +167,7 @@ fn cases(
 ) -> Result<BTreeMap<String, Case>> {
     println!("==> {test} on {cpus} cores");
     let words = format!("exact=bench_several::{test} seed=1");
-    let (told, counted) = boot(machine, cpus, MEM, &words)?;
+    let (told, counted) = boot(machine, cpus, MEM, &words, None)?;
     by_case(&told, &counted.cores, what)
 }
 
@@ -220,8 +231,14 @@ fn longest_call(machine: &Machine<'_>) -> Result<Vec<Figure>> {
     let (cpus, seconds) = STRESS;
     println!("==> longest_call: stress on {cpus} cores, {seconds} s, and the longest of each kind");
     let words = format!("exact=stress::random_calls seed=1 seconds={seconds}");
-    let (_, mut counted) = boot(machine, cpus, MEM, &words)?;
-    let (_, worst) = boot(machine, 1, 2 * MEM, "exact=bench_longest::each_kind seed=1")?;
+    let (_, mut counted) = boot(machine, cpus, MEM, &words, None)?;
+    let (_, worst) = boot(
+        machine,
+        1,
+        2 * MEM,
+        "exact=bench_longest::each_kind seed=1",
+        None,
+    )?;
     counted.cores.extend(worst.cores);
     let kinds = by_kind(&counted.cores);
     for (name, kind) in &kinds {
@@ -271,10 +288,27 @@ fn by_kind(cores: &[Core]) -> Vec<(&'static str, Kind)> {
     kinds
 }
 
+/// What a machine does that is there for its start.
+const NOTHING: &str = "exact=bench::host_null seed=1";
+
+/// The core whose start an operation is about.
+pub fn core_of_start(operation: &str) -> Option<u32> {
+    match operation {
+        "smp_boot_192_first" => Some(0),
+        "smp_boot_192_others" => Some(1),
+        _ => None,
+    }
+}
+
+/// Writes the engine's instructions in a core's start to `trace`.
+pub fn trace_start(machine: &Machine<'_>, core: u32, trace: &Path) -> Result<()> {
+    boot(machine, MANY, MEM, NOTHING, Some((trace, core))).map(drop)
+}
+
 /// Every core's start, up to its first step as the host's.
 fn smp_boot(machine: &Machine<'_>) -> Result<Vec<Figure>> {
     println!("==> smp_boot_192: {MANY} cores");
-    let (_, counted) = boot(machine, MANY, MEM, "exact=bench::host_null seed=1")?;
+    let (_, counted) = boot(machine, MANY, MEM, NOTHING, None)?;
     let mut starts = counted.cores.iter().map(|core| core.visits.first);
     let first = starts.next().context("no core")?;
     let others: Vec<u64> = starts.collect();

@@ -10,6 +10,7 @@ use clap::Args;
 use elf::ElfBytes;
 use inferno::flamegraph;
 
+use crate::bench::cores;
 use crate::bench::machine::Machine;
 use crate::bench::stacks::{self, Site, Stacks};
 use crate::image::build::ENGINE;
@@ -41,11 +42,15 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let operation = &options.operation;
     let machine = Machine::build(paths, &options.cpu, options.mutant.as_deref())?;
     let trace = paths.logs().join("profile.trace");
-    let figures = machine.boot(operation, Some(&trace))?;
-    ensure!(
-        figures.iter().any(|figure| figure.op == *operation),
-        "no operation is called {operation:?}"
-    );
+    if let Some(core) = cores::core_of_start(operation) {
+        cores::trace_start(&machine, core, &trace)?;
+    } else {
+        let figures = machine.boot(operation, Some(&trace))?;
+        ensure!(
+            figures.iter().any(|figure| figure.op == *operation),
+            "no operation is called {operation:?}"
+        );
+    }
     let stacks = fold(paths, &median_window(&fs::read_to_string(&trace)?)?)?;
     let sums = stacks::by_function(&stacks);
     let total: u64 = stacks.values().sum();

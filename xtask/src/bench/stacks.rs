@@ -21,18 +21,19 @@ pub type Stacks = BTreeMap<Vec<String>, u64>;
 /// Folds `trace`. A call pushes the place that it was made at, a return takes it away again; a jump to another
 /// function takes the place of the one that jumps.
 pub fn fold(trace: &[u64], site: impl Fn(u64) -> Site) -> Stacks {
-    let (mut stacks, mut callers) = (Stacks::new(), Vec::new());
+    let (mut stacks, mut callers) = (Stacks::new(), Vec::<Vec<String>>::new());
+    let mut sites = BTreeMap::new();
     for &address in trace {
-        let Site { functions, flow } = site(address);
+        let Site { functions, flow } = sites.entry(address).or_insert_with(|| site(address));
         let stack: Vec<String> = callers
             .iter()
             .flatten()
-            .chain(&functions)
+            .chain(&*functions)
             .cloned()
             .collect();
         *stacks.entry(stack).or_default() += 1;
         match flow {
-            Flow::Call(_) | Flow::CallRegister => callers.push(functions),
+            Flow::Call(_) | Flow::CallRegister => callers.push(functions.clone()),
             Flow::Return => drop(callers.pop()),
             _ => {}
         }

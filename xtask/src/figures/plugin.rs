@@ -105,6 +105,12 @@ impl Plugin {
         self.add(command, &format!(",trace={}", trace.display()));
     }
 
+    /// Adds it, and has all of the engine's instructions on one core up to its first return written to `trace`.
+    pub fn trace_start(&self, command: &mut Command, trace: &Path, core: u32) {
+        let _ = fs::remove_file(trace);
+        self.add(command, &format!(",trace={},start={core}", trace.display()));
+    }
+
     /// Adds it to count instruction by instruction, with a window that was not begun from the machine's start.
     pub fn count_each(&self, command: &mut Command) {
         self.add(command, ",each=yes");
