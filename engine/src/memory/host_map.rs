@@ -16,7 +16,7 @@ use super::tlb::{FlushKind, Regime, flush_vm};
 use crate::engine::Engine;
 use crate::memory::pool::TablePages;
 use crate::platform::{EntryAt, Platform};
-use crate::stage2::descriptor::{ENTRIES, Entry, LAST_LEVEL, is_leaf, pages_of};
+use crate::stage2::descriptor::{AT_ONCE, ENTRIES, Entry, LAST_LEVEL, is_leaf, pages_of};
 use crate::stage2::{Fill, Found, MapError};
 use abi::Counter;
 use ownership::{Flushed, Ipa, Owner, Pfn, State};
@@ -294,9 +294,10 @@ impl<P: Platform> Engine<P> {
                 .platform
                 .entry(cpu.id(), EntryAt { table, index })
         };
-        let mut eights = (0..ENTRIES).step_by(8);
-        eights.all(|first| {
-            (first..first.wrapping_add(8)).fold(0, |all, index| all | entry(index)) == 0
+        let mut turns = (0..ENTRIES).step_by(AT_ONCE as usize);
+        turns.all(|first| {
+            let entries = first..first.wrapping_add(AT_ONCE);
+            entries.fold(0, |all, index| all | entry(index)) == 0
         })
     }
 

@@ -12,6 +12,8 @@ pub const PAGE_SHIFT: u32 = 12;
 const INDEX_BITS: u32 = FAN_OUT_SHIFT;
 /// Entries of one table, but for the root, which may have more.
 pub const ENTRIES: u64 = 1 << INDEX_BITS;
+/// Entries that are looked at or written in one turn of a loop over a whole table. Models have fewer.
+pub const AT_ONCE: u64 = if ENTRIES < 8 { ENTRIES } else { 8 };
 /// Entries that fit into one page of a root.
 pub const ROOT_PAGE_ENTRIES: u64 = 512;
 /// The deepest level: its leaves are pages.

@@ -11,7 +11,7 @@
 //!   FEAT_BBM level 2 on the allow-list change it in place and flush then: both sizes translate alike.
 
 use super::descriptor::{
-    ENTRIES, Entry, LAST_LEVEL, LeafBits, bytes_of, pages_of, splitting_descriptor,
+    AT_ONCE, ENTRIES, Entry, LAST_LEVEL, LeafBits, bytes_of, pages_of, splitting_descriptor,
     table_descriptor,
 };
 use super::walk::Found;
@@ -165,8 +165,8 @@ fn fill_with_children<P: Platform>(
 ) {
     // The leaves differ by their address alone.
     let (mut leaf, step) = (bits.leaf(base, level), bytes_of(level));
-    for eight in (0..ENTRIES).step_by(8) {
-        for index in eight..eight.wrapping_add(8) {
+    for first in (0..ENTRIES).step_by(AT_ONCE as usize) {
+        for index in first..first.wrapping_add(AT_ONCE) {
             #[cfg(mutant = "split-lose-leaf")]
             if index == 3 {
                 leaf = leaf.wrapping_add(step);
