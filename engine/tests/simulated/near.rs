@@ -124,7 +124,11 @@ fn a_call_that_is_not_done_at_once_is_judged() {
     for function in [smccc::KVM_MEM_SHARE, smccc::KVM_MEM_UNSHARE] {
         for arguments in [[RAM + 8, 0, 0], [RAM, 1, 0], [RAM, 0, 1]] {
             let seen = play(&machine, &guest, [hvc(function, &arguments)]);
-            assert_eq!(seen, std::slice::from_ref(&refused), "{function:#x} {arguments:x?}");
+            assert_eq!(
+                seen,
+                std::slice::from_ref(&refused),
+                "{function:#x} {arguments:x?}"
+            );
         }
     }
 }
