@@ -1,8 +1,9 @@
 //! Placing the host: its Image and its device tree go to free RAM, the CPU starts at the Image's
 //! first byte with the tree's address in x0 (the kernel's "Booting AArch64 Linux").
 //!
-//! Invariants: source and destination don't overlap; what was written, which is the Image's file and the tree, is in memory, past all caches,
-//! before the host runs, because it starts with its caches off.
+//! Invariants: source and destination don't overlap; what was written, which is the Image's file and the
+//! tree and nothing behind them, is in memory, past all caches, before the host runs, because it starts
+//! with its caches off.
 
 use crate::archive;
 use engine::vcpu::context::{Frame, HostFrame};

@@ -14,12 +14,13 @@
 //! A *visit* is what lies between two ERETs of the engine's: all that it does before somebody else has the core
 //! again. The first ends with a core's start.
 //!
-//! Arguments: `low=ADDRESS,high=ADDRESS` of the engine, `calls=IDENTIFIER` of its call number 0, `out=FILE` for the
-//! result; `trace=FILE` has the engine's
-//! instructions in the first core's windows written there too, one window a line, each instruction by its distance
-//! from `low`, or with `start=CORE` all of that core's up to its first ERET, as one window; `each=yes` counts instruction by instruction, slower but exact with `-icount` too, and has a window that was
-//! not begun begin with the machine. Invariant: the record of a core is written by that core; the windows' lists and the trace are
-//! behind locks, used at marks, at the end, and with `trace` at each instruction of the engine's.
+//! Arguments: `low=ADDRESS,high=ADDRESS` of the engine, `calls=IDENTIFIER` of its call number 0, `out=FILE`
+//! for the result; `trace=FILE` has the engine's instructions in the first core's windows written there too, one window a line, each instruction
+//! by its distance from `low`, or with `start=CORE` all of that core's up to its first ERET, as one window;
+//! `each=yes` counts instruction by instruction, slower but exact with `-icount` too, and has a window that
+//! was not begun begin with the machine. Invariant: the record of a core is written by that core; the
+//! windows' lists and the trace are behind locks, used at marks, at the end, and with `trace` at each
+//! instruction of the engine's.
 
 mod qemu;
 mod visits;
