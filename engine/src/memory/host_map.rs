@@ -238,7 +238,10 @@ impl<P: Platform> Engine<P> {
     #[inline(never)]
     fn collect_whole(&self, cpu: &CpuToken, first: Pfn, n: u64, runs: &mut Runs) -> bool {
         for level in [BLOCK_LEVEL, BLOCK_LEVEL - 1] {
-            if n == pages_of(level)
+            // All pages of a table, and no others: a run of as many may begin in one table and end in the next.
+            let is_whole = n == pages_of(level)
+                && (first.raw().is_multiple_of(n) || cfg!(mutant = "collect-any-run"));
+            if is_whole
                 && let Ok(found) = self.find_host(cpu, first, level)
                 && let Entry::Table(table) = found.entry()
             {
