@@ -35,8 +35,8 @@ pub struct MetalCpu {
 }
 
 // SAFETY: `features` and `session` are reached only by the core with that number (the contract of
-// `Platform`: `cpu` is the calling core), with interrupts masked: `features` is copied out or written
-// whole, `session` is lent by `Metal::with_session`, never nested; the rest is constant or atomic.
+// `Platform`: `cpu` is the calling core), with interrupts masked: `features` is written once, before it
+// is lent, `session` is lent by `Metal::with_session`, never nested; the rest is constant or atomic.
 unsafe impl Sync for MetalCpu {}
 
 impl MetalCpu {
@@ -104,7 +104,7 @@ impl Metal {
         let features = CoreFeatures::read(&self.features);
         // The session is still as it was made.
         self.core(cpu).features.with_mut(|known| {
-            // SAFETY: `cpu` is the calling core, and nobody holds a reference: see `core_features`.
+            // SAFETY: `cpu` is the calling core, which has asked for nothing yet: see `core_features`.
             unsafe { *known = Some(features) };
         });
         init::init_core(&features, self.host);
@@ -293,8 +293,8 @@ impl Metal {
     #[inline]
     fn core_features(&self, cpu: CpuId) -> &CoreFeatures {
         self.core(cpu).features.with(|known| {
-            // SAFETY: `cpu` is the calling core, which alone writes it, in `init_core`, on which no reference is held:
-            // it came back from being off.
+            // SAFETY: `cpu` is the calling core, which alone writes it, in `init_core`, once and before anything else
+            // on it: nobody writes while this is lent.
             let known = unsafe { &*known };
             known.as_ref().unwrap_or(&self.boot_core)
         })
