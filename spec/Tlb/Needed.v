@@ -1,0 +1,38 @@
+(** * Which steps the rules need
+
+    Each step of each call is left out in turn, and the rules are asked again. [not_needed] is the whole list of those
+    that nothing of this folder needs; without any other the rules are broken, and so is the proof of I5.
+
+    That a step is on the list does not say that the engine could do without it. Some look before they act, where the
+    other branch would do harm to nobody (SeeMapped true); Recheck of a share says to the guest what it asked for; the DSB before the
+    end of a VM is for stores that came before; a loan is cleaned for a VM that reads past caches; the host's leaf is what
+    the host wants; the dead VM's leaf goes so that a second look does not find it. *)
+
+From Coq Require Import NArith List Bool.
+From Bulkhead Require Import Base State.
+From Bulkhead.Tlb Require Import Hardware Calls Known Engine.
+Open Scope N_scope.
+
+Definition left_out (n : nat) (l : list instr) : list instr := firstn n l ++ skipn (S n) l.
+
+Definition needless (err whole : bool) (k : kind) : list instr :=
+  let l := program err whole k in
+  map (fun n => nth n l Commit) (filter (fun n => keeps_rules err k (nothing (home k)) (left_out n l)) (seq 0 (length l))).
+
+Definition not_needed (k : kind) : list instr :=
+  match k with
+  | Map true | ToEngine true => [SeeMapped true]
+  | Map false | ToEngine false | Unlend | Relinquish => []
+  | Lend => [Clean]
+  | Share | TakeOwn => [Recheck]
+  | Unshare true | TakeShared true => [Recheck; SeeMapped true]
+  | Unshare false | TakeShared false => [Recheck]
+  | Touch _ => [Write OfHost]
+  | EndVm => [Dsb]
+  | TakeLent => [Free]
+  end.
+
+Theorem all_others_are_needed err whole k : needless err whole k = not_needed k.
+Proof.
+  destruct err, whole; destruct k; try destruct mapped; try destruct t; vm_compute; reflexivity.
+Qed.

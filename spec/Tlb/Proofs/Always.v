@@ -1,0 +1,104 @@
+(** * The bookkeeping holds at every moment *)
+
+From Coq Require Import NArith List Bool Lia.
+From Bulkhead Require Import Base State.
+From Bulkhead.Tlb Require Import Hardware Calls Known Machine Invariant.
+From Bulkhead.Tlb Require Import Proofs.Ways Proofs.Events Proofs.Frame Proofs.Own Proofs.Steps Proofs.Entries Proofs.Turns Proofs.Lives Proofs.EndOfVm.
+Open Scope N_scope.
+
+(** A step that may fail gives up where nothing has been changed. *)
+Lemma fails_untouched u m c t i l :
+  takes u m c t i l -> effect u m c (doing t) i = None -> untouched (known t) = true.
+Proof.
+  intros S E. destruct (t_rules S) as [A _].
+  destruct i; simpl in E; try discriminate; simpl in A;
+    repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end; auto; try (destruct x; discriminate).
+Qed.
+
+Lemma run_keeps u m c m' : invariant u m -> step u m (Run c) = Some m' -> invariant u m'.
+Proof.
+  intros I. simpl. unfold run. destruct (threads m c) as [t|] eqn:T; [|discriminate].
+  destruct (rest t) as [|i l] eqn:R.
+  - injection 1 as <-. eapply end_keeps; eauto.
+  - destruct (must_wait m c i) eqn:MW; [discriminate|]. injection 1 as <-.
+    assert (S : takes u m c t i l) by (constructor; auto).
+    destruct (effect u m c (doing t) i) as [m1|] eqn:E.
+    2:{ apply give_up_keeps; auto. eapply fails_untouched; eauto. }
+    assert (G : threads m1 = threads m -> set_threads m1 (upd (threads m1) c
+       (Some (Thread (doing t) l (to_put_back m c i (saved t)) (learn (erratum u) (kind_of (doing t)) (known t) i))))
+       = going_on u m m1 c t i l).
+    { intro X. unfold going_on, after. now rewrite X. }
+    destruct i; simpl in E.
+    + destruct (words m (page (doing t))) as [s|] eqn:W; [|discriminate].
+      destruct (page_state_dec s (from_ (kind_of (doing t)) (vm_of (doing t)))); [|discriminate].
+      injection E as <-. subst s. rewrite G; auto. now apply claim_keeps.
+    + destruct (entry_dec _ _); [|discriminate]. injection E as <-. rewrite G; auto. now apply recheck_keeps.
+    + destruct (entry_dec _ _); [|discriminate]. injection E as <-. rewrite G; auto. now apply take_keeps.
+    + destruct (entry_dec _ _) as [X|X]; destruct b; try discriminate; injection E as <-; rewrite G; auto.
+      * now apply mapped_keeps.
+      * now apply unmapped_keeps.
+    + destruct (phases m (vm_of (doing t))) eqn:P; try discriminate. injection E as <-. rewrite G; auto. now apply gone_seen_keeps.
+    + destruct x; injection E as <-; rewrite G; auto; [now apply clear_host_keeps|now apply clear_vm_keeps].
+    + injection E as <-. rewrite G; auto. now apply dsb_keeps.
+    + injection E as <-. rewrite G; auto. now apply ishst_keeps.
+    + injection E as <-. rewrite G; auto. now apply borrow_keeps.
+    + injection E as <-. rewrite G; auto. now apply tlbi_page_keeps.
+    + injection E as <-. rewrite G; auto. now apply tlbi_combined_keeps.
+    + injection E as <-. rewrite G; auto. now apply tlbi_whole_keeps.
+    + injection E as <-. rewrite G; auto. now apply return_keeps.
+    + injection E as <-. rewrite G; auto. now apply zero_keeps.
+    + injection E as <-. rewrite G; auto. now apply clean_keeps.
+    + injection E as <-. rewrite G; auto. now apply write_keeps.
+    + injection E as <-. rewrite G; auto. now apply free_keeps.
+    + injection E as <-. rewrite G; auto. now apply commit_keeps.
+    + destruct (phases m (vm_of (doing t))) eqn:P; try discriminate.
+      destruct (none_runs _ _ _) eqn:N1; try discriminate. destruct (no_call _ _ _ _) eqn:N2; try discriminate.
+      injection E as <-. rewrite G; auto. now apply nobody_keeps.
+    + injection E as <-. rewrite G; auto. now apply gone_keeps.
+Qed.
+
+Lemma step_keeps u m e m' : lawful u -> invariant u m -> step u m e = Some m' -> invariant u m'.
+Proof.
+  intros LW I S. destruct e.
+  - eapply walk_keeps; eauto.
+  - eapply fill_keeps; eauto.
+  - eapply combine_keeps; eauto.
+  - eapply forget_keeps; eauto.
+  - eapply access_keeps; eauto.
+  - eapply land_keeps; eauto.
+  - eapply act_keeps; eauto.
+  - eapply evict_keeps; eauto.
+  - eapply enter_keeps; eauto.
+  - eapply exit_keeps; eauto.
+  - eapply destroy_keeps; eauto.
+  - eapply create_keeps; eauto.
+  - eapply begin_keeps; eauto.
+  - eapply run_keeps; eauto.
+Qed.
+
+Lemma initial_invariant u m : initial m -> invariant u m.
+Proof.
+  intros H. destruct (at_rest _ H) as (W & F & P & T).
+  assert (NL : forall v a p, now (cells m (Vm v) a) <> Leaf p).
+  { intros v a p. rewrite (tables_empty _ H). discriminate. }
+  constructor; try (rewrite ?W, ?F; simpl; tauto).
+  - intros c t X. rewrite T in X. discriminate.
+  - intros p s c X. destruct (none_claimed _ H p). congruence.
+  - intros [|v] a p _ E; [|now apply NL in E].
+    destruct (host_tables _ H a) as (_ & [X|(s & X & Y & Z)]); [congruence|].
+    assert (a = p) by congruence. subst a. split; auto. unfold owner_now. now rewrite Y.
+  - intros [|v] a b p _ E E'; [|now apply NL in E].
+    destruct (host_tables _ H a) as (_ & [X|(s & X & _)]); [congruence|].
+    destruct (host_tables _ H b) as (_ & [Y|(s' & Y & _)]); congruence.
+  - intros [|v] a p _ E Q.
+    + destruct (host_tables _ H a) as (X & _). rewrite X in E. contradiction.
+    + rewrite (tables_empty _ H) in E. contradiction.
+  - intros [|v] a p E; [left; apply (host_tables _ H a)|now apply NL in E].
+  - intros c v E. rewrite (in_host _ H) in E. discriminate.
+  - intros c L. split; [apply (in_host _ H)|apply T].
+Qed.
+
+Theorem always u m : lawful u -> reachable u m -> invariant u m.
+Proof.
+  intros LW R. induction R; [now apply initial_invariant|eapply step_keeps; eauto].
+Qed.

@@ -1,0 +1,251 @@
+(** * I5's bookkeeping through barriers and stores to stage-2 entries that take a leaf away *)
+
+From Coq Require Import NArith List Bool Lia.
+From Bulkhead Require Import Base State.
+From Bulkhead.Tlb Require Import Hardware Calls Known Machine Invariant.
+From Bulkhead.Tlb Require Import Proofs.Ways Proofs.Events Proofs.Frame Proofs.Own Proofs.Steps.
+Open Scope N_scope.
+
+(** ** Barriers *)
+
+Lemma seen_cases c x : (seen c x = x /\ writer x <> c) \/ (writer x = c /\ seen c x = Cell (now x) [] (writer x)).
+Proof. unfold seen. destruct (N.eqb_spec (writer x) c); auto. Qed.
+
+Lemma seen_now c x : now (seen c x) = now x.
+Proof. destruct (seen_cases c x) as [[-> _]|[_ ->]]; auto. Qed.
+
+Lemma seen_frame u m c t i l :
+  takes u m c t i l -> grows t (after u m c t i l) -> to_put_back m c i (saved t) = saved t ->
+  call_ok u (set_cells m (fun d a => seen c (cells m d a))) c (after u m c t i l) ->
+  invariant u (going_on u m (set_cells m (fun d a => seen c (cells m d a))) c t i l).
+Proof.
+  intros S G PB OWN.
+  apply frame with (m := m) (c := c) (t := t) (t' := after u m c t i l); try reflexivity; simpl; auto; try apply S.
+  - rewrite PB. intros v E1 E2. eapply walks_at_home; eauto.
+  - intros d a p. now rewrite seen_now.
+  - intros d a p _. rewrite seen_now. auto.
+  - intros d a p. destruct (seen_cases c (cells m d a)) as [[-> _]|[_ ->]]; simpl; tauto.
+  - intros d a p. destruct (seen_cases c (cells m d a)) as [[-> X]|[_ ->]]; simpl; auto.
+    intros _. right. repeat split; auto. congruence.
+  - apply other_threads. exact OWN.
+  - intros c2 t2 N T2. apply other_threads. apply other_seen. now apply (others _ _ _ _ _ _ S c2 t2).
+Qed.
+
+Lemma dsb_keeps u m c t l :
+  takes u m c t Dsb l ->
+  invariant u (going_on u m (set_cells m (fun d a => seen c (cells m d a))) c t Dsb l).
+Proof.
+  intros S. destruct (t_rules S) as [_ R]. pose proof (t_call S) as K.
+  assert (LV : forall x, level_at (known (after u m c t Dsb l)) x = after_dsb (erratum u) (level_at (known t) x)).
+  { intro x. learned. destruct x; reflexivity. }
+  assert (LG : level_grows (known t) (known (after u m c t Dsb l))).
+  { intros x. rewrite LV. destruct (after_dsb_whole (erratum u) (level_at (known t) x)) as (X & Y & _). auto. }
+  assert (WB : is_whole (known (after u m c t Dsb l)) OfVm = false -> is_whole (known t) OfVm = false).
+  { unfold is_whole. rewrite LV. destruct (level_at (known t) OfVm); auto. }
+  assert (MP : forall x, level_at (known (after u m c t Dsb l)) x <> Mapped -> level_at (known t) x <> Mapped).
+  { intros x. rewrite LV. intros X Y. apply X. now apply after_dsb_whole. }
+  apply seen_frame; auto.
+  - repeat split; auto. intro x. rewrite LV. apply after_dsb_whole.
+  - pose proof (c_lawful _ _ _ _ K) as (L1 & L2 & L3 & L4 & L5).
+    destruct K; constructor; try assumption; auto.
+    + intro H. simpl. rewrite seen_now. auto.
+    + intro H. simpl. rewrite seen_now. auto.
+    + intros Wk x L E Al. specialize (MP x L). destruct (c_cells Wk x MP E Al) as [C1 C2]. simpl. split; intros a.
+      * rewrite seen_now. apply C1.
+      * intro F. exfalso. destruct (seen_cases c (cells m (regime_of (doing t) x) a)) as [[X Y]|[_ X]];
+          change (cells m (regime_of (doing (after u m c t Dsb l)) x) a) with (cells m (regime_of (doing t) x) a) in F;
+          rewrite X in F; [|contradiction]. destruct (C2 a F) as (_ & _ & Z). congruence.
+    + intros Wk x. rewrite LV. apply reach_dsb with (m := m) (t := t) (k' := known (after u m c t Dsb l)); try reflexivity.
+      * apply (t_waits _ _ _ _ _ _ S).
+      * apply c_reach. exact Wk.
+    + intros Z. destruct (c_zero Z). split; auto. eapply nobody_grows; eauto.
+    + intros Z. destruct (c_clean Z). split; auto. eapply nobody_grows; eauto.
+    + intros Z. eapply losers_grow; eauto.
+    + intros Z L. apply c_dead; auto. intro Q. apply (MP OfVm L Q).
+    + intros Z. destruct (c_end Z) as [E1 E2]. split.
+      * intro L. apply E1. intro Q. apply (MP OfVm L Q).
+      * change (level_at (known (after u m c t Dsb l)) OfHost = Mapped). rewrite LV. now apply after_dsb_whole.
+Qed.
+
+Lemma ishst_keeps u m c t l :
+  takes u m c t Ishst l ->
+  invariant u (going_on u m (set_cells m (fun d a => seen c (cells m d a))) c t Ishst l).
+Proof.
+  intros S. destruct (t_rules S) as [_ R]. pose proof (t_call S) as K.
+  apply seen_frame; auto.
+  - repeat split; auto.
+  - assert (K' : call_ok u (set_cells m (fun d a => seen c (cells m d a))) c t) by now apply other_seen.
+    destruct K'; constructor; assumption.
+Qed.
+
+(** ** Stores *)
+
+(** The call's own flush of a side has not begun: nobody else's has. *)
+Lemma own_quiet u m c t x :
+  invariant u m -> threads m c = Some t -> claimed (known t) = true -> level_at (known t) x = Mapped ->
+  quiet m (regime_of (doing t) x) (page (doing t)).
+Proof.
+  intros I T C L c' t' y T' C' P Re. destruct (one_holder _ _ _ _ _ _ I T T') as [-> <-]; auto.
+  apply side_eq in Re. now subst.
+Qed.
+
+(** The VM's entry is the mark, or the leaf of the page that is held, or the host's entry for it: for all
+    stores that take something away. *)
+Lemma store_frame u m c t i l d a e :
+  takes u m c t i l -> grows t (after u m c t i l) -> to_put_back m c i (saved t) = saved t ->
+  published (known (after u m c t i l)) = published (known t) ->
+  holds_entry m c t d a -> e = Empty \/ e = Mark c ->
+  (forall p, alive m d -> now (cells m d a) = Leaf p ->
+     claimed (known (after u m c t i l)) = true /\ p = page (doing t)
+     /\ exists x, d = regime_of (doing t) x /\ level_at (known (after u m c t i l)) x <> Mapped) ->
+  call_ok u (put_cell m d a (store c e (cells m d a))) c (after u m c t i l) ->
+  invariant u (going_on u m (put_cell m d a (store c e (cells m d a))) c t i l).
+Proof.
+  intros S G PB PU H E GO OWN.
+  assert (EN : forall p, e <> Leaf p) by (intro p; destruct E; subst; discriminate).
+  apply frame with (m := m) (c := c) (t := t) (t' := after u m c t i l); try reflexivity; auto; try apply S.
+  - simpl. rewrite PB. intros v E1 E2. eapply walks_at_home; eauto.
+  - intros d' a' p. unfold going_on. cbn [cells set_threads].
+    destruct (put_cell_cases m d a (store c e (cells m d a)) d' a') as [(-> & -> & ->)|(_ & ->)]; auto.
+    simpl. intro F. now apply EN in F.
+  - intros d' a' p Al F. unfold going_on. cbn [cells set_threads].
+    destruct (put_cell_cases m d a (store c e (cells m d a)) d' a') as [(-> & -> & _)|(_ & ->)]; auto.
+  - intros d' a' p. unfold going_on. cbn [cells set_threads].
+    destruct (put_cell_cases m d a (store c e (cells m d a)) d' a') as [(-> & -> & ->)|(_ & ->)]; auto.
+    simpl. tauto.
+  - intros d' a' p. unfold going_on. cbn [cells set_threads].
+    destruct (put_cell_cases m d a (store c e (cells m d a)) d' a') as [(-> & -> & ->)|(_ & ->)]; auto.
+    simpl. intro F. now apply EN in F.
+  - apply other_threads. exact OWN.
+  - intros c2 t2 N T2. apply other_threads. eapply other_store; eauto; try apply S.
+    unfold stores_own. tauto.
+Qed.
+
+(** What a store to the VM's entry leaves of the host's, and the other way round. *)
+Lemma put_vm_host m v a x b : cells (put_cell m (Vm v) a x) Host b = cells m Host b.
+Proof. apply put_cell_other. left. discriminate. Qed.
+Lemma put_host_vm m v a x b : cells (put_cell m Host a x) (Vm v) b = cells m (Vm v) b.
+Proof. apply put_cell_other. left. discriminate. Qed.
+
+Ltac sides := unfold regime_of; cbn [after doing dom_of entry_of].
+
+Lemma take_keeps u m c t l :
+  takes u m c t Take l -> now (cells m (Vm (vm_of (doing t))) (ipa (doing t))) = Empty ->
+  invariant u (going_on u m (put_cell m (Vm (vm_of (doing t))) (ipa (doing t))
+     (store c (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t))))) c t Take l).
+Proof.
+  intros S E. destruct (t_rules S) as [A R]. pose proof (t_call S) as K. allowed_in A.
+  apply store_frame; auto.
+  - repeat split; auto.
+  - right. split; eauto.
+  - intros p _ F. congruence.
+  - own K.
+    + discriminate.
+    + intros _. now rewrite put_cell_same.
+    + intros Wk x L En Al. cbn [doing after] in *. destruct x; simpl in L.
+      * destruct (c_cells Wk OfHost L En Al) as [C1 C2]. split; intros a; sides; rewrite put_vm_host; auto.
+      * congruence.
+Qed.
+
+Lemma clear_host_keeps u m c t l :
+  takes u m c t (Clear OfHost) l ->
+  invariant u (going_on u m (put_cell m Host (page (doing t))
+     (store c Empty (cells m Host (page (doing t))))) c t (Clear OfHost) l).
+Proof.
+  intros S. destruct (t_rules S) as [A R]. pose proof (t_call S) as K. allowed_in A.
+  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T.
+  pose proof (own_quiet _ _ _ _ OfHost I T ltac:(assumption) ltac:(assumption)) as Q.
+  assert (NL : forall a, now (cells m Host a) = Leaf (page (doing t)) -> a = page (doing t)).
+  { intros a F. apply (i_leaf _ _ I Host a _ Logic.I) in F as [_ F]. auto. }
+  assert (NE : is_end (kind_of (doing t)) = false).
+  { destruct (is_end (kind_of (doing t))) eqn:E'; auto. pose proof (c_lawful _ _ _ _ K) as (_ & _ & _ & L4 & _).
+    specialize (L4 E'). congruence. }
+  apply store_frame; auto.
+  - repeat split; auto. intros x L. learned. rewrite level_set. unfold at_side. destruct x; simpl; try discriminate. exact L.
+  - left. auto.
+  - intros p _ F. apply (i_leaf _ _ I Host _ _ Logic.I) in F as [_ F]. repeat split; auto.
+    + symmetry. auto.
+    + exists OfHost. split; auto. discriminate.
+  - own K; try congruence.
+    + intros Wk x L En Al. cbn [doing after] in *. learned. rewrite level_set. unfold at_side.
+      destruct x; sides; simpl level_at.
+      * split; intros a; sides.
+        -- destruct (put_cell_cases m Host (page (doing t)) (store c Empty (cells m Host (page (doing t)))) Host a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|].
+           intro F. apply NL in F. tauto.
+        -- destruct (put_cell_cases m Host (page (doing t)) (store c Empty (cells m Host (page (doing t)))) Host a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
+           intro F. apply (i_old _ _ I Host a _ Logic.I) in F; auto. apply NL in F. tauto.
+      * destruct (c_cells Wk OfVm) as [C1 C2]; auto.
+    + intros Wk x. learned. rewrite level_set. unfold at_side. destruct x; simpl; [|apply c_reach; exact Wk].
+      split; simpl; auto. intros w In_ O [Ab|Ab] a V; [auto|]. right.
+      destruct (i_ways _ _ I w In_) as (_ & _ & B). rewrite V, O, Ab in B. specialize (B Q). now apply NL.
+Qed.
+
+Lemma clear_vm_keeps u m c t l :
+  takes u m c t (Clear OfVm) l ->
+  invariant u (going_on u m (put_cell m (Vm (vm_of (doing t))) (ipa (doing t))
+     (store c (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t))))) c t (Clear OfVm) l).
+Proof.
+  intros S. destruct (t_rules S) as [A R]. pose proof (t_call S) as K. allowed_in A.
+  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T.
+  pose proof (own_quiet _ _ _ _ OfVm I T ltac:(assumption) ltac:(assumption)) as Q.
+  pose proof (c_sure _ _ _ _ K ltac:(assumption)) as SU.
+  assert (AL : alive m (Vm (vm_of (doing t)))).
+  { simpl. pose proof (c_pins _ _ _ _ K ltac:(assumption)) as P. destruct (phases m (vm_of (doing t))); simpl in P; congruence. }
+  assert (NL : forall a, now (cells m (Vm (vm_of (doing t))) a) = Leaf (page (doing t)) -> a = ipa (doing t)).
+  { intros a F. eapply (i_once _ _ I); eauto. }
+  assert (NE : is_end (kind_of (doing t)) = false).
+  { destruct (is_end (kind_of (doing t))) eqn:E'; auto. pose proof (c_lawful _ _ _ _ K) as (_ & _ & _ & L4 & _).
+    specialize (L4 E'). congruence. }
+  apply store_frame; auto.
+  - repeat split; auto. intros x L. learned. destruct x; simpl; try discriminate. exact L.
+  - right. split; eauto.
+  - intros p _ F. repeat split; auto.
+    + congruence.
+    + exists OfVm. split; auto. discriminate.
+  - own K; try congruence.
+    + intros _. now rewrite put_cell_same.
+    + intros Wk x L En Al. cbn [doing after] in *.
+      destruct x.
+      * destruct (c_cells Wk OfHost) as [C1 C2]; auto.
+      * split; intros a; sides.
+        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store c (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|].
+           intro F. apply NL in F. tauto.
+        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store c (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
+           intro F. apply (i_old _ _ I (Vm (vm_of (doing t))) a) in F; auto. apply NL in F. tauto.
+    + intros Wk x. destruct x; simpl; [apply c_reach; exact Wk|].
+      split; simpl; auto. intros w In_ O [Ab|Ab] a V; [auto|]. right.
+      destruct (i_ways _ _ I w In_) as (_ & _ & B). rewrite V, O, Ab in B. specialize (B Q). now apply NL.
+    + intros Z _. exfalso. destruct (kind_of (doing t)); discriminate.
+Qed.
+
+Lemma free_keeps u m c t l :
+  takes u m c t Free l ->
+  invariant u (going_on u m (put_cell m (Vm (vm_of (doing t))) (ipa (doing t))
+     (store c Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t))))) c t Free l).
+Proof.
+  intros S. destruct (t_rules S) as [A R]. pose proof (t_call S) as K. allowed_in A.
+  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T.
+  assert (F : level_at (known t) OfVm = Flushed) by (apply level_eqb_true; assumption).
+  assert (CASES : now (cells m (Vm (vm_of (doing t))) (ipa (doing t))) = Mark c
+                  \/ (now (cells m (Vm (vm_of (doing t))) (ipa (doing t))) = Leaf (page (doing t)) /\ phases m (vm_of (doing t)) = Dead)).
+  { match goal with H : _ \/ _ |- _ => destruct H as [M|M]; apply andb_prop in M as [M1 M2] end.
+    - left. now apply (c_mine _ _ _ _ K).
+    - right. split; [now apply (c_sure _ _ _ _ K)|]. apply (c_dead _ _ _ _ K); auto. simpl in F. congruence. }
+  apply store_frame; auto.
+  - repeat split; auto.
+  - right. split; eauto. destruct CASES as [C|[C _]]; auto.
+  - intros p Al E. exfalso. destruct CASES as [C|[C D]]; [congruence|]. simpl in Al. congruence.
+  - own K.
+    + discriminate.
+    + discriminate.
+    + repeat split; auto; discriminate.
+    + intros _ X. unfold is_whole in X. simpl in X, F. now rewrite F in X.
+    + intros Wk x L En Al. cbn [doing after] in *. destruct x; simpl in L.
+      * destruct (c_cells Wk OfHost L En Al) as [C1 C2]. split; intros a; sides; rewrite put_vm_host; auto.
+      * destruct (c_cells Wk OfVm L En Al) as [C1 C2]. unfold regime_of in C1, C2, Al. cbn [dom_of] in C1, C2, Al. split; intros a; sides.
+        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store c Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|]. auto.
+        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store c Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
+           intros [E|E]; exfalso.
+           ++ destruct CASES as [C|[C D]]; [congruence|]. auto.
+           ++ apply C2 in E as (E & _). congruence.
+Qed.
