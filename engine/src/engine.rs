@@ -64,10 +64,14 @@ pub struct PageRun {
 }
 
 impl PageRun {
+    /// The page behind its last.
+    const fn end(self) -> u64 {
+        self.first.raw().saturating_add(self.pages)
+    }
+
     /// Do the two have a page in common?
     pub const fn overlaps(self, other: Self) -> bool {
-        self.first.raw() < other.first.raw() + other.pages
-            && other.first.raw() < self.first.raw() + self.pages
+        self.first.raw() < other.end() && other.first.raw() < self.end()
     }
 }
 

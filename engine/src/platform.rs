@@ -148,8 +148,10 @@ pub trait Platform: Sized {
     /// pages of zeroes, and stay for good; one that another core was faster to link in goes back.
     /// `false`, and nothing changed for the page, if there were too few.
     fn map_engine_page<T: TablePages>(&self, cpu: CpuId, page: Pfn, tables: &T) -> bool;
-    /// Ends that, on every core, before it returns: broadcast invalidation of the EL2 regime.
-    fn unmap_engine_page(&self, cpu: CpuId, page: Pfn);
+    /// Ends that, on every core, before it returns: broadcast invalidation of the EL2 regime. `false`, and nothing
+    /// changed, if it was not reachable by `map_engine_page`.
+    #[must_use]
+    fn unmap_engine_page(&self, cpu: CpuId, page: Pfn) -> bool;
 
     /// Sends SGI `sgi` to another core; the caller has made its stores visible (`DSB ISHST`).
     fn send_sgi(&self, cpu: CpuId, to: CpuId, sgi: u8);

@@ -105,7 +105,7 @@ impl Ring {
         // Release: pairs with the Acquire in `read`; publishes the two fields.
         entry.sequence.store(sequence, Ordering::Release);
         // Release: pairs with the Acquire in `read`.
-        self.next.store(sequence + 1, Ordering::Release);
+        self.next.store(sequence.wrapping_add(1), Ordering::Release);
     }
 
     /// The oldest event kept that is not older than `sequence`.

@@ -56,7 +56,21 @@ impl Machine {
         Ok(())
     }
 
-    /// The same as a run of one page, whose words are looked for again to settle them.
+    /// Gives a page and the one behind it, as VM_MAP_LIST does.
+    pub fn donate_with_next(&self, index: u64, vm: VmSlot, cpu: u16) -> Result<(), Refused> {
+        let claimed = |index| self.table.claim_page_in(page(index), Op::VmMap, cpu, HOST);
+        let first = claimed(index)?;
+        let next = page(index + 1);
+        let second = self
+            .table
+            .claim_page_beside(&first, next, Op::VmMap, cpu, HOST)
+            .unwrap_or_else(|| claimed(index + 1))?;
+        self.give(first, vm);
+        self.give(second, vm);
+        Ok(())
+    }
+
+    /// Gives one page as a run of one, whose words are looked for again to settle them.
     pub fn donate_run(&self, index: u64, vm: VmSlot, cpu: u16) -> Result<(), Refused> {
         let (claim, refused) = self.table.claim_run(page(index), 1, Op::VmMap, cpu, HOST);
         if let Some(refused) = refused {

@@ -333,7 +333,9 @@ impl Platform for LoomMachine {
         true
     }
 
-    fn unmap_engine_page(&self, _cpu: CpuId, _page: Pfn) {}
+    fn unmap_engine_page(&self, _cpu: CpuId, _page: Pfn) -> bool {
+        true
+    }
 
     fn send_sgi(&self, _cpu: CpuId, to: CpuId, _sgi: u8) {
         // Release: the sender's DSB ISHST made its stores visible before. A swap, though what was there does not

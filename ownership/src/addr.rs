@@ -140,6 +140,18 @@ impl Pfn {
         }
     }
 
+    /// The page `pages` further on, for steps within what is known to be there: behind the last number that a page
+    /// can have the first ones come again.
+    #[inline(always)]
+    pub const fn after(self, pages: u64) -> Self {
+        Self::from_raw(self.0.wrapping_add(pages))
+    }
+
+    /// This page and those behind it, so many in all.
+    pub fn run(self, pages: u64) -> impl Iterator<Item = Self> {
+        (0..pages).map(move |nth| self.after(nth))
+    }
+
     /// How many pages this one lies after `earlier`; `None` if it lies before it.
     pub const fn checked_since(self, earlier: Self) -> Option<u64> {
         self.0.checked_sub(earlier.0)

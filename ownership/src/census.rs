@@ -37,7 +37,7 @@ impl Census {
             State::Claimed { .. } | State::Split | State::Merged => &mut self.claimed,
             State::Poisoned => &mut self.poisoned,
         };
-        *class += pages;
+        *class = class.saturating_add(pages);
     }
 
     /// Adds a page for each of these words. Most say one of two things, which are counted before all is looked at: a
@@ -57,7 +57,7 @@ impl Census {
                 self.add(seen.state(), 1);
             }
         }
-        self.host += of_host;
-        self.engine += of_engine;
+        self.host = self.host.saturating_add(of_host);
+        self.engine = self.engine.saturating_add(of_engine);
     }
 }

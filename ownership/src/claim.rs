@@ -78,6 +78,12 @@ impl<H: Hold> Claim<H> {
         self.from.state()
     }
 
+    /// Was that this state? Of a state that is known it compares a word.
+    #[inline(always)]
+    pub fn was(&self, state: State) -> bool {
+        self.from == Word::pack(state)
+    }
+
     /// The CPU that made it.
     pub fn cpu(&self) -> u16 {
         self.claimed.claimant().map_or(0, |(_, cpu)| cpu)
@@ -101,11 +107,9 @@ impl<H: Hold> Claim<H> {
     /// VM_MAP: the host's pages become the VM's alone. The host's regime was flushed.
     #[inline]
     pub fn donate_to_vm(self, vm: VmSlot, flushed: &Flushed) -> Result<Committed, Self> {
-        self.commit(
-            Op::VmMap,
-            Some(State::Owned(Owner::Vm(vm))),
-            flushed.covers(Owner::Host),
-        )
+        let is_hosts = self.was(State::Owned(Owner::Host));
+        let to = is_hosts.then_some(State::Owned(Owner::Vm(vm)));
+        self.commit_next(Op::VmMap, to, flushed.covers(Owner::Host))
     }
 
     /// ENGINE_DONATE: the host's pages become the engine's. The host's regime was flushed.
@@ -150,7 +154,8 @@ impl<H: Hold> Claim<H> {
     /// MEM_RELINQUISH, and VM_RECLAIM of pages that were the VM's: they become the host's. The
     /// proof stands for all pages of the claim and for a flush of the VM's regime.
     pub fn return_to_host(self, scrubbed: Scrubbed) -> Result<Committed, Self> {
-        let shown = match self.from() {
+        let from = self.from();
+        let shown = match from {
             State::Owned(owner) | State::Shared { owner, .. } => {
                 matches!(owner, Owner::Vm(_)) && self.shows(&scrubbed, owner)
             }
@@ -161,7 +166,7 @@ impl<H: Hold> Claim<H> {
         } else {
             Op::Reclaim
         };
-        self.commit(op, Some(State::Owned(Owner::Host)), shown)
+        self.commit_from(from, op, Some(State::Owned(Owner::Host)), shown)
     }
 
     /// VM_RECLAIM of a leaf that names the host's lent pages: one leaf less. The VM's regime was
@@ -184,7 +189,7 @@ impl<H: Hold> Claim<H> {
 
     /// Ends the claim with the pages as they were.
     pub fn release(self) -> Committed {
-        let from = self.from();
+        let from = self.from;
         self.end(from)
     }
 
@@ -197,8 +202,19 @@ impl<H: Hold> Claim<H> {
     }
 
     /// Settles the pages in `to` if the transition is legal and its proofs were shown.
-    #[inline(always)]
     fn commit(self, op: Op, to: Option<State>, shown: bool) -> Result<Committed, Self> {
+        let from = self.from();
+        self.commit_from(from, op, to, shown)
+    }
+
+    #[inline(always)]
+    fn commit_from(
+        self,
+        from: State,
+        op: Op,
+        to: Option<State>,
+        shown: bool,
+    ) -> Result<Committed, Self> {
         let Some(to) = to.filter(|_| self.claimed.is_claimed_for(op)) else {
             return Err(self);
         };
@@ -207,8 +223,8 @@ impl<H: Hold> Claim<H> {
             _ = shown;
             true
         };
-        match transition(self.from(), op, to) {
-            Some(needs) if shown || !(needs.flushed || needs.scrubbed) => Ok(self.end(to)),
+        match transition(from, op, to) {
+            Some(needs) if shown || !(needs.flushed || needs.scrubbed) => Ok(self.end(to.into())),
             _ => Err(self),
         }
     }
@@ -223,21 +239,24 @@ impl<H: Hold> Claim<H> {
             true
         };
         match to {
-            Some(to) if shown && self.claimed.is_claimed_for(op) => Ok(self.end(to)),
+            Some(to) if shown && self.claimed.is_claimed_for(op) => Ok(self.end(to.into())),
             _ => Err(self),
         }
     }
 
-    fn end(self, to: State) -> Committed {
+    /// Packed: where the state is known, that is a number, and it is known in the callers.
+    #[inline]
+    fn end(self, to: Word) -> Committed {
         let committed = self.settle(to);
         core::mem::forget(self);
         committed
     }
 
-    fn settle(&self, to: State) -> Committed {
-        let poisoned = self.hold.settle(self.claimed, to.into());
+    #[inline]
+    fn settle(&self, to: Word) -> Committed {
+        let poisoned = self.hold.settle(self.claimed, to);
         Committed {
-            pages: self.len() - poisoned,
+            pages: self.len().saturating_sub(poisoned),
             poisoned,
         }
     }
@@ -254,6 +273,6 @@ impl<H: Hold> Drop for Claim<H> {
         // What was poisoned meanwhile stays out of circulation by its word alone: an operation that
         // rolls back has written no leaf.
         #[cfg(not(mutant = "claim-no-roll-back"))]
-        self.settle(self.from());
+        self.settle(self.from);
     }
 }

@@ -185,6 +185,41 @@ fn a_page_is_claimed_only_in_the_state_that_is_expected() {
 }
 
 #[test]
+fn a_page_beside_a_claimed_one_is_found_in_the_same_2_mib_alone() {
+    let table = table(1024);
+    donate(&table, 2, A);
+    let held = claim(&table, 0, Op::VmMap);
+    let beside = |index| table.claim_page_beside(&held, page(index), Op::VmMap, 3, HOST);
+    let next = beside(511).unwrap().unwrap();
+    assert_eq!(
+        (next.pfn(), next.len(), next.cpu(), next.from()),
+        (page(511), 1, 3, HOST)
+    );
+    assert!(next.was(HOST) && !next.was(State::Reserved));
+    // Of 2 MiB that have one word the pages have none that says anything.
+    assert!(beside(512).is_none() && beside(1023).is_none());
+    assert!(beside(1024).is_none());
+    let of_a = State::Owned(Owner::Vm(A));
+    assert_eq!(beside(2).unwrap().err(), Some(Refused::Was(of_a.into())));
+    assert_eq!(beside(511).unwrap().err(), Some(Refused::Busy));
+    assert_eq!(beside(0).unwrap().err(), Some(Refused::Busy));
+    next.donate_to_vm(B, &of_host()).unwrap();
+    drop(held);
+    assert_eq!(table.state(page(511)), Some(State::Owned(Owner::Vm(B))));
+    assert_eq!(table.state(BASE), Some(HOST));
+}
+
+#[test]
+fn a_page_beside_a_claimed_one_is_one_of_the_table() {
+    // The table ends in the middle of 2 MiB.
+    let table = table(5);
+    let held = claim(&table, 0, Op::VmMap);
+    let beside = |index| table.claim_page_beside(&held, page(index), Op::VmMap, 3, HOST);
+    assert!(beside(5).is_none());
+    assert!(beside(4).unwrap().is_ok());
+}
+
+#[test]
 fn a_commit_for_another_operation_is_refused() {
     let table = table(1);
     let claim = claim(&table, 0, Op::ReadList);

@@ -122,10 +122,10 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
                 // So have the others of its block: none of these is found again.
                 let block = Granule::around(GranuleSize::Block2M, at);
                 next = end_of(block).min(run.end());
-                let pages = next - at.raw();
+                let pages = next.saturating_sub(at.raw());
                 census.add_each(self.tree().pages(Run { first: at, pages }));
             } else {
-                census.add(place.seen.state(), (next - at.raw()) as usize);
+                census.add(place.seen.state(), next.saturating_sub(at.raw()) as usize);
             }
             at = Pfn::from_raw(next);
         }

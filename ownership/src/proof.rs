@@ -106,7 +106,7 @@ impl Scrubbed {
         if self.first.checked_add(self.pages) == Some(next.first) && self.coverage == next.coverage
         {
             Ok(Self {
-                pages: self.pages + next.pages,
+                pages: self.pages.saturating_add(next.pages),
                 ..self
             })
         } else {

@@ -272,4 +272,6 @@ fn what_follows_is_listed() {
         let claimable = is_claimable(from, Op::Unshare);
         assert_eq!(unshares.is_some(), claimable, "{from:?}");
     }
+    let needs = transition(State::Owned(Owner::Host), Op::VmMap, State::Owned(A));
+    assert_eq!(needs, Some(Needs::FLUSH));
 }

@@ -8,6 +8,8 @@
 //! A claim of a part of what has one word claims that word, unfolds it, and keeps the part: what is
 //! around it is settled again before anyone else could want it for longer than that.
 
+mod beside;
+
 use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::claim::{OneWord, PageClaim, RunClaim, WholeClaim, WholeWord, claim_word};
 use crate::state::{is_claimable, transition};
@@ -253,13 +255,13 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         let may_claim = is_claimable(expect, op);
         let wanted = Word::pack(expect);
         loop {
-            let at = claim.pfn().raw() + claim.len() as u64;
+            let at = claim.behind();
             if at >= run.end() {
                 return None;
             }
             let rest = Run {
                 first: Pfn::from_raw(at),
-                pages: run.end() - at,
+                pages: run.end().saturating_sub(at),
             };
             let place = match self.find(rest.first) {
                 Ok(place) => place,
@@ -290,9 +292,9 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         (op, claimed): (Op, Word),
         whole: GranuleSize,
     ) -> Option<Refused> {
-        let at = claim.pfn().raw() + claim.len() as u64;
+        let at = claim.behind();
         let size = whole.part()?;
-        let around = Granule::around(whole, Pfn::from_raw(at - 1));
+        let around = Granule::around(whole, Pfn::from_raw(at.saturating_sub(1)));
         let rest = Run {
             first: Pfn::from_raw(at),
             pages: end_of(around).min(run.end()).saturating_sub(at),
@@ -328,7 +330,10 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         }
         let keep = Run {
             first: want.first,
-            pages: want.end().min(end_of(place.granule)) - want.first.raw(),
+            pages: want
+                .end()
+                .min(end_of(place.granule))
+                .saturating_sub(want.first.raw()),
         };
         if keep.pages != place.granule.size().pages() {
             self.tree().cut(keep, claimed, from);
@@ -390,7 +395,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
                 word.store(Word::pack(to).raw(), Ordering::Relaxed);
                 at = Pfn::from_raw(end_of(granule));
                 // Those beside it that say the same need not be looked for.
-                let whole = (run.end() - at.raw()) >> granule.size().shift();
+                let whole = run.end().saturating_sub(at.raw()) >> granule.size().shift();
                 for word in self.tree().behind(granule).iter().take(whole as usize) {
                     // Relaxed: as above.
                     if word.load(Ordering::Relaxed) != seen.raw() {

@@ -62,8 +62,9 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     /// Bytes of the table's memory that were ever written: pages that boot cleared words of, and a page
     /// for each granule that was ever in parts.
     pub fn touched_bytes(&self) -> usize {
-        let cleared = Self::words_to_clear(self.base(), self.len()) * WORD;
+        let cleared = Self::words_to_clear(self.base(), self.len()).saturating_mul(WORD);
         let parts = WORD << FAN_OUT_SHIFT;
-        cleared.next_multiple_of(PAGE) + self.tree().touched().count() * parts
+        let cleared = cleared.div_ceil(PAGE).saturating_mul(PAGE);
+        cleared.saturating_add(self.tree().touched().count().saturating_mul(parts))
     }
 }

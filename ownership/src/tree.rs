@@ -51,20 +51,24 @@ impl Span {
     pub fn around(base: Pfn, pages: usize) -> Self {
         let giant = GranuleSize::Block1G;
         let origin = Granule::around(giant, base).base();
-        let to_end = base.raw() - origin.raw() + pages as u64;
+        // Sums and products that saturate: of a table that large no memory has the words (`PageTable::new`).
+        let before = base.raw().saturating_sub(origin.raw());
+        let to_end = before.saturating_add(pages as u64);
         let giants = to_end.div_ceil(giant.pages()) as usize;
-        let blocks_at = Self::cleared(giants).next_multiple_of(FAN_OUT);
+        let cleared = Self::cleared(giants).div_ceil(FAN_OUT);
+        let blocks_at = cleared.saturating_mul(FAN_OUT);
         Self {
             origin,
             giants,
             blocks_at,
-            pages_at: blocks_at + giants * FAN_OUT,
+            pages_at: blocks_at.saturating_add(giants.saturating_mul(FAN_OUT)),
         }
     }
 
     /// How many words their tree has.
     pub fn words(self) -> usize {
-        self.pages_at + self.giants * FAN_OUT * FAN_OUT
+        let pages = self.giants.saturating_mul(FAN_OUT * FAN_OUT);
+        self.pages_at.saturating_add(pages)
     }
 
     /// How many of them, from the first on, must be zero before the tree is used: those of the whole
@@ -74,7 +78,8 @@ impl Span {
     }
 
     const fn cleared(giants: usize) -> usize {
-        giants + Touched::words_for(giants * (1 + FAN_OUT))
+        let granules = giants.saturating_mul(1 + FAN_OUT);
+        giants.saturating_add(Touched::words_for(granules))
     }
 }
 
@@ -100,8 +105,9 @@ pub struct Run {
 
 impl Run {
     /// The page after the last.
+    #[inline]
     pub fn end(self) -> u64 {
-        self.first.raw() + self.pages
+        self.first.raw().saturating_add(self.pages)
     }
 
     /// Is all of the granule in it?
@@ -138,8 +144,9 @@ fn fill(words: &[AtomicU64], with: Word) {
 }
 
 /// The page after a granule's last.
+#[inline]
 pub(crate) fn end_of(granule: Granule) -> u64 {
-    granule.base().raw() + granule.size().pages()
+    granule.base().raw().wrapping_add(granule.size().pages())
 }
 
 /// The number of the first of these words that `stop` says yes of, eight at a time: granules have hundreds.
@@ -179,14 +186,21 @@ impl<'t> Tree<'t> {
     }
 
     /// Which of the words is a granule's.
+    #[inline]
     fn index(self, granule: Granule) -> Option<usize> {
-        let offset = granule.base().checked_since(self.span.origin)?;
-        let before = match granule.size() {
+        let since = granule.base().checked_since(self.span.origin)?;
+        self.index_at(granule.size(), since)
+    }
+
+    /// Which is that of the granule of this size around the page so many behind the origin, where all sizes begin.
+    #[inline]
+    fn index_at(self, size: GranuleSize, since: u64) -> Option<usize> {
+        let before = match size {
             GranuleSize::Block1G => 0,
             GranuleSize::Block2M => self.span.blocks_at,
             GranuleSize::Page => self.span.pages_at,
         };
-        before.checked_add(usize::try_from(offset >> granule.size().shift()).ok()?)
+        before.checked_add(usize::try_from(since >> size.shift()).ok()?)
     }
 
     /// What was ever written of the words.
@@ -200,7 +214,10 @@ impl<'t> Tree<'t> {
         let index = self.index(granule)?;
         match granule.size() {
             GranuleSize::Block1G => Some(index),
-            GranuleSize::Block2M => Some(index - self.span.blocks_at + self.span.giants),
+            GranuleSize::Block2M => {
+                let nth = index.checked_sub(self.span.blocks_at)?;
+                nth.checked_add(self.span.giants)
+            }
             GranuleSize::Page => None,
         }
     }
@@ -270,14 +287,15 @@ impl<'t> Tree<'t> {
     }
 
     fn descend(self, page: Pfn, ask_below: impl Fn(Word) -> bool) -> Option<Place<'t>> {
+        let since = page.checked_since(self.span.origin)?;
         for size in GranuleSize::DOWNWARD {
-            let granule = Granule::around(size, page);
-            let word = self.word(granule)?;
+            let word = self.words.get(self.index_at(size, since)?)?;
             // Acquire: pairs with the Release of `unfold` that published `Split`: the parts' words
             // are there. On the last word it lets what is looked up next be no older than the state.
             let look = unless(cfg!(mutant = "descend-relaxed"), Ordering::Acquire);
             let seen = Word::from_raw(word.load(look));
             if size == GranuleSize::Page || !ask_below(seen) {
+                let granule = Granule::around(size, page);
                 return Some(Place {
                     word,
                     seen,
@@ -316,7 +334,7 @@ impl<'t> Tree<'t> {
     /// Cuts a claim at the ends of `keep`: where a word that says `claimed` stands for pages on both sides of
     /// one, it is unfolded. What is outside says `outside`.
     pub fn cut(self, keep: Run, claimed: Word, outside: Word) {
-        let last = Pfn::from_raw(keep.end() - 1);
+        let last = keep.first.after(keep.pages.saturating_sub(1));
         for edge in [keep.first, last] {
             for _ in GranuleSize::DOWNWARD {
                 let place = self.find_own(edge, claimed);

@@ -48,7 +48,7 @@ impl VmSlot {
 
     /// Its VMID, fixed for the slot's life.
     pub const fn vmid(self) -> u16 {
-        self.0 + 1
+        self.0.wrapping_add(1)
     }
 }
 
@@ -77,7 +77,7 @@ impl Owner {
             0 => None,
             1 => Some(Self::Engine),
             2 => Some(Self::Host),
-            _ => match VmSlot::new((bits - 3) as u16) {
+            _ => match VmSlot::new(bits.wrapping_sub(3) as u16) {
                 Some(slot) => Some(Self::Vm(slot)),
                 None => None,
             },
@@ -373,6 +373,7 @@ impl Word {
 }
 
 impl From<State> for Word {
+    #[inline(always)]
     fn from(state: State) -> Self {
         Self::pack(state)
     }

@@ -6,7 +6,8 @@
 //! - `residency`: where a vCPU is, the truth about who may run it;
 //! - `resident`: a vCPU's content, reached by the ticket that its residency gives out;
 //! - `queue`: mailboxes by which any CPU hands vCPUs to any other, and idle CPUs are woken;
-//! - `order`: the order in which a CPU plays the vCPUs it was handed.
+//! - `order`: the order in which a CPU plays the vCPUs it was handed;
+//! - `ring`: a queue in an array.
 //!
 //! Invariants: a CPU's token exists once; a vCPU's content is reached by one holder at a time; no
 //! method waits for another CPU.
@@ -20,6 +21,7 @@ mod pins;
 mod queue;
 mod residency;
 mod resident;
+mod ring;
 
 pub use area::{Area, PerCpu};
 pub use cpu::{CpuId, CpuSet, CpuToken, MAX_CPUS};
@@ -28,6 +30,7 @@ pub use pins::{Pin, Pins};
 pub use queue::{MAILBOX_WORDS, MAX_VCPUS, Mailbox, RunQueues, Wake};
 pub use residency::{Residence, Residency, RunTicket, TurnOn};
 pub use resident::Resident;
+pub use ring::Ring;
 
 /// Something in cache lines of its own, so that CPUs don't disturb each other.
 pub type Padded<T> = crossbeam_utils::CachePadded<T>;

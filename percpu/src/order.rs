@@ -4,13 +4,13 @@
 //! is in it is only a hint: the vCPU's residency says whether it may run here.
 
 use crate::queue::MAX_VCPUS;
+use crate::ring::Ring;
 use bitvec::array::BitArray;
-use heapless::Deque;
 
 /// vCPU slots in the order of play.
 #[derive(Debug, Default)]
 pub struct Order {
-    queue: Deque<u16, MAX_VCPUS>,
+    queue: Ring<u16, MAX_VCPUS>,
     members: BitArray<[u64; MAX_VCPUS / 64]>,
 }
 
@@ -20,7 +20,7 @@ impl Order {
         let Some(mut member) = self.members.get_mut(usize::from(slot)) else {
             return false;
         };
-        if *member || self.queue.push_back(slot).is_err() {
+        if *member || !self.queue.push_back(slot) {
             return false;
         }
         *member = true;

@@ -79,12 +79,12 @@ impl<S: Deref<Target = [Padded<AtomicU64>]>> Pins<S> {
         // SeqCst: pairs with the fence in `pin`.
         #[cfg(not(mutant = "look-no-fence"))]
         fence(Ordering::SeqCst);
-        let mut count = 0;
+        let mut count = 0usize;
         let mut one = None;
         for (index, slot) in self.slots.iter().enumerate() {
             let cpu = u16::try_from(index).ok().and_then(CpuId::new);
             if (but.is_none() || cpu != but) && is_held(slot, key) {
-                count += 1;
+                count = count.wrapping_add(1);
                 one = cpu;
             }
         }

@@ -199,15 +199,15 @@ pub unsafe fn zero_pages(first: *mut crate::Page, pages: usize) {
                     "cmp {a}, {end}",
                     "b.lo 2b",
                     a = inout(reg) start => _,
-                    b = inout(reg) start + block => _,
-                    c = inout(reg) start + 2 * block => _,
-                    d = inout(reg) start + 3 * block => _,
-                    e = inout(reg) start + 4 * block => _,
-                    f = inout(reg) start + 5 * block => _,
-                    g = inout(reg) start + 6 * block => _,
-                    h = inout(reg) start + 7 * block => _,
+                    b = inout(reg) start.wrapping_add(block) => _,
+                    c = inout(reg) start.wrapping_add(2 * block) => _,
+                    d = inout(reg) start.wrapping_add(3 * block) => _,
+                    e = inout(reg) start.wrapping_add(4 * block) => _,
+                    f = inout(reg) start.wrapping_add(5 * block) => _,
+                    g = inout(reg) start.wrapping_add(6 * block) => _,
+                    h = inout(reg) start.wrapping_add(7 * block) => _,
                     turn = in(reg) block * BLOCKS,
-                    end = in(reg) start + pages as u64 * crate::range::PAGE,
+                    end = in(reg) start.wrapping_add((pages as u64).wrapping_mul(crate::range::PAGE)),
                     options(nostack)
                 );
             }

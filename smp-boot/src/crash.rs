@@ -122,7 +122,7 @@ pub fn report_panic(info: &PanicInfo<'_>) -> ! {
 }
 
 /// Writes one crash record and powers off. Only the first core to come here writes.
-fn end(what: core::fmt::Arguments<'_>) -> ! {
+pub fn end(what: core::fmt::Arguments<'_>) -> ! {
     let mpidr = MPIDR_EL1.get();
     match WITNESS.part(mpidr) {
         Part::Tell => {}

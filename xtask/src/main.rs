@@ -3,6 +3,7 @@
 mod attacks;
 mod audit;
 mod bench;
+mod conform;
 mod count;
 mod figures;
 mod hw;
@@ -16,6 +17,7 @@ mod paths;
 mod process;
 mod run;
 mod setup;
+mod spec;
 mod stress;
 mod test;
 mod walk;
@@ -76,6 +78,10 @@ enum Task {
     Mutants(mutants::Options),
     /// Check the image's instruction sequences: order, litmus tests, solver queries (2 minutes)
     Litmus(litmus::Options),
+    /// Check the proofs of the specification, and that each theorem rests on nothing (2 minutes)
+    Spec(spec::Options),
+    /// Play the engine against the extracted specification, call by call (1 minute; `--calls`, `--whole`)
+    Conform(conform::Options),
     /// Check the rules that keep the project's shape
     Audit,
     /// Write what follows from engine/abi/interface.toml
@@ -114,6 +120,8 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Loom(options) => loom::run(&paths, &options),
         Task::Mutants(options) => mutants::run(&paths, &options),
         Task::Litmus(options) => litmus::run(&paths, &options),
+        Task::Spec(options) => spec::run(&paths, &options),
+        Task::Conform(options) => conform::run(&paths, &options),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {
             interface::generate(&paths.root, check)?;

@@ -53,7 +53,7 @@ impl HostCalls {
 /// A call with x0–x17 in `x`, answered there.
 extern "C" fn host_call(calls: &mut HostCalls, x: &mut [u64; 18]) {
     calls.engine.hypercall(&mut calls.cpu, 0, x);
-    calls.engine.platform().check_is_hosts(calls.cpu.id());
+    calls.engine.platform().check_is_hosts();
 }
 
 /// x0 and x1 of ENGINE_INFO's answer; the others are zero.

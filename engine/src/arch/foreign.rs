@@ -72,7 +72,8 @@ pub unsafe fn sample(va: u64) -> Result<bool, Aborted> {
 /// As for [`probe`], as normal memory, and nobody else's.
 pub unsafe fn zero(va: u64, block: Option<usize>) -> Result<(), Aborted> {
     // Two blocks at a time.
-    let block = block.filter(|bytes| 4096 % (2 * bytes) == 0).unwrap_or(0);
+    let is_fit = |bytes: &usize| bytes.is_power_of_two() && *bytes <= 2048;
+    let block = block.filter(is_fit).unwrap_or(0);
     // SAFETY: stores to the mapped page only: the block divides it.
     unsafe { arch_foreign_zero(va, block as u64) }
         .value()
@@ -92,17 +93,13 @@ pub unsafe fn clean(va: u64, line: usize) -> Result<(), Aborted> {
         .map(drop)
 }
 
-/// Copies the first words of the page at `va`, each once: an even number, at most all.
+/// Copies the first words of the page at `va`, each once.
 ///
 /// # Safety
-/// As for [`probe`].
+/// As for [`probe`]; and `into` has an even number of words, two at least and a page at most.
 pub unsafe fn copy(va: u64, into: &mut [u64]) -> Result<(), Aborted> {
     let bytes = size_of_val(into);
-    assert!(
-        bytes != 0 && bytes.is_multiple_of(16) && bytes <= 4096,
-        "{bytes} bytes of a page"
-    );
-    // SAFETY: reads the mapped page, and writes all of `into`, which is so large.
+    // SAFETY: reads the mapped page, and writes all of `into`, which is so large, by pairs of words.
     unsafe { arch_foreign_copy(va, into.as_mut_ptr(), bytes as u64) }
         .value()
         .map(drop)

@@ -7,6 +7,7 @@ use super::el1::{self, WalkControl};
 use super::enter::{ExitKind, enter_host};
 use super::regs::*;
 use crate::vcpu::context::{El1Regs, HostFrame, SCTLR_EL1_RESET};
+use smp_boot::crash;
 
 /// Why the host stopped: ESR_EL2, FAR_EL2 and HPFAR_EL2 (valid for aborts only).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,12 +22,13 @@ pub struct HostExit {
 
 /// Runs the host until it needs more of the engine than an answer to a call.
 pub fn run(frame: &mut HostFrame, calls: &mut HostCalls) -> HostExit {
-    let kind = enter_host(&mut frame.0, calls);
-    // Interrupts and SErrors of the host go to its own EL1: HCR_EL2.{IMO, FMO, AMO} are clear.
-    assert!(
-        kind == ExitKind::Sync,
-        "the host took an asynchronous exception to EL2"
-    );
+    // Interrupts and SErrors of the host go to its own EL1: HCR_EL2.{IMO, FMO, AMO} are clear. If not, the core is in
+    // a state that this engine did not set, as with an exception from EL2 itself.
+    if enter_host(&mut frame.0, calls) != ExitKind::Sync {
+        crash::end(format_args!(
+            "the host took an asynchronous exception to EL2"
+        ));
+    }
     HostExit {
         esr: ESR_EL2.get(),
         far: FAR_EL2.get(),

@@ -5,6 +5,7 @@ use super::features::CoreFeatures;
 use super::host::HostExit;
 use super::init::HostRegime;
 use super::redistributor::Redistributor;
+use super::regs::*;
 use super::session::Session;
 use super::tlb::SavedRegime;
 use super::{firmware, host, init, interrupts, park, tables, tlb, window};
@@ -12,8 +13,10 @@ use crate::host::park::ParkWord;
 use crate::memory::pool::TablePages;
 use crate::platform::{Barrier, Broken, EntryAt, Features, Platform, Tlbi, Zeroed};
 use crate::vcpu::context::{Context, GuestExit, HostFrame, Stop};
+use core::ptr;
 use ownership::Pfn;
 use percpu::CpuId;
+use smp_boot::firmware::halt;
 use smp_boot::stage1::{Stage1, Window};
 use sync::UnsafeCell;
 
@@ -34,9 +37,8 @@ pub struct MetalCpu {
     session: UnsafeCell<Session>,
 }
 
-// SAFETY: `features` and `session` are reached only by the core with that number (the contract of
-// `Platform`: `cpu` is the calling core), with interrupts masked: `features` is written once, before it
-// is lent, `session` is lent by `Metal::with_session`, never nested; the rest is constant or atomic.
+// SAFETY: `features` and `session` are reached only by the core that it is the part of (by `Metal::own`, and by
+// `init_core`, whose `cpu` is the calling core), with interrupts masked: `features` is written once, before it is lent, `session` is lent by `Metal::with_session`, never nested; the rest is constant or atomic.
 unsafe impl Sync for MetalCpu {}
 
 impl MetalCpu {
@@ -99,11 +101,17 @@ impl Metal {
         }
     }
 
-    /// Sets up the calling core, `cpu`, at EL2. Once per core before anything else on it.
+    /// Sets up the calling core, `cpu`, at EL2. Once per core before anything else on it: all else that is about the core
+    /// finds its part by TPIDR_EL2, which is written here.
     pub fn init_core(&self, cpu: CpuId) {
+        let Some(core) = self.other(cpu) else {
+            // A number that the machine has no core for.
+            halt();
+        };
+        TPIDR_EL2.set(ptr::from_ref(core).addr() as u64);
         let features = CoreFeatures::read(&self.features);
         // The session is still as it was made.
-        self.core(cpu).features.with_mut(|known| {
+        core.features.with_mut(|known| {
             // SAFETY: `cpu` is the calling core, which has asked for nothing yet: see `core_features`.
             unsafe { *known = Some(features) };
         });
@@ -111,39 +119,50 @@ impl Metal {
     }
 
     /// Puts the core's EL1 into the state in which PSCI starts a core. [`Metal::park_core`] does so too.
-    pub fn reset_el1(&self, cpu: CpuId) {
-        host::reset_el1(self.core_features(cpu).pauth);
+    pub fn reset_el1(&self, _cpu: CpuId) {
+        host::reset_el1(self.core_features().pauth);
     }
 
     /// Runs the host on the core of `calls` until it needs more than their answers. No guest's registers are loaded.
     pub fn run_host(&self, frame: &mut HostFrame, calls: &mut HostCalls) -> HostExit {
-        self.check_is_hosts(calls.cpu().id());
+        self.check_is_hosts();
         host::run(frame, calls)
     }
 
     /// No guest's registers may be loaded where the host goes on.
-    pub(super) fn check_is_hosts(&self, cpu: CpuId) {
-        self.with_session(cpu, |session| debug_assert!(!session.is_open()));
+    pub(super) fn check_is_hosts(&self) {
+        self.with_session(|session| debug_assert!(!session.is_open()));
     }
 
     /// Parks this core at EL2 until it is released.
-    pub fn park_core(&self, cpu: CpuId) {
-        park::wait(self.core(cpu), self.core_features(cpu), self.distributor);
+    pub fn park_core(&self, _cpu: CpuId) {
+        park::wait(self.own(), self.core_features(), self.distributor);
     }
 
     /// Lends this core's session.
-    fn with_session<R>(&self, cpu: CpuId, f: impl FnOnce(&mut Session) -> R) -> R {
-        self.core(cpu).session.with_mut(|session| {
-            // SAFETY: `cpu` is the calling core, which takes no interrupts at EL2. No `f` calls back into
+    fn with_session<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
+        self.own().session.with_mut(|session| {
+            // SAFETY: it is the calling core's, which takes no interrupts at EL2. No `f` calls back into
             // `with_session`, nor does what `run_guest` calls while a session runs, which its contract
             // says: there is no other reference now.
             f(unsafe { &mut *session })
         })
     }
 
-    /// The shared part of a core. A number that the machine has no core for is the engine's error.
-    pub(super) fn core(&self, cpu: CpuId) -> &'static MetalCpu {
-        &self.cores[cpu.index()]
+    /// The calling core's part.
+    #[inline]
+    fn own(&self) -> &'static MetalCpu {
+        // SAFETY: `init_core` wrote the address of this core's part there, of a static, before the core asked for
+        // anything of it; the register is EL2's own, and nothing else writes it.
+        unsafe { &*(TPIDR_EL2.get() as usize as *const MetalCpu) }
+    }
+
+    /// The part of any core, if the machine has one of this number.
+    fn other(&self, cpu: CpuId) -> Option<&'static MetalCpu> {
+        #[cfg(mutant = "core-by-index")]
+        return Some(&self.cores[cpu.index()]);
+        #[cfg(not(mutant = "core-by-index"))]
+        self.cores.get(cpu.index())
     }
 }
 
@@ -193,24 +212,24 @@ impl Platform for Metal {
         tlb::current()
     }
 
-    fn borrow_regime(&self, cpu: CpuId, vttbr: u64) -> SavedRegime {
-        tlb::borrow_regime(self.core_features(cpu), vttbr)
+    fn borrow_regime(&self, _cpu: CpuId, vttbr: u64) -> SavedRegime {
+        tlb::borrow_regime(self.core_features(), vttbr)
     }
 
     fn return_regime(&self, _cpu: CpuId, saved: SavedRegime) {
         tlb::return_regime(saved);
     }
 
-    fn zero_page(&self, cpu: CpuId, page: Pfn) -> Result<Zeroed, Broken> {
-        window::zero(self.core(cpu).window, self.core_features(cpu), page)
+    fn zero_page(&self, _cpu: CpuId, page: Pfn) -> Result<Zeroed, Broken> {
+        window::zero(self.own().window, self.core_features(), page)
     }
 
-    fn clean_page(&self, cpu: CpuId, page: Pfn) {
-        window::clean(self.core(cpu).window, self.core_features(cpu), page);
+    fn clean_page(&self, _cpu: CpuId, page: Pfn) {
+        window::clean(self.own().window, self.core_features(), page);
     }
 
-    fn read_page(&self, cpu: CpuId, page: Pfn, into: &mut [u64]) -> Result<(), Broken> {
-        window::read(self.core(cpu).window, page, into)
+    fn read_page(&self, _cpu: CpuId, page: Pfn, into: &mut [u64]) -> Result<(), Broken> {
+        window::read(self.own().window, page, into)
     }
 
     fn engine_tables_missing(&self, _cpu: CpuId, page: Pfn) -> usize {
@@ -221,46 +240,48 @@ impl Platform for Metal {
         tables::map_engine_page(&self.stage1, cpu, page, tables)
     }
 
-    fn unmap_engine_page(&self, _cpu: CpuId, page: Pfn) {
-        tables::unmap_engine_page(&self.stage1, page);
+    fn unmap_engine_page(&self, _cpu: CpuId, page: Pfn) -> bool {
+        tables::unmap_engine_page(&self.stage1, page)
     }
 
     fn send_sgi(&self, _cpu: CpuId, to: CpuId, sgi: u8) {
-        interrupts::send_sgi(self.core(to).mpidr, sgi);
+        if let Some(core) = self.other(to) {
+            interrupts::send_sgi(core.mpidr, sgi);
+        }
     }
 
-    fn host_interrupt_pending(&self, cpu: CpuId, doorbell: Option<u8>) -> bool {
-        interrupts::host_interrupt_pending(&self.core(cpu).redistributor, doorbell)
+    fn host_interrupt_pending(&self, _cpu: CpuId, doorbell: Option<u8>) -> bool {
+        interrupts::host_interrupt_pending(&self.own().redistributor, doorbell)
     }
 
     fn run_guest(
         &self,
-        cpu: CpuId,
+        _cpu: CpuId,
         context: &mut Context,
         vttbr: u64,
         until: u64,
         answer: impl FnMut(Stop<'_>) -> bool,
     ) -> GuestExit {
-        let core = self.core_features(cpu);
-        let redistributor = &self.core(cpu).redistributor;
-        self.with_session(cpu, |session| {
+        let core = self.core_features();
+        let redistributor = &self.own().redistributor;
+        self.with_session(|session| {
             session.open(core, redistributor);
             session.run(core, redistributor, context, vttbr, until, answer)
         })
     }
 
-    fn leave_regime(&self, cpu: CpuId) {
-        let core = self.core_features(cpu);
-        self.with_session(cpu, |session| session.leave_regime(core));
+    fn leave_regime(&self, _cpu: CpuId) {
+        let core = self.core_features();
+        self.with_session(|session| session.leave_regime(core));
     }
 
-    fn return_to_host(&self, cpu: CpuId) {
-        let core = self.core_features(cpu);
-        self.with_session(cpu, |session| session.close(core));
+    fn return_to_host(&self, _cpu: CpuId) {
+        let core = self.core_features();
+        self.with_session(|session| session.close(core));
     }
 
-    fn forget_last_vcpu(&self, cpu: CpuId, vttbr: u64) {
-        tlb::forget_last_vcpu(self.core_features(cpu), vttbr);
+    fn forget_last_vcpu(&self, _cpu: CpuId, vttbr: u64) {
+        tlb::forget_last_vcpu(self.core_features(), vttbr);
     }
 
     fn host_vectors(&self, _cpu: CpuId) -> (u64, u64) {
@@ -276,7 +297,9 @@ impl Platform for Metal {
     }
 
     fn release_core(&self, _cpu: CpuId, target: CpuId) {
-        park::release(self.core(target), self.distributor);
+        if let Some(core) = self.other(target) {
+            park::release(core, self.distributor);
+        }
     }
 
     fn device_read(&self, _cpu: CpuId, pa: u64, size: u8) -> u64 {
@@ -291,9 +314,9 @@ impl Platform for Metal {
 impl Metal {
     /// What the calling core has.
     #[inline]
-    fn core_features(&self, cpu: CpuId) -> &CoreFeatures {
-        self.core(cpu).features.with(|known| {
-            // SAFETY: `cpu` is the calling core, which alone writes it, in `init_core`, once and before anything else
+    fn core_features(&self) -> &CoreFeatures {
+        self.own().features.with(|known| {
+            // SAFETY: it is the calling core's, which alone writes it, in `init_core`, once and before anything else
             // on it: nobody writes while this is lent.
             let known = unsafe { &*known };
             known.as_ref().unwrap_or(&self.boot_core)

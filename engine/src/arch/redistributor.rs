@@ -49,13 +49,13 @@ impl Redistributor {
     fn get(&self, offset: u64) -> u32 {
         // SAFETY: `base` is a redistributor's, mapped as devices are; the offsets above are inside
         // its two frames and aligned.
-        unsafe { ((self.base + offset) as usize as *const u32).read_volatile() }
+        unsafe { (self.base.wrapping_add(offset) as usize as *const u32).read_volatile() }
     }
 
     /// Writes a 32-bit register.
     fn set(&self, offset: u64, value: u32) {
         // SAFETY: as for `get`.
-        unsafe { ((self.base + offset) as usize as *mut u32).write_volatile(value) };
+        unsafe { (self.base.wrapping_add(offset) as usize as *mut u32).write_volatile(value) };
     }
 
     /// Tells the redistributor that its core takes interrupts, and waits a bounded time for it.
@@ -148,13 +148,13 @@ impl Redistributor {
     fn priority(&self, intid: u32) -> u8 {
         let offset = GICR_IPRIORITYR + u64::from(intid & 31);
         // SAFETY: as for `get`; priority registers may be accessed by bytes (IHI0069 12.11.20).
-        unsafe { ((self.base + offset) as usize as *const u8).read_volatile() }
+        unsafe { (self.base.wrapping_add(offset) as usize as *const u8).read_volatile() }
     }
 
     /// Sets the priority of a private interrupt; 0 is the most urgent.
     fn set_priority(&self, intid: u32, priority: u8) {
         let offset = GICR_IPRIORITYR + u64::from(intid & 31);
         // SAFETY: as for `priority`.
-        unsafe { ((self.base + offset) as usize as *mut u8).write_volatile(priority) };
+        unsafe { (self.base.wrapping_add(offset) as usize as *mut u8).write_volatile(priority) };
     }
 }

@@ -9,6 +9,7 @@ use crate::platform::EntryAt;
 use ownership::Pfn;
 use percpu::CpuId;
 use smp_boot::stage1::{Stage1, Table, TableSource};
+use smp_boot::{Page, bulk};
 use sync::{AtomicU64, Ordering};
 
 /// Bytes of a page, as a shift.
@@ -48,17 +49,10 @@ pub fn store(at: EntryAt, value: u64) {
 
 /// Fills a table that nobody else can see with zero entries.
 pub fn clear(table: Pfn) {
-    let table = (table.raw() << PAGE_SHIFT) as usize as *const [AtomicU64; ENTRIES];
-    // SAFETY: as in `entry`, of all entries of a table.
-    let entries = unsafe { &*table };
-    // Eight at a time.
-    let (eights, _) = entries.as_chunks::<8>();
-    for eight in eights {
-        for entry in eight {
-            // Relaxed: published by the Release, for walkers by the DSB, of whoever links the table.
-            entry.store(0, Ordering::Relaxed);
-        }
-    }
+    let table = (table.raw() << PAGE_SHIFT) as usize as *mut Page;
+    // SAFETY: as in `entry`, of all of the page, which is in no table yet and the caller's alone. The zeroes are
+    // published by the Release, for walkers by the DSB, of whoever links the table.
+    unsafe { bulk::zero_pages(table, 1) };
 }
 
 /// Pages of the engine's as tables of the EL2 regime.
@@ -97,9 +91,7 @@ pub fn map_engine_page(stage1: &Stage1, cpu: CpuId, page: Pfn, pages: &impl Tabl
         .is_ok()
 }
 
-/// Unmaps an engine page on every core.
-pub fn unmap_engine_page(stage1: &Stage1, page: Pfn) {
-    let unmapped = stage1.unmap_engine_page(page.raw() << PAGE_SHIFT);
-    // Only pages that `map_engine_page` mapped are ever given back.
-    assert!(unmapped.is_ok(), "an engine page was not mapped as one");
+/// Unmaps an engine page on every core; `false` if `map_engine_page` had not mapped it.
+pub fn unmap_engine_page(stage1: &Stage1, page: Pfn) -> bool {
+    stage1.unmap_engine_page(page.raw() << PAGE_SHIFT).is_ok()
 }

@@ -72,7 +72,7 @@ const MAX_SCALE: u32 = 3;
 
 /// Pages that NUM = 0 covers with this SCALE: (NUM + 1) << (5 * SCALE + 1) pages in all.
 const fn range_unit(scale: u32) -> u64 {
-    1 << (5 * scale + 1)
+    1u64.wrapping_shl(scale.wrapping_mul(5).wrapping_add(1))
 }
 
 /// Invalidates a run by `RIPAS2E1IS` (Arm ARM C5.5, range operands), largest pieces first; a last
@@ -91,9 +91,9 @@ fn invalidate_run(mut first: u64, mut pages: u64) {
         if cfg!(not(mutant = "tlb-no-ripas2")) {
             operand!("sys #4, c8, c0, #2", operand);
         }
-        let done = units * range_unit(scale);
+        let done = units.wrapping_mul(range_unit(scale));
         first = first.wrapping_add(done);
-        pages -= done;
+        pages = pages.saturating_sub(done);
     }
     if pages == 1 && cfg!(not(mutant = "tlb-no-ipas2-odd")) {
         operand!("tlbi ipas2e1is", first & PAGE_NUMBER);

@@ -99,6 +99,7 @@ impl<const WORDS: usize> Runner<WORDS> {
     }
 
     /// Fills the list registers for a run of the guest. They are empty: `drain` came before.
+    #[inline]
     pub fn fill(&mut self, shared: &Shared<WORDS>) -> Filled {
         shared.spis.collect(&mut self.spis);
         // Read once, as other vCPUs may write it: no interrupt is to be in both lists.
@@ -107,6 +108,12 @@ impl<const WORDS: usize> Runner<WORDS> {
             self.ich.hcr = hcr::EN;
             return Filled::All;
         }
+        self.fill_lists(shared, active_private)
+    }
+
+    /// The same where there is something to list.
+    #[inline(never)]
+    fn fill_lists(&mut self, shared: &Shared<WORDS>, active_private: u32) -> Filled {
         let registers = usize::from(self.ich.lr_count);
         let mut active = Shortlist::new(registers);
         let mut pending = Shortlist::new(registers);
@@ -133,12 +140,12 @@ impl<const WORDS: usize> Runner<WORDS> {
         }
         self.ich.hcr = control;
 
-        let mut place = 0;
+        let mut place = 0usize;
         for candidate in active.iter().take(for_active) {
-            place += self.list(shared, place, candidate, State::Active);
+            place = place.wrapping_add(self.list(shared, place, candidate, State::Active));
         }
         for candidate in pending.iter().take(for_pending) {
-            place += self.list(shared, place, candidate, State::Pending);
+            place = place.wrapping_add(self.list(shared, place, candidate, State::Pending));
         }
         self.ich.lr_used = place as u8;
         if list_full {
@@ -149,9 +156,20 @@ impl<const WORDS: usize> Runner<WORDS> {
     }
 
     /// Empties the list registers after a run of the guest.
+    #[inline]
     pub fn drain(&mut self, shared: &Shared<WORDS>) {
-        // What is active outside is what `fill` left there, until the registers are put back.
         let ends_outside = self.ich.hcr >> hcr::EOI_COUNT_SHIFT & hcr::EOI_COUNT_MAX;
+        self.ich.hcr = 0;
+        if ends_outside != 0 || self.ich.lr_used != 0 {
+            self.drain_lists(shared, ends_outside);
+        }
+        self.latched = 0;
+    }
+
+    /// The same where something was listed, or ended outside the lists.
+    #[inline(never)]
+    fn drain_lists(&mut self, shared: &Shared<WORDS>, ends_outside: u64) {
+        // What is active outside is what `fill` left there, until the registers are put back.
         for _ in 0..ends_outside {
             let mut first = Shortlist::new(1);
             let active_private = shared.private.active();
@@ -160,7 +178,6 @@ impl<const WORDS: usize> Runner<WORDS> {
                 self.end(shared, u64::from(candidate.intid));
             }
         }
-        self.ich.hcr = 0;
         for place in 0..usize::from(core::mem::take(&mut self.ich.lr_used)) {
             let Some(register) = self.ich.lr.get_mut(place) else {
                 break;
@@ -168,7 +185,6 @@ impl<const WORDS: usize> Runner<WORDS> {
             let held = ListRegister::from_raw(core::mem::take(register));
             self.put_back(shared, held);
         }
-        self.latched = 0;
     }
 
     /// Whether a guest that waits for an interrupt (WFI) would be woken: whether the hardware
@@ -188,6 +204,12 @@ impl<const WORDS: usize> Runner<WORDS> {
         if self.ich.splits_end() {
             self.end(shared, intid);
         }
+    }
+
+    /// SPIs that are pending by an edge and were collected, 64 a word: for those who compare.
+    #[cfg(feature = "sim")]
+    pub(crate) fn edges(&self) -> [u64; WORDS] {
+        self.spis.words.map(|word| word.edges)
     }
 
     /// Did the guest end a level-triggered SPI that was not told yet?

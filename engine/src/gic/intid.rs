@@ -62,12 +62,12 @@ impl Spi {
 
     /// Which 64-bit word of a bitmap over SPIs has its bit.
     pub const fn word(self) -> usize {
-        (self.0 - FIRST_SPI) as usize / 64
+        self.0.wrapping_sub(FIRST_SPI) as usize / 64
     }
 
     /// Its place in that word.
     pub const fn place(self) -> usize {
-        (self.0 - FIRST_SPI) as usize % 64
+        self.0.wrapping_sub(FIRST_SPI) as usize % 64
     }
 
     /// Its bit in that word.

@@ -116,13 +116,22 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
     }
 
     /// The priority that came with the SPI last.
-    pub(super) fn priority(&self, spi: Spi) -> u8 {
+    pub(crate) fn priority(&self, spi: Spi) -> u8 {
         let priority = self
             .words
             .get(spi.word())
             .and_then(|word| word.priority.get(spi.place()));
         // Relaxed: the Acquire in `collect` came before; a newer value is as good.
         priority.map_or(0, |priority| priority.load(Ordering::Relaxed))
+    }
+
+    /// Edges not collected yet and lines that are high, of 64 SPIs: for those who compare.
+    #[cfg(feature = "sim")]
+    pub(crate) fn seen(&self, place: usize) -> (u64, u64) {
+        // Relaxed: one thread.
+        let of = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        let word = self.words.get(place);
+        word.map_or((0, 0), |word| (of(&word.edges), of(&word.lines)))
     }
 
     /// Has something changed since the runner last looked?
@@ -132,18 +141,26 @@ impl<const WORDS: usize> SpiInbox<WORDS> {
     }
 
     /// The runner takes over what has changed.
+    #[inline]
     pub(super) fn collect(&self, state: &mut SpiState<WORDS>) {
         // Relaxed: only a hint that there is nothing; a mark that it misses is found by the next
         // call, and by the call after the fence that goes before waiting.
-        if self.dirty.load(Ordering::Relaxed) == 0 {
-            return;
+        if self.dirty.load(Ordering::Relaxed) != 0 {
+            self.collect_changes(state);
         }
+    }
+
+    #[inline(never)]
+    fn collect_changes(&self, state: &mut SpiState<WORDS>) {
         // Acquire: pairs with the Release on `dirty` in `change`; see the file's head.
         let look = unless(cfg!(mutant = "collect-mark-relaxed"), Ordering::Acquire);
         let dirty = self.dirty.swap(0, look);
         state.live |= dirty;
-        for (place, (word, own)) in self.words.iter().zip(&mut state.words).enumerate() {
-            if dirty >> place & 1 != 0 {
+        let mut dirty = dirty;
+        for (word, own) in self.words.iter().zip(&mut state.words) {
+            let is_dirty = dirty & 1 != 0;
+            dirty >>= 1;
+            if is_dirty {
                 // Acquire, both: pair with the Release in `edge` and `assert`.
                 #[cfg(not(mutant = "spi-keep-edges"))]
                 let edges = word.edges.swap(

@@ -30,24 +30,25 @@ pub fn map_ram<P: Platform, T: TablePages>(
         Access::ALL,
         platform.features().force_write_back,
     );
-    let end = run.first.raw() + run.pages;
+    let end = run.first.raw().saturating_add(run.pages);
     let mut page = run.first.raw();
     while page < end {
-        let fits =
-            |level: &u8| page.is_multiple_of(pages_of(*level)) && pages_of(*level) <= end - page;
+        let fits = |level: &u8| {
+            page.is_multiple_of(pages_of(*level)) && pages_of(*level) <= end.saturating_sub(page)
+        };
         let level = (TOP_BLOCK_LEVEL..=LAST_LEVEL)
             .find(fits)
             .unwrap_or(LAST_LEVEL);
         let mut at = host.take_entry(platform, cpu, pool, Ipa::from_raw(page << 12), level)?;
         platform.store_entry(cpu, at, bits.leaf(Pfn::from_raw(page), level));
-        page += pages_of(level);
+        page = page.saturating_add(pages_of(level));
         // As many as the table has room for. A larger block does not begin before its end.
-        while pages_of(level) <= end - page && at.index + 1 < ENTRIES {
-            at.index += 1;
+        while pages_of(level) <= end.saturating_sub(page) && at.index < ENTRIES - 1 {
+            at.index = at.index.wrapping_add(1);
             let leaf = bits.leaf(Pfn::from_raw(page), level);
             let stored = platform.swap_entry(cpu, at, 0, leaf);
             stored.map_err(|_| MapError::Occupied)?;
-            page += pages_of(level);
+            page = page.saturating_add(pages_of(level));
         }
     }
     #[cfg(not(mutant = "host-map-no-dsb"))]

@@ -55,10 +55,9 @@ impl<P: Platform> Engine<P> {
 
     fn host_cpu_on(&self, cpu: &CpuToken, call: &CpuOn) -> Result<(), i64> {
         let find = |affinity: u64| {
-            self.parts
-                .host_cores
-                .iter()
-                .enumerate()
+            let cores = self.parts.host_cores.iter();
+            (0..self.parts.host_cores.len())
+                .zip(cores)
                 .find(|(_, core)| core.mpidr() == affinity)
         };
         // Where the host may not fetch, its first fetch faults: any address is as good as another.

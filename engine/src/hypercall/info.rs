@@ -113,13 +113,20 @@ impl<P: Platform> Engine<P> {
             return Err(Status::OutOfRange);
         }
         // The last grain takes in what is left behind it, which alone may be a single page.
-        let last = (words / CENSUS_GRAIN).saturating_sub(1) * CENSUS_GRAIN;
+        let last = (words / CENSUS_GRAIN)
+            .saturating_sub(1)
+            .saturating_mul(CENSUS_GRAIN);
         if first > last {
             return Ok(Answer::with(&[0]));
         }
         let (mut census, mut bite, mut at) = (Census::default(), Bite::default(), first);
-        while at <= last && at < first + n && bite.affords(COUNTED_GRAIN) {
-            let grain = if at == last { words - at } else { CENSUS_GRAIN };
+        let end = first.saturating_add(n);
+        while at <= last && at < end && bite.affords(COUNTED_GRAIN) {
+            let grain = if at == last {
+                words.saturating_sub(at)
+            } else {
+                CENSUS_GRAIN
+            };
             let page = self.parts.pages.base().checked_add(at);
             let page = page.ok_or(Status::OutOfRange)?;
             let is_one =
@@ -129,9 +136,9 @@ impl<P: Platform> Engine<P> {
                 .count_into(&mut census, page, grain as usize)
                 .map_err(|_| Status::OutOfRange)?;
             bite.spend(if is_one { 4 * LOOK } else { COUNTED_GRAIN });
-            at += grain;
+            at = at.saturating_add(grain);
         }
-        let seen = at - first;
+        let seen = at.saturating_sub(first);
         Ok(Answer::with(&[
             seen,
             census.reserved as u64,

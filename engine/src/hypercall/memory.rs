@@ -19,6 +19,9 @@ use abi::{
 use ownership::{Ipa, Op, Owner, PAGE_SIZE, Pfn, State};
 use percpu::CpuToken;
 
+/// What a call about many pages did, or why it was refused.
+type Batched = Result<Batch, Status>;
+
 /// Bits of a VM_MAP_LIST entry's second word that are rights; the rest is the IPA.
 const LIST_RIGHTS: u64 = PAGE_SIZE - 1;
 
@@ -41,7 +44,7 @@ impl<P: Platform> Engine<P> {
     }
 
     #[inline(never)]
-    pub(super) fn call_vm_map(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+    pub(super) fn call_vm_map(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Batched {
         let VmMapArgs {
             vm,
             pa,
@@ -62,7 +65,7 @@ impl<P: Platform> Engine<P> {
             ipa: at,
             pages: n,
         };
-        Ok(self.map_run(cpu, &pinned, run, access).into())
+        Ok(self.map_run(cpu, &pinned, run, access))
     }
 
     #[inline(never)]
@@ -70,7 +73,7 @@ impl<P: Platform> Engine<P> {
         &self,
         cpu: &mut CpuToken,
         x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
+    ) -> Batched {
         let VmMapListArgs { vm, list, n } = VmMapListArgs::from_registers(x);
         let n = pages(n, limit::MAP_LIST_PAGES)?;
         let list = page(list)?;
@@ -99,7 +102,7 @@ impl<P: Platform> Engine<P> {
         let batch = self.map_list(cpu, &pinned, entries, &mut bite);
         // The list's page has a word of its own now.
         self.let_rest(cpu, list, &mut bite);
-        Ok(batch.into())
+        Ok(batch)
     }
 
     /// Copies the host's list once, under the page's claim: what is checked is what is used.
@@ -118,7 +121,7 @@ impl<P: Platform> Engine<P> {
     }
 
     #[inline(never)]
-    pub(super) fn call_vm_lend(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+    pub(super) fn call_vm_lend(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Batched {
         let VmLendArgs {
             vm,
             pa,
@@ -134,7 +137,7 @@ impl<P: Platform> Engine<P> {
         if !pinned.vm.is_lendable(at.page(), n) && cfg!(not(mutant = "lend-anywhere")) {
             return Err(Status::OutOfRange);
         }
-        Ok(self.lend_run(cpu, &pinned, first, at, n, access).into())
+        Ok(self.lend_run(cpu, &pinned, first, at, n, access))
     }
 
     #[inline(never)]
@@ -142,7 +145,7 @@ impl<P: Platform> Engine<P> {
         &self,
         cpu: &mut CpuToken,
         x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
+    ) -> Batched {
         let VmUnlendArgs { vm, ipa: at, n } = VmUnlendArgs::from_registers(x);
         let n = pages(n, limit::RUN_PAGES)?;
         let at: Ipa = ipa(at, n, self.parts.host.geometry())?;
@@ -154,7 +157,7 @@ impl<P: Platform> Engine<P> {
         if let Some(page) = last {
             self.let_rest(cpu, page, &mut Bite::spent());
         }
-        Ok(batch.into())
+        Ok(batch)
     }
 
     #[inline(never)]
@@ -162,13 +165,13 @@ impl<P: Platform> Engine<P> {
         &self,
         cpu: &CpuToken,
         x: &[u64; ARGUMENT_REGISTERS],
-    ) -> Outcome {
+    ) -> Batched {
         let EngineDonateArgs { pa, n } = EngineDonateArgs::from_registers(x);
         let n = pages(n, limit::RUN_PAGES)?;
         let first = run(pa, n)?;
         self.check_is_host_ram(first)?;
         let batch: Batch = self.donate_to_engine(cpu, first, n);
-        Ok(batch.into())
+        Ok(batch)
     }
 
     #[inline(never)]

@@ -17,6 +17,7 @@ pub(crate) use info::QUICK_INFOS;
 
 use crate::engine::Engine;
 use crate::memory::Batch;
+use crate::memory::reclaim::Reclaimed;
 use crate::platform::Platform;
 use crate::trace::Event;
 use abi::{ARGUMENT_REGISTERS, Call, RESULT_REGISTERS, Status, smccc};
@@ -82,7 +83,14 @@ impl From<Batch> for Answer {
         if batch.done == 0 {
             return batch.reason.into();
         }
-        Self::with(&[batch.done, batch.reason.raw() as u64])
+        Self::of([batch.done, batch.reason.raw() as u64, 0, 0, 0, 0, 0, 0, 0])
+    }
+}
+
+impl From<Reclaimed> for Answer {
+    fn from(reclaimed: Reclaimed) -> Self {
+        let finished = u64::from(reclaimed.finished);
+        Self::of([reclaimed.pages, finished, 0, 0, 0, 0, 0, 0, 0])
     }
 }
 
@@ -183,16 +191,16 @@ impl<P: Platform> Engine<P> {
         match call {
             Call::EngineInfo => self.call_engine_info(cpu, x),
             Call::EngineDoorbell => self.call_engine_doorbell(x),
-            Call::EngineDonate => self.call_engine_donate(cpu, x),
+            Call::EngineDonate => self.call_engine_donate(cpu, x).map(Answer::from),
             Call::EngineReclaim => self.call_engine_reclaim(cpu, x, beyond),
             Call::VmCreate => self.call_vm_create(cpu, x),
-            Call::VmMap => self.call_vm_map(cpu, x),
-            Call::VmMapList => self.call_vm_map_list(cpu, x),
-            Call::VmLend => self.call_vm_lend(cpu, x),
-            Call::VmUnlend => self.call_vm_unlend(cpu, x),
+            Call::VmMap => self.call_vm_map(cpu, x).map(Answer::from),
+            Call::VmMapList => self.call_vm_map_list(cpu, x).map(Answer::from),
+            Call::VmLend => self.call_vm_lend(cpu, x).map(Answer::from),
+            Call::VmUnlend => self.call_vm_unlend(cpu, x).map(Answer::from),
             Call::VmStart => self.call_vm_start(cpu, x),
             Call::VmDestroy => self.call_vm_destroy(cpu, x),
-            Call::VmReclaim => self.call_vm_reclaim(cpu, x),
+            Call::VmReclaim => self.call_vm_reclaim(cpu, x).map(Answer::from),
             Call::VcpuCreate => self.call_vcpu_create(cpu, x),
             Call::VcpuEnqueue => self.call_vcpu_enqueue(cpu, x),
             Call::VcpuDequeue => self.call_vcpu_dequeue(cpu, x),

@@ -113,9 +113,9 @@ impl<P: Platform> Engine<P> {
     /// A free vCPU slot, held. Starts looking at a place that differs by core.
     fn allocate_vcpu(&self, cpu: &CpuToken) -> Option<(u16, &VcpuSlot, RunTicket<'_>)> {
         let slots = &self.parts.vcpus;
-        let start = cpu.id().index() * 8;
+        let start = cpu.id().index().wrapping_mul(8);
         (0..slots.len()).find_map(|step| {
-            let index = (start + step) % slots.len();
+            let index = start.wrapping_add(step).checked_rem(slots.len())?;
             let slot = slots.get(index)?;
             let ticket = slot.residency().allocate(cpu.id()).ok()?;
             Some((u16::try_from(index).ok()?, slot, ticket))

@@ -3,6 +3,7 @@
 use super::arguments::pages;
 use super::{Answer, Outcome};
 use crate::engine::Engine;
+use crate::memory::reclaim::Reclaimed;
 use crate::platform::Platform;
 use crate::trace::Event;
 use crate::vm::life::Phase;
@@ -79,7 +80,7 @@ impl<P: Platform> Engine<P> {
                 return Err(Status::Unaligned);
             }
             match base.checked_add(size) {
-                Some(end) if end <= 1 << shape.ipa_bits => {}
+                Some(end) if end <= 1u64.wrapping_shl(u32::from(shape.ipa_bits)) => {}
                 _ => return Err(Status::OutOfRange),
             }
             Ok(RamRange {
@@ -133,8 +134,8 @@ impl<P: Platform> Engine<P> {
             let Some(page) = page else {
                 break;
             };
-            let base = Pfn::from_raw(page.raw() & !(pages - 1));
-            let others = (0..pages).map(|index| Pfn::from_raw(base.raw() + index));
+            let base = Pfn::from_raw(page.raw() & !pages.wrapping_sub(1));
+            let others = base.run(pages);
             let mut taken = heapless::Vec::<Pfn, 16>::new();
             let complete = others.filter(|other| *other != page).all(|other| {
                 let got = pool.take_exact(other);
@@ -146,20 +147,18 @@ impl<P: Platform> Engine<P> {
             if complete {
                 root = Some(base);
             } else {
-                for other in taken {
+                while let Some(other) = taken.pop() {
                     pool.put(other);
                 }
                 let _ = passed.push(page);
             }
         }
-        for page in passed {
+        while let Some(page) = passed.pop() {
             pool.put(page);
         }
         let root = root?;
-        for index in 0..pages {
-            self.parts
-                .platform
-                .clear_table(cpu.id(), Pfn::from_raw(root.raw() + index));
+        for page in root.run(pages) {
+            self.parts.platform.clear_table(cpu.id(), page);
         }
         Some(root)
     }
@@ -205,13 +204,13 @@ impl<P: Platform> Engine<P> {
     }
 
     #[inline(never)]
-    pub(super) fn call_vm_reclaim(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
+    pub(super) fn call_vm_reclaim(
+        &self,
+        cpu: &CpuToken,
+        x: &[u64; ARGUMENT_REGISTERS],
+    ) -> Result<Reclaimed, Status> {
         let VmReclaimArgs { vm, max } = VmReclaimArgs::from_registers(x);
         let max = pages(max, limit::RECLAIM_PAGES)?;
-        let reclaimed = self.reclaim_vm(cpu, vm, max)?;
-        Ok(Answer::with(&[
-            reclaimed.pages,
-            u64::from(reclaimed.finished),
-        ]))
+        self.reclaim_vm(cpu, vm, max)
     }
 }

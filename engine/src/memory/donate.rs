@@ -146,7 +146,7 @@ impl<P: Platform> Engine<P> {
             done,
             LAST_LEVEL,
             |found, at| {
-                let page = Pfn::from_raw(run.first.raw() + at);
+                let page = run.first.after(at);
                 platform.store_entry(cpu.id(), found.at, bits.leaf(page, found.level));
             },
         );
@@ -160,7 +160,9 @@ impl<P: Platform> Engine<P> {
     pub(super) fn count_donated(&self, cpu: &CpuToken, pages: u64, unmapped: &Runs) {
         self.count(cpu, Counter::PagesDonated, pages);
         let lazily = pages.saturating_sub(unmapped.pages());
-        self.count(cpu, Counter::PagesDonatedLazily, lazily);
+        if lazily != 0 {
+            self.count(cpu, Counter::PagesDonatedLazily, lazily);
+        }
     }
 
     /// How much of a run one call takes on.
@@ -215,15 +217,15 @@ impl<P: Platform> Engine<P> {
         run: MapRun,
         runs: &mut Runs,
     ) -> (u64, Option<MapError>) {
-        let (mut done, mut entries) = (0, 0);
+        let (mut done, mut entries) = (0u64, 0u64);
         while let Some(rest) = run.after(done).filter(|rest| rest.pages != 0) {
             if entries >= ENTRIES_PER_CALL {
                 break;
             }
             let most = ENTRIES_PER_CALL - entries;
             let (taken, level, stopped) = self.take_unit(cpu, stage2, rest, most, runs);
-            done += taken;
-            entries += taken / pages_of(level);
+            done = done.saturating_add(taken);
+            entries = entries.saturating_add(taken / pages_of(level));
             if stopped.is_some() || taken == 0 {
                 return (done, stopped);
             }
@@ -255,7 +257,7 @@ impl<P: Platform> Engine<P> {
             // Of a block all or nothing.
             let ready = ready & !(pages_of(level) - 1);
             if let Some(rest) = run.after(ready) {
-                stage2.give_run_back(platform, cpu.id(), rest.ipa, taken - ready);
+                stage2.give_run_back(platform, cpu.id(), rest.ipa, taken.saturating_sub(ready));
             }
             let is_too_much = ready < taken && unready.is_none();
             if is_too_much && level < BLOCK_LEVEL {

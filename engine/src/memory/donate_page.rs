@@ -72,10 +72,12 @@ impl<P: Platform> Engine<P> {
         tables: &impl TablePages,
         last: Option<&Leaving<'_>>,
     ) -> Result<Leaving<'_>, Status> {
-        let claim = self
-            .parts
-            .pages
-            .claim_page_in(page, Op::VmMap, cpu.id().raw(), OF_HOST)
+        let (pages, claimant) = (&self.parts.pages, cpu.id().raw());
+        let claim = last
+            .and_then(|last| {
+                pages.claim_page_beside(&last.claim, page, Op::VmMap, claimant, OF_HOST)
+            })
+            .unwrap_or_else(|| pages.claim_page_in(page, Op::VmMap, claimant, OF_HOST))
             .map_err(status_of_refusal)?;
         let guest = self
             .guest_entry(cpu, stage2, ipa, tables, last)

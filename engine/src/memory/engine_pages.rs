@@ -38,7 +38,7 @@ impl<P: Platform> Engine<P> {
         let pool = &self.parts.pool;
         // Both ends: the pool's bits need not begin with a piece.
         #[cfg(not(mutant = "donate-no-prepare"))]
-        if !pool.prepare(first) || !pool.prepare(Pfn::from_raw(first.raw() + n - 1)) {
+        if !pool.prepare(first) || !pool.prepare(first.after(n.saturating_sub(1))) {
             return Batch::refused(Status::Busy);
         }
         let (mut claim, refused) = self.parts.pages.claim_run(
@@ -55,7 +55,8 @@ impl<P: Platform> Engine<P> {
         let mut n = claimed;
         // The claim rolls back wherever this fails.
         let prepared = self.tables_of_host(cpu, first).and_then(|host| {
-            let tables = host + self.parts.platform.engine_tables_missing(cpu.id(), first);
+            let at_el2 = self.parts.platform.engine_tables_missing(cpu.id(), first);
+            let tables = host.saturating_add(at_el2);
             // Fewer pages where there is more to do beside them, but no fewer than tables, for the reserve's sake.
             let beside = FAR_PAGE.saturating_add((tables as u32).saturating_mul(TABLE));
             let paid = Bite::default().without(beside).most(ENGINE_PAGE, n);
@@ -100,8 +101,8 @@ impl<P: Platform> Engine<P> {
             return Batch::refused(Status::NoMemory);
         }
         settled(claim.donate_to_engine(&flushed));
-        for page in first.raw()..first.raw() + mapped {
-            pool.refill(Pfn::from_raw(page));
+        for page in first.run(mapped) {
+            pool.refill(page);
         }
         Batch {
             done: mapped,
@@ -117,13 +118,11 @@ impl<P: Platform> Engine<P> {
     /// How many of these pages, which nobody reaches, can be zeroed before one has a memory error.
     fn sound_pages(&self, cpu: &CpuToken, first: Pfn, n: u64) -> u64 {
         let platform = &self.parts.platform;
-        let mut pages = first.raw()..first.raw() + n;
-        let is_sound = |page: &u64| {
-            let zeroed = platform.zero_page(cpu.id(), Pfn::from_raw(*page));
+        let is_sound = |nth: &u64| {
+            let zeroed = platform.zero_page(cpu.id(), first.after(*nth));
             zeroed.is_ok_and(|zeroed| zeroed.reads_zero)
         };
-        let broken = pages.find(|page| !is_sound(page));
-        broken.map_or(n, |page| page - first.raw())
+        (0..n).find(|nth| !is_sound(nth)).unwrap_or(n)
     }
 
     /// Tables that the host's map needs before claimed pages, `page` the first, leave their 2 MiB.
@@ -136,7 +135,9 @@ impl<P: Platform> Engine<P> {
             .walk(&self.parts.platform, cpu.id(), ipa, LAST_LEVEL)
             .map_err(status_of)?;
         match found.entry() {
-            Entry::Leaf { .. } | Entry::Empty => Ok(usize::from(LAST_LEVEL - found.level)),
+            Entry::Leaf { .. } | Entry::Empty => {
+                Ok(usize::from(LAST_LEVEL.saturating_sub(found.level)))
+            }
             Entry::Reserved | Entry::Splitting => Err(Status::Busy),
             Entry::Table(_) => Ok(0),
         }
@@ -150,10 +151,8 @@ impl<P: Platform> Engine<P> {
             cpu: cpu.id(),
             tables,
         };
-        let mut pages = first.raw()..first.raw() + n;
-        let failed =
-            pages.find(|page| !platform.map_engine_page(cpu.id(), Pfn::from_raw(*page), &tables));
-        failed.map_or(n, |page| page - first.raw())
+        let fails = |nth: &u64| !platform.map_engine_page(cpu.id(), first.after(*nth), &tables);
+        (0..n).find(fails).unwrap_or(n)
     }
 
     /// Gives up to `max` free pool pages to the host, scrubbed, or as many as a bite pays for.
@@ -196,7 +195,10 @@ impl<P: Platform> Engine<P> {
         if self.make_host_tables(cpu, page).is_err() {
             return Returned::Not;
         }
-        self.parts.platform.unmap_engine_page(cpu.id(), page);
+        if !self.parts.platform.unmap_engine_page(cpu.id(), page) {
+            // It was never given to the engine by a call: the host has no claim to it.
+            return Returned::Not;
+        }
         // SAFETY: `unmap_engine_page` ended with the broadcast invalidation of the EL2 regime and
         // its DSB; no EL1&0 regime ever had the page while it was the engine's.
         let flushed = unsafe { Flushed::mint(Coverage::El2) };

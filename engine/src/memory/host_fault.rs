@@ -80,10 +80,7 @@ impl<P: Platform> Engine<P> {
             found = self.find_host(cpu, page, BLOCK_LEVEL)?;
             part = Granule::around(GranuleSize::Block2M, page);
             if let Entry::Leaf { .. } = found.entry() {
-                part = Granule::around(
-                    GranuleSize::Block2M,
-                    Pfn::from_raw(granule.base().raw() + first),
-                );
+                part = Granule::around(GranuleSize::Block2M, granule.base().after(first));
                 found = self.find_host(cpu, part.base(), BLOCK_LEVEL)?;
             }
         }

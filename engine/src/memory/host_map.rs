@@ -83,7 +83,7 @@ impl<P: Platform> Engine<P> {
         let depth = level;
         let mut ready = 0;
         while ready < n {
-            let page = Pfn::from_raw(first.raw() + ready);
+            let page = first.after(ready);
             let found = match self.find_host(cpu, page, depth) {
                 Ok(found) => found,
                 Err(error) => return (ready, Some(error)),
@@ -97,18 +97,19 @@ impl<P: Platform> Engine<P> {
                         return (ready, None);
                     }
                     runs.count_table();
-                    ready += span - within;
+                    ready = ready.saturating_add(span.saturating_sub(within));
                     Ok(())
                 }
                 _ if found.level == depth && depth < LAST_LEVEL => {
-                    ready += span - within;
+                    ready = ready.saturating_add(span.saturating_sub(within));
                     ready = n.min(ready + self.alike_beside(cpu, &found, n.saturating_sub(ready)));
                     Ok(())
                 }
                 _ if found.level == depth => {
                     // As are the others that the same table has.
                     let beyond = pages_of(depth - 1);
-                    ready = n.min(ready + beyond - (page.raw() & (beyond - 1)));
+                    let to_end = beyond.saturating_sub(page.raw() & beyond.wrapping_sub(1));
+                    ready = n.min(ready.saturating_add(to_end));
                     Ok(())
                 }
                 Entry::Leaf { .. } => {
@@ -228,7 +229,7 @@ impl<P: Platform> Engine<P> {
                         && n - at >= pages_of(found.level),
                     "a block that was not prepared"
                 );
-                let page = Pfn::from_raw(first.raw() + at);
+                let page = first.after(at);
                 self.unmap_entry(cpu, found.at, page, pages_of(found.level), runs);
             }
         });
@@ -272,7 +273,7 @@ impl<P: Platform> Engine<P> {
                 #[cfg(not(mutant = "host-keep-leaf"))]
                 platform.store_entry(cpu.id(), at, 0);
                 if page != end {
-                    runs.add_some(start, end - start);
+                    runs.add_some(start, end.wrapping_sub(start));
                     start = page;
                 }
                 end = page.wrapping_add(span);
@@ -282,7 +283,7 @@ impl<P: Platform> Engine<P> {
             }
             page = page.wrapping_add(span);
         }
-        runs.add_some(start, end - start);
+        runs.add_some(start, end.wrapping_sub(start));
         is_all
     }
 
@@ -322,6 +323,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Flushes `runs` of the host's regime.
+    #[inline]
     pub(crate) fn flush_host(&self, cpu: &CpuToken, runs: &Runs) -> Flushed {
         let regime = self.parts.host.regime();
         #[cfg(not(mutant = "host-no-flush"))]

@@ -198,16 +198,30 @@ impl<P: Platform> Engine<P> {
         expect: State,
         found: &mut Option<Found>,
     ) -> Result<PageClaim<'t>, LeafRefusal> {
-        let (platform, pages) = (&self.parts.platform, &self.parts.pages);
-        let Ok(leaf) = stage2.walk(platform, cpu.id(), ipa, LAST_LEVEL) else {
+        let Ok(leaf) = stage2.walk(&self.parts.platform, cpu.id(), ipa, LAST_LEVEL) else {
             return Err(LeafRefusal::NotMapped);
         };
-        let page = page_of_leaf(&leaf, ipa)?;
+        let claim = self.claim_found_in(cpu, &leaf, ipa, op, expect)?;
+        *found = Some(leaf);
+        Ok(claim)
+    }
+
+    /// [`Engine::claim_found`] of a page in exactly the state `expect`.
+    #[inline(always)]
+    pub(super) fn claim_found_in<'t>(
+        &'t self,
+        cpu: &CpuToken,
+        found: &Found,
+        ipa: Ipa,
+        op: Op,
+        expect: State,
+    ) -> Result<PageClaim<'t>, LeafRefusal> {
+        let page = page_of_leaf(found, ipa)?;
+        let pages = &self.parts.pages;
         let claim = pages.claim_page_in(page, op, cpu.id().raw(), expect)?;
-        if !self.is_unchanged(cpu, &leaf) {
+        if !self.is_unchanged(cpu, found) {
             return Err(LeafRefusal::Busy);
         }
-        *found = Some(leaf);
         Ok(claim)
     }
 

@@ -115,14 +115,16 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Without FEAT_S2FWB a guest can look past the caches: what it is given must be in memory.
+    #[inline]
     pub(crate) fn write_back(&self, cpu: &CpuToken, first: Pfn, pages: u64) {
-        if self.parts.platform.features().force_write_back {
-            return;
+        if !self.parts.platform.features().force_write_back {
+            self.clean_run(cpu, first, pages);
         }
-        for page in first.raw()..first.raw() + pages {
-            self.parts
-                .platform
-                .clean_page(cpu.id(), Pfn::from_raw(page));
+    }
+
+    fn clean_run(&self, cpu: &CpuToken, first: Pfn, pages: u64) {
+        for page in first.run(pages) {
+            self.parts.platform.clean_page(cpu.id(), page);
         }
     }
 }

@@ -99,11 +99,13 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         let won = state.compare_exchange(UNTOUCHED, ZEROING, Ordering::Relaxed, Ordering::Relaxed);
         match won {
             Ok(_) => {
-                let first = at * WORDS_PER_STATE;
-                let all = first..self.bits.len().min(first + WORDS_PER_STATE);
-                // Relaxed: the winner's alone until the Release below.
-                #[cfg(not(mutant = "set-no-zeroes"))]
-                let (eights, rest) = self.bits[all].as_chunks::<8>();
+                let first = at.saturating_mul(WORDS_PER_STATE);
+                let all = first..self.bits.len().min(first.saturating_add(WORDS_PER_STATE));
+                let words = self.bits.get(all).unwrap_or_default();
+                #[cfg(mutant = "set-no-zeroes")]
+                let words = &words[..0];
+                let (eights, rest) = words.as_chunks::<8>();
+                // Relaxed, all of them: the winner's alone until the Release below.
                 for eight in eights {
                     for bits in eight {
                         bits.store(0, Ordering::Relaxed);
@@ -112,8 +114,6 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
                 for bits in rest {
                     bits.store(0, Ordering::Relaxed);
                 }
-                #[cfg(mutant = "set-no-zeroes")]
-                let _ = all;
                 // Release: pairs with the Acquire of `is_ready`; publishes the zeroes.
                 #[cfg(not(mutant = "set-ready-relaxed"))]
                 state.store(READY, Ordering::Release);
@@ -150,17 +150,17 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
     /// The word that holds the page's bit, if it is ready; its number; the bit.
     fn slot(&self, page: Pfn) -> Option<(&AtomicU64, usize, u64)> {
         let word = self.word_of(page).filter(|word| self.is_ready(*word))?;
-        let bit = 1u64 << ((page.raw() - self.base.raw()) % 64);
-        Some((&self.bits[word], word, bit))
+        let bit = 1u64 << (page.checked_since(self.base)? % 64);
+        Some((self.bits.get(word)?, word, bit))
     }
 
     /// The numbers of the words under one summary bit; none while they are not ready.
     fn words_of(&self, group: usize) -> core::ops::Range<usize> {
-        let first = (group * 64).min(self.bits.len());
+        let first = group.saturating_mul(64).min(self.bits.len());
         if !self.is_ready(first) {
             return first..first;
         }
-        first..(first + 64).min(self.bits.len())
+        first..first.saturating_add(64).min(self.bits.len())
     }
 
     /// Is the page in the set's range?
@@ -188,15 +188,15 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         let summaries = self.summary.len();
         let mut tries = GROUPS_TRIED;
         for step in 0..summaries {
-            let at = (hint + step) % summaries;
+            let at = hint.wrapping_add(step) % summaries;
             // Relaxed: only a hint where to look; `take_from` acquires.
-            let mut candidates = self.summary[at].load(Ordering::Relaxed);
+            let mut candidates = self.summary.get(at)?.load(Ordering::Relaxed);
             while candidates != 0 {
                 let rotated = candidates.rotate_right((hint % 64) as u32);
-                let bit = (rotated.trailing_zeros() as usize + hint % 64) % 64;
+                let bit = (rotated.trailing_zeros() as usize).wrapping_add(hint % 64) % 64;
                 candidates &= !(1 << bit);
                 tries = tries.checked_sub(1)?;
-                if let Some(page) = self.take_group(at * 64 + bit) {
+                if let Some(page) = self.take_group(group_of(at, bit)) {
                     return Some(page);
                 }
             }
@@ -209,34 +209,33 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         if let Some(page) = self.words_of(group).find_map(|word| self.take_from(word)) {
             return Some(page);
         }
-        let (at, bit) = (group / 64, 1u64 << (group % 64));
+        let (summary, bit) = (self.summary.get(group / 64)?, 1u64 << (group % 64));
         // Relaxed: a hint. The look after it catches a page whose `mark` came before the clearing.
-        self.summary[at].fetch_and(!bit, Ordering::Relaxed);
+        summary.fetch_and(!bit, Ordering::Relaxed);
         #[cfg(not(mutant = "set-empty-no-fence"))]
         sync::fence(Ordering::SeqCst);
         // Relaxed: emptiness only; ordered against `put` by the fence above and the one in `mark`. That
         // the words are ready is asked again for the same reason.
-        if self
-            .words_of(group)
-            .any(|word| self.bits[word].load(Ordering::Relaxed) != 0)
-        {
+        let words = self.bits.get(self.words_of(group)).unwrap_or_default();
+        if words.iter().any(|word| word.load(Ordering::Relaxed) != 0) {
             // Relaxed: a hint again.
-            self.summary[at].fetch_or(bit, Ordering::Relaxed);
+            summary.fetch_or(bit, Ordering::Relaxed);
         }
         None
     }
 
     fn take_from(&self, word: usize) -> Option<Pfn> {
         // Relaxed: `fetch_and` decides and acquires.
-        let mut seen = self.bits[word].load(Ordering::Relaxed);
+        let bits = self.bits.get(word)?;
+        let mut seen = bits.load(Ordering::Relaxed);
         while seen != 0 {
             let bit = seen & seen.wrapping_neg();
             // Acquire: pairs with the Release of `put`.
             let look = unless(cfg!(mutant = "set-take-relaxed"), Ordering::Acquire);
-            let before = self.bits[word].fetch_and(!bit, look);
+            let before = bits.fetch_and(!bit, look);
             if before & bit != 0 || cfg!(mutant = "set-take-unchecked") {
-                let index = word * 64 + bit.trailing_zeros() as usize;
-                return Some(Pfn::from_raw(self.base.raw() + index as u64));
+                let index = group_of(word, bit.trailing_zeros() as usize);
+                return Some(self.base.after(index as u64));
             }
             seen &= !bit;
         }
@@ -256,20 +255,20 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
     /// Pages free now, counted up to `most` and in so many groups that have some: only a moment's truth while others
     /// take and give.
     pub fn free_up_to(&self, most: u64) -> u64 {
-        let (mut free, mut tries) = (0, GROUPS_COUNTED);
-        for (at, summary) in self.summary.iter().enumerate() {
+        let (mut free, mut tries) = (0u64, GROUPS_COUNTED);
+        for (at, summary) in (0..self.summary.len()).zip(self.summary.iter()) {
             // Relaxed: a statistic.
             let mut groups = summary.load(Ordering::Relaxed);
             while groups != 0 && free < most && tries > 0 {
                 tries -= 1;
-                let group = at * 64 + groups.trailing_zeros() as usize;
+                let group = group_of(at, groups.trailing_zeros() as usize);
                 groups &= groups - 1;
                 // Relaxed: a statistic.
-                for word in &self.bits[self.words_of(group)] {
+                for word in self.bits.get(self.words_of(group)).unwrap_or_default() {
                     let bits = word.load(Ordering::Relaxed);
                     // Most are empty, and counting takes long.
                     if bits != 0 {
-                        free += u64::from(bits.count_ones());
+                        free = free.wrapping_add(u64::from(bits.count_ones()));
                     }
                 }
             }
@@ -283,13 +282,20 @@ impl<S: Deref<Target = [AtomicU64]>> PageSet<S> {
         // in `take_group`: one of the two sees the other.
         #[cfg(not(mutant = "set-mark-no-fence"))]
         sync::fence(Ordering::SeqCst);
-        let (at, bit) = (group / 64, 1u64 << (group % 64));
+        let (summary, bit) = (self.summary.get(group / 64), 1u64 << (group % 64));
         // Relaxed: a hint.
-        if self.summary[at].load(Ordering::Relaxed) & bit == 0 {
+        if let Some(summary) = summary
+            && summary.load(Ordering::Relaxed) & bit == 0
+        {
             // Relaxed: a hint.
-            self.summary[at].fetch_or(bit, Ordering::Relaxed);
+            summary.fetch_or(bit, Ordering::Relaxed);
         }
     }
+}
+
+/// The number of what bit `bit` of word `word` stands for.
+const fn group_of(word: usize, bit: usize) -> usize {
+    word.wrapping_mul(64).wrapping_add(bit)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -247,7 +247,7 @@ impl<P: Platform> Engine<P> {
                     bite.spend(FREED_TABLE);
                 }
             }
-            page = (page & !(span - 1)) + span;
+            page = next_multiple(page, span);
         }
     }
 
@@ -314,7 +314,10 @@ impl<P: Platform> Engine<P> {
         let vm = VmHandle::new(work.slot.raw(), work.generation);
         let slots = work.vm.vcpus();
         let vcpus = slots.filter_map(|slot| self.parts.vcpus.get(usize::from(slot)));
-        vcpus.filter(|vcpu| !vcpu.free_of(vm)).count() == 0
+        // All of them, whatever comes of the first.
+        let mut is_all = true;
+        vcpus.for_each(|vcpu| is_all &= vcpu.free_of(vm));
+        is_all
     }
 
     /// Frees root and slot. Only by the core that moved the cursor to `Rest`.
@@ -420,13 +423,14 @@ enum Step {
 /// widened to multiples of `span` pages.
 fn next_in_ram(vm: &Vm, next: u64, span: u64) -> Option<(u64, u64)> {
     vm.plan().ram.into_iter().find_map(|range| {
-        let first = range.first & !(span - 1);
-        let end = (range.first + range.pages).next_multiple_of(span);
+        let first = range.first & !span.wrapping_sub(1);
+        let last = range.first.wrapping_add(range.pages).wrapping_sub(1);
+        let end = next_multiple(last, span);
         (range.pages != 0 && next < end).then_some((first.max(next), end))
     })
 }
 
 /// The first multiple of `step`, a power of two, behind `page`.
 const fn next_multiple(page: u64, step: u64) -> u64 {
-    (page & !(step - 1)) + step
+    (page & !step.wrapping_sub(1)).saturating_add(step)
 }

@@ -20,9 +20,8 @@ use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::stage2::MapError;
 use crate::stage2::descriptor::Entry;
-use heapless::Deque;
 use ownership::{Granule, GranuleSize, Op, Pfn, Uniform};
-use percpu::CpuToken;
+use percpu::{CpuToken, Ring};
 
 /// How long an area rests, in ticks of the counter: a millisecond where these are nanoseconds, 40
 /// where they are 40. In models the next look at the counter is late enough.
@@ -31,7 +30,7 @@ const REST_TICKS: u64 = if cfg!(loom) { 1 } else { 1 << 20 };
 const AREAS: usize = 256;
 
 /// An area by its first page, and from when on it is looked at.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Resting {
     area: Pfn,
     until: u64,
@@ -39,7 +38,7 @@ struct Resting {
 
 /// A core's areas, the longest resting first.
 #[derive(Default)]
-pub struct RestingAreas(Deque<Resting, AREAS>);
+pub struct RestingAreas(Ring<Resting, AREAS>);
 
 impl RestingAreas {
     /// Adds the area around a page, unless it rests already: it is looked at once in its time, however

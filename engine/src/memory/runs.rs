@@ -2,7 +2,9 @@
 //!
 //! Invariant: what was added is covered: when the list is full it says "all of the VM" instead.
 
-use super::tlb::{FlushKind, IpaRun, Regime, flush_runs, flush_vm, nothing_to_flush};
+use super::tlb::{
+    ALONE, FlushKind, IpaRun, Regime, flush_page, flush_runs, flush_vm, nothing_to_flush,
+};
 use crate::platform::Platform;
 use heapless::Vec;
 use ownership::Flushed;
@@ -46,7 +48,7 @@ impl Runs {
 
     /// One more of these.
     pub fn count_table(&mut self) {
-        self.tables += 1;
+        self.tables = self.tables.wrapping_add(1);
     }
 
     /// So many after all.
@@ -56,7 +58,7 @@ impl Runs {
 
     /// So many were unmapped, and flushed already.
     pub fn count_unmapped(&mut self, pages: u64) {
-        self.pages += pages;
+        self.pages = self.pages.saturating_add(pages);
     }
 
     /// Adds `pages` pages; joins them to the last run where they continue that.
@@ -65,7 +67,7 @@ impl Runs {
         if let Some(last) = self.runs.last_mut()
             && last.first.checked_add(last.pages) == Some(ipa_page)
         {
-            last.pages += pages;
+            last.pages = last.pages.saturating_add(pages);
             return;
         }
         if self
@@ -88,7 +90,23 @@ impl Runs {
     }
 
     /// Flushes what was added, if anything was.
+    #[inline(always)]
     pub fn flush<P: Platform>(
+        &self,
+        platform: &P,
+        cpu: CpuId,
+        regime: Regime,
+    ) -> (Flushed, Option<FlushKind>) {
+        match *self.runs {
+            [IpaRun { first, pages: 1 }] if ALONE => {
+                let flushed = flush_page(platform, cpu, regime, first);
+                (flushed, Some(FlushKind::Pages))
+            }
+            _ => self.flush_many(platform, cpu, regime),
+        }
+    }
+
+    fn flush_many<P: Platform>(
         &self,
         platform: &P,
         cpu: CpuId,

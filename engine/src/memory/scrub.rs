@@ -76,7 +76,7 @@ impl<P: Platform> Engine<P> {
         flushed: &Flushed,
     ) -> ScrubbedRun {
         let mut proof: Option<Scrubbed> = None;
-        for page in (first.raw()..first.raw() + n).map(Pfn::from_raw) {
+        for page in first.run(n) {
             let Ok(next) = self.scrub_page(cpu, page, flushed) else {
                 return ScrubbedRun {
                     proof,

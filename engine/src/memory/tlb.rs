@@ -85,7 +85,7 @@ pub fn flush_runs<P: Platform>(
     if operations >= WHOLE_VM_FROM {
         return (flush_vm(platform, cpu, regime), FlushKind::Vm);
     }
-    within(platform, cpu, regime, || {
+    let flushed = flush_ipas(platform, cpu, regime, || {
         #[cfg(not(mutant = "tlb-no-ipas2"))]
         for run in runs {
             if range && run.pages > 1 {
@@ -97,22 +97,56 @@ pub fn flush_runs<P: Platform>(
                     },
                 );
             } else {
-                #[cfg(not(mutant = "tlb-no-ipas2-page"))]
                 for page in run.first..run.first.saturating_add(run.pages) {
-                    platform.tlbi(cpu, Tlbi::Ipas2e1is { ipa_page: page });
+                    invalidate_page(platform, cpu, page);
                 }
             }
         }
+    });
+    (flushed, FlushKind::Pages)
+}
+
+/// Is one page alone worth no flush of all?
+pub(super) const ALONE: bool = WHOLE_VM_FROM > 1;
+
+/// The same for one page.
+#[inline(never)]
+pub(super) fn flush_page<P: Platform>(
+    platform: &P,
+    cpu: CpuId,
+    regime: Regime,
+    ipa_page: u64,
+) -> Flushed {
+    flush_ipas(platform, cpu, regime, || {
+        #[cfg(not(mutant = "tlb-no-ipas2"))]
+        invalidate_page(platform, cpu, ipa_page);
+    })
+}
+
+/// By `each` what is cached by IPA, then what is cached of both stages.
+#[inline(always)]
+fn flush_ipas<P: Platform>(
+    platform: &P,
+    cpu: CpuId,
+    regime: Regime,
+    each: impl FnOnce(),
+) -> Flushed {
+    within(platform, cpu, regime, || {
+        each();
         #[cfg(not(mutant = "tlb-no-dsb-between"))]
         platform.barrier(cpu, Barrier::DsbIsh);
         #[cfg(not(mutant = "tlb-no-vmalle1"))]
         platform.tlbi(cpu, Tlbi::Vmalle1is);
     });
     // SAFETY: `within` ended with the DSB ISH that completes the invalidations above on all cores.
-    (
-        unsafe { Flushed::mint(Coverage::Vmid(regime.vmid())) },
-        FlushKind::Pages,
-    )
+    unsafe { Flushed::mint(Coverage::Vmid(regime.vmid())) }
+}
+
+#[inline(always)]
+fn invalidate_page<P: Platform>(platform: &P, cpu: CpuId, ipa_page: u64) {
+    if cfg!(not(mutant = "tlb-no-ipas2-page")) {
+        platform.tlbi(cpu, Tlbi::Ipas2e1is { ipa_page });
+    }
 }
 
 /// Invalidates everything any core may have cached for `regime`.
@@ -134,6 +168,7 @@ pub(crate) fn nothing_to_flush(regime: Regime) -> Flushed {
 }
 
 /// Runs `invalidate` under `regime`'s VMID between the barriers that make it count.
+#[inline(always)]
 fn within<P: Platform>(platform: &P, cpu: CpuId, regime: Regime, invalidate: impl FnOnce()) {
     #[cfg(not(mutant = "tlb-no-dsb-before"))]
     platform.barrier(cpu, Barrier::DsbIsh);

@@ -8,6 +8,7 @@
 
 use super::access::{Fault, Want};
 use super::hardware::{Inner, Sim};
+use super::told::{Told, Tried};
 use crate::vcpu::calls::AFFINITY;
 use crate::vcpu::context::{Context, GuestExit, PSTATE_EL1H_MASKED, Stop};
 use percpu::CpuId;
@@ -28,6 +29,10 @@ pub enum GuestOp {
     Fetch(u64),
     /// A load whose syndrome does not describe it, such as a load of a pair.
     LoadPair(u64),
+    /// Loads a part of a word into x9: for devices, since what is done to memory is done to words.
+    LoadPart(u64, Shape),
+    /// Stores a part of x9 after setting it to this value: likewise.
+    StorePart(u64, Shape, u64),
     /// HVC #0 with x0–x6.
     Hvc([u64; 7]),
     /// SMC #0 with x0–x6.
@@ -48,6 +53,32 @@ pub enum GuestOp {
     LookAtInterrupts,
     /// Something that another core does meanwhile.
     Elsewhere(Box<dyn FnOnce() + Send>),
+}
+
+/// What a load or store of a register is of, as a syndrome says it (Arm ARM D19.2.37).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shape {
+    /// SAS: the logarithm of its bytes.
+    pub size: u8,
+    /// SSE: a load extends the sign.
+    pub signed: bool,
+    /// SF: the register has 64 bits.
+    pub wide: bool,
+}
+
+impl Shape {
+    /// 64 bits.
+    pub const WORD: Self = Self {
+        size: 3,
+        signed: false,
+        wide: true,
+    };
+
+    /// ISV, SAS, SSE, SRT, SF.
+    fn syndrome(self) -> u64 {
+        let (signed, wide) = (u64::from(self.signed), u64::from(self.wide));
+        1 << 24 | u64::from(self.size) << 22 | signed << 21 | (RT as u64) << 16 | wide << 15
+    }
 }
 
 /// What a guest saw of one step.
@@ -95,7 +126,7 @@ const fn esr(class: u64, iss: u64) -> u64 {
 pub(super) fn abort_registers(
     address: u64,
     want: Want,
-    described: bool,
+    shape: Option<Shape>,
     fault: Fault,
 ) -> (u64, u64, u64) {
     let status = if fault.permission {
@@ -103,12 +134,7 @@ pub(super) fn abort_registers(
     } else {
         0b00_0100
     } | u64::from(fault.level);
-    // ISV, SAS = 64 bits, SRT, SF.
-    let access = if described {
-        1 << 24 | 0b11 << 22 | (RT as u64) << 16 | 1 << 15
-    } else {
-        0
-    };
+    let access = shape.map_or(0, Shape::syndrome);
     let esr = match want {
         Want::Fetch => esr(0x20, status),
         Want::Load => esr(0x24, access | status),
@@ -151,6 +177,13 @@ impl Sim {
     /// Forgets the scripts of a VMID: another VM begins there.
     pub fn drop_scripts(&self, vmid: u16) {
         self.inner().scripts.retain(|key, _| key.0 != vmid);
+    }
+
+    /// All vCPUs have nothing to do from now on; what they are trapped at still ends.
+    pub fn clear_scripts(&self) {
+        for script in self.inner().scripts.values_mut() {
+            script.ops.clear();
+        }
     }
 
     /// [`Platform::run_guest`](crate::platform::Platform::run_guest).
@@ -197,6 +230,7 @@ impl Sim {
     fn begin_run(&self, cpu: CpuId, vttbr: u64, key: (u16, u64)) {
         let mut inner = self.inner();
         self.enter(&mut inner, cpu.index(), vttbr);
+        self.note(Told::Entered(cpu.index(), key));
         if let Some(other) = inner.running.insert(key, cpu.index()) {
             inner.violation(format!(
                 "vCPU {key:?} runs on cores {other} and {}",
@@ -226,7 +260,9 @@ impl Sim {
         if let Some(at) = script.trapped_at.take()
             && context.frame.pc != at
         {
-            return Step::Next(finish(script, context, at));
+            let seen = finish(script, context, at);
+            self.note(Told::Finished(cpu.index(), context.frame.x[RT]));
+            return Step::Next(seen);
         }
         let pc = context.frame.pc;
         let Some(op) = script.ops.front() else {
@@ -240,6 +276,9 @@ impl Sim {
             self.advance_to(until);
             return Step::Exit(GuestExit::Interrupt);
         };
+        if let Some(tried) = Tried::of(op) {
+            self.note(Told::Tried(cpu.index(), tried));
+        }
         let sync = |esr| GuestExit::Sync {
             esr,
             far: 0,
@@ -293,27 +332,38 @@ impl Sim {
             | GuestOp::LoadPair(_)
             | GuestOp::Store(_)
             | GuestOp::StoreRaw(..)
+            | GuestOp::LoadPart(..)
+            | GuestOp::StorePart(..)
             | GuestOp::Fetch(_) => {
-                let described = !matches!(op, GuestOp::LoadPair(_));
+                let shape = match op {
+                    GuestOp::LoadPair(_) => None,
+                    GuestOp::LoadPart(_, shape) | GuestOp::StorePart(_, shape, _) => Some(*shape),
+                    _ => Some(Shape::WORD),
+                };
                 let (address, want) = match *op {
                     GuestOp::Store(address) => (address, Want::Store),
-                    GuestOp::StoreRaw(address, value) => {
+                    GuestOp::StoreRaw(address, value) | GuestOp::StorePart(address, _, value) => {
                         context.frame.x[RT] = value;
                         (address, Want::StoreRaw(value))
                     }
                     GuestOp::Fetch(address) => (address, Want::Fetch),
-                    GuestOp::Load(address) | GuestOp::LoadPair(address) => (address, Want::Load),
+                    GuestOp::Load(address)
+                    | GuestOp::LoadPair(address)
+                    | GuestOp::LoadPart(address, _) => (address, Want::Load),
                     _ => return Step::Next(Seen::Done),
                 };
                 drop(inner);
                 match self.access(cpu.index(), address, want) {
                     Ok(value) => Step::Next(match want {
-                        Want::Load => Seen::Value(value),
+                        Want::Load => {
+                            context.frame.x[RT] = value;
+                            Seen::Value(value)
+                        }
                         Want::Fetch => Seen::Fetched,
                         Want::Store | Want::StoreRaw(_) => Seen::Stored(value),
                     }),
                     Err(fault) => {
-                        let (esr, far, hpfar) = abort_registers(address, want, described, fault);
+                        let (esr, far, hpfar) = abort_registers(address, want, shape, fault);
                         trap(&mut self.inner(), GuestExit::Sync { esr, far, hpfar })
                     }
                 }

@@ -6,6 +6,7 @@
 use super::guest::Script;
 use super::ram::Ram;
 use super::tlb::Tlb;
+use super::told::Told;
 use super::walker::Walkers;
 use crate::platform::Features;
 use crate::stage2::Geometry;
@@ -27,6 +28,8 @@ pub struct Sim {
     geometry: Geometry,
     pub(super) counter: AtomicU64,
     inner: Mutex<Inner>,
+    /// What guests did, if anybody listens.
+    pub(super) told: Mutex<Option<Vec<Told>>>,
 }
 
 /// An exception that the engine made the host take.
@@ -130,6 +133,7 @@ impl Sim {
             geometry,
             counter: AtomicU64::new(1),
             inner: Mutex::new(inner),
+            told: Mutex::new(None),
         }
     }
 
@@ -171,6 +175,16 @@ impl Sim {
     /// Makes a physical interrupt wait for the host on a core, or takes it away.
     pub fn set_interrupt(&self, cpu: usize, waiting: bool) {
         self.inner().cores[cpu].interrupt = waiting;
+    }
+
+    /// EL2's own tables that are no part of the image.
+    pub fn el2_tables(&self) -> Vec<u64> {
+        self.inner()
+            .el2_tables
+            .values()
+            .flatten()
+            .copied()
+            .collect()
     }
 
     /// Gives a page a memory error: whoever reads or zeroes it at EL2 finds that.

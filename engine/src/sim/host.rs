@@ -4,7 +4,7 @@
 
 use super::access::Want;
 use super::check;
-use super::guest::abort_registers;
+use super::guest::{Shape, abort_registers};
 use super::machine::Machine;
 use crate::host::Next;
 use crate::vcpu::context::{Frame, HostFrame};
@@ -68,7 +68,7 @@ impl Machine {
                 Err(fault) => fault,
             };
             let mut frame = HostFrame(Frame::new(HOST_PC, 0));
-            let (esr, far, hpfar) = abort_registers(address, want, true, fault);
+            let (esr, far, hpfar) = abort_registers(address, want, Some(Shape::WORD), fault);
             let next = self.on_core(cpu, |token| {
                 self.engine().host_trap(token, &mut frame, esr, far, hpfar)
             });

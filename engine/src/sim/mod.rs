@@ -18,10 +18,12 @@
 //! | `reach` | whom a change lets reach what, judged at once |
 //! | `platform` | the engine's side: barriers, TLBIs, entries, scrubbing |
 //! | `guest` | scripts that guests run |
+//! | `told` | what guests did, step by step, for who listens |
 //! | `boot` | booting an engine on it |
 //! | `machine` | the host's calls |
 //! | `host` | the host's SMCs, loads and stores |
 //! | `check` | the invariants, after each call |
+//! | `portrait` | the whole state, to compare with the specification's |
 //! | `snapshot` | what anybody can observe, to compare before and after |
 //!
 //! Invariants: everything follows from the seed and the calls; what goes wrong is written down when
@@ -36,17 +38,20 @@ mod hardware;
 mod host;
 pub mod machine;
 mod platform;
+pub mod portrait;
 pub mod ram;
 mod reach;
 pub mod snapshot;
 pub mod tables;
 pub mod tlb;
+pub mod told;
 mod translation;
 mod walker;
 
 pub use access::{Fault, Want};
 pub use boot::Config;
-pub use guest::{GuestOp, Seen};
+pub use guest::{GuestOp, Seen, Shape};
 pub use hardware::Sim;
 pub use host::HostAbort;
 pub use machine::{Machine, Reply};
+pub use portrait::Portrait;

@@ -196,11 +196,13 @@ impl Platform for Sim {
         true
     }
 
-    fn unmap_engine_page(&self, _cpu: CpuId, page: Pfn) {
-        if !self.inner().el2.remove(&page.raw()) {
+    fn unmap_engine_page(&self, _cpu: CpuId, page: Pfn) -> bool {
+        let was_mapped = self.inner().el2.remove(&page.raw());
+        if !was_mapped {
             let what = format!("EL2 gave up page {:#x}, which it had not", page.raw());
             self.inner().violation(what);
         }
+        was_mapped
     }
 
     fn send_sgi(&self, _cpu: CpuId, to: CpuId, _sgi: u8) {

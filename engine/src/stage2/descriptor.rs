@@ -50,7 +50,7 @@ const MARKS: u64 = MARK_RESERVED | MARK_SPLITTING;
 
 /// log2 of the bytes that one entry of `level` translates.
 pub const fn shift_of(level: u8) -> u32 {
-    PAGE_SHIFT + INDEX_BITS * (LAST_LEVEL - level) as u32
+    PAGE_SHIFT + INDEX_BITS * LAST_LEVEL.saturating_sub(level) as u32
 }
 
 /// Bytes that one entry of `level` translates.

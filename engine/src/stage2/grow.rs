@@ -14,7 +14,24 @@ use percpu::CpuId;
 
 impl Stage2 {
     /// Takes the empty entry of `ipa` at `level` for a leaf to come, installing the tables above it.
+    #[inline(always)]
     pub fn take_entry<P: Platform, T: TablePages>(
+        self,
+        platform: &P,
+        cpu: CpuId,
+        pool: &T,
+        ipa: Ipa,
+        level: u8,
+    ) -> Result<EntryAt, MapError> {
+        let found = self.walk(platform, cpu, ipa, level)?;
+        if found.level == level && found.raw == 0 {
+            return Self::take_empty(platform, cpu, found.at);
+        }
+        self.grow_to(platform, cpu, pool, ipa, level)
+    }
+
+    /// The same where tables are missing, or the entry is not empty.
+    fn grow_to<P: Platform, T: TablePages>(
         self,
         platform: &P,
         cpu: CpuId,
@@ -27,14 +44,7 @@ impl Stage2 {
             let found = self.walk(platform, cpu, ipa, level)?;
             match found.entry() {
                 Entry::Empty if found.level == level => {
-                    #[cfg(not(mutant = "take-no-compare"))]
-                    let taken = platform.swap_entry(cpu, found.at, 0, RESERVED);
-                    #[cfg(mutant = "take-no-compare")]
-                    let taken = Ok::<(), u64>(platform.store_entry(cpu, found.at, RESERVED));
-                    return match taken {
-                        Ok(()) => Ok(found.at),
-                        Err(_) => Err(MapError::Busy),
-                    };
+                    return Self::take_empty(platform, cpu, found.at);
                 }
                 Entry::Empty => self.install(platform, cpu, pool, found.at)?,
                 Entry::Reserved | Entry::Splitting => return Err(MapError::Busy),
@@ -44,6 +54,19 @@ impl Stage2 {
             }
         }
         Err(MapError::Busy)
+    }
+
+    /// Takes an entry that was seen empty.
+    #[inline]
+    fn take_empty<P: Platform>(platform: &P, cpu: CpuId, at: EntryAt) -> Result<EntryAt, MapError> {
+        #[cfg(not(mutant = "take-no-compare"))]
+        let taken = platform.swap_entry(cpu, at, 0, RESERVED);
+        #[cfg(mutant = "take-no-compare")]
+        let taken = Ok::<(), u64>(platform.store_entry(cpu, at, RESERVED));
+        match taken {
+            Ok(()) => Ok(at),
+            Err(_) => Err(MapError::Busy),
+        }
     }
 
     /// Takes the empty entries of `n` pages from `ipa` on at `level`, whole entries of it; for how

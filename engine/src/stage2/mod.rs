@@ -20,6 +20,7 @@ pub use resize::Fill;
 pub use walk::Found;
 
 use crate::memory::tlb::Regime;
+use descriptor::shift_of;
 use ownership::{Ipa, PAGE_SIZE, Pfn};
 
 /// Why an entry could not be had.
@@ -43,6 +44,8 @@ pub struct Geometry {
     pub ipa_bits: u8,
     /// Level of the root.
     pub start_level: u8,
+    /// log2 of the bytes that one entry of the root translates.
+    pub root_shift: u8,
     /// Contiguous pages that make the root (concatenation, Arm ARM D8.2.2).
     pub root_pages: u8,
 }
@@ -57,6 +60,7 @@ impl Geometry {
             return Self {
                 ipa_bits,
                 start_level: 0,
+                root_shift: shift_of(0) as u8,
                 root_pages: 1,
             };
         }
@@ -68,6 +72,7 @@ impl Geometry {
         Self {
             ipa_bits,
             start_level: 1,
+            root_shift: shift_of(1) as u8,
             root_pages,
         }
     }
@@ -75,7 +80,7 @@ impl Geometry {
     /// VTCR_EL2 (Arm ARM D19.2.164): 4 KiB granule, write-back inner-shareable walks, no hardware
     /// access flag or dirty state, 8-bit VMIDs, `PS` = the input size's class.
     pub const fn vtcr(self, pa_bits: u8) -> u64 {
-        let t0sz = 64 - self.ipa_bits as u64;
+        let t0sz = 64u64.saturating_sub(self.ipa_bits as u64);
         let sl0: u64 = if self.start_level == 0 { 2 } else { 1 };
         let ps: u64 = match pa_bits {
             0..=35 => 0,
@@ -92,7 +97,8 @@ impl Geometry {
 
     /// Is `ipa` within the input size?
     pub const fn contains(self, ipa: Ipa) -> bool {
-        ipa.raw() >> self.ipa_bits == 0
+        // At most 48, and no shift that might be too wide.
+        ipa.raw().wrapping_shr(self.ipa_bits as u32) == 0
     }
 }
 

@@ -6,9 +6,7 @@
 //! by a core that holds the claims of *all* its pages: whoever walks the host's tables to a page of
 //! RAM, or goes on in one that was walked to, holds a claim of a page that it translates.
 
-use super::descriptor::{
-    ENTRIES, Entry, PAGE_SHIFT, ROOT_PAGE_ENTRIES, pages_of, shift_of, table_of,
-};
+use super::descriptor::{ENTRIES, Entry, PAGE_SHIFT, ROOT_PAGE_ENTRIES, pages_of, table_of};
 use super::{MapError, Stage2, ipa_after};
 use crate::platform::{EntryAt, Platform};
 use ownership::{FAN_OUT_SHIFT, Ipa, Pfn};
@@ -46,9 +44,11 @@ impl Stage2 {
     /// The entry of `ipa` in the root, whose pages the upper bits of the index choose (concatenation).
     #[inline]
     fn place_in_root(self, ipa: Ipa) -> EntryAt {
-        let index = ipa.raw() >> shift_of(self.geometry().start_level);
+        let index = ipa
+            .raw()
+            .wrapping_shr(u32::from(self.geometry().root_shift));
         EntryAt {
-            table: Pfn::from_raw(self.root().raw() + index / ROOT_PAGE_ENTRIES),
+            table: self.root().after(index / ROOT_PAGE_ENTRIES),
             index: (index % ROOT_PAGE_ENTRIES) as u16,
         }
     }
@@ -69,7 +69,8 @@ impl Stage2 {
         let mut level = self.geometry().start_level;
         let mut at = self.place_in_root(ipa);
         // What of the address is still to be translated, at the top: no shift by a number of its own per level.
-        let mut rest = ipa.raw() << (u64::BITS - shift_of(level));
+        let root_shift = u32::from(self.geometry().root_shift);
+        let mut rest = ipa.raw().wrapping_shl(u64::BITS.wrapping_sub(root_shift));
         loop {
             let raw = platform.entry(cpu, at);
             if level < depth
@@ -135,7 +136,7 @@ impl Stage2 {
         depth: u8,
         mut visit: impl FnMut(&Found, u64),
     ) {
-        let mut done = 0;
+        let mut done = 0u64;
         while done < n {
             let Some(here) = ipa_after(ipa, done) else {
                 return;
@@ -145,7 +146,7 @@ impl Stage2 {
             };
             visit(&found, done);
             let span = pages_of(found.level);
-            done += span - (here.page() & (span - 1));
+            done = done.wrapping_add(span.wrapping_sub(here.page() & (span - 1)));
             // All of a table without another walk.
             let ends = found.level == depth;
             while done < n

@@ -98,7 +98,16 @@ impl<P: Platform> Engine<P> {
 
     /// Handles of vCPUs of the VM that are parked and have work, 0 after the last; `None` if there
     /// is none. Each is given once for each time that work came.
+    #[inline]
     pub(crate) fn take_ready(&self, pinned: &PinnedVm<'_>) -> Option<[u64; 7]> {
+        if pinned.vm.has_ready() {
+            self.take_some_ready(pinned)
+        } else {
+            None
+        }
+    }
+
+    fn take_some_ready(&self, pinned: &PinnedVm<'_>) -> Option<[u64; 7]> {
         let mut ready = [0; 7];
         let mut places = ready.iter_mut();
         // As many looks as there are vCPUs: others may note more meanwhile.
@@ -141,7 +150,7 @@ impl<P: Platform> Engine<P> {
                 vcpu.interrupts.private.raise_sgi(sgi.intid, sgi.scope);
             }
         }
-        for (index, slot) in pinned.vm.vcpus().enumerate() {
+        for (index, slot) in (0..VCPUS_PER_VM).zip(pinned.vm.vcpus()) {
             let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else {
                 continue;
             };

@@ -113,7 +113,7 @@ impl<'a, P: Platform> Near<'a, P> {
             return false;
         }
         frame.x[..4].copy_from_slice(&DONE);
-        self.traps += 1;
+        self.traps = self.traps.wrapping_add(1);
         true
     }
 
@@ -134,7 +134,7 @@ impl<'a, P: Platform> Near<'a, P> {
             self.verdict = Some(verdict);
             return false;
         }
-        self.traps += 1;
+        self.traps = self.traps.wrapping_add(1);
         true
     }
 

@@ -18,7 +18,7 @@ use crate::trace::Event;
 use crate::vm::PinnedVm;
 use crate::vm::life::Phase;
 use abi::{Counter, ExitReason, VcpuHandle};
-use percpu::{CpuToken, RunTicket};
+use percpu::{CpuId, CpuToken, Order, RunTicket};
 
 /// Counter ticks that a vCPU plays before the next of its core's has a turn, if one is there.
 pub const SLICE_TICKS: u64 = 4_000_000;
@@ -147,22 +147,26 @@ impl<P: Platform> Engine<P> {
 
     /// The next vCPU that can run, and the earliest deadline of those that wait for their timer.
     fn pick(&self, cpu: &mut CpuToken) -> (Option<Picked<'_>>, u64) {
-        let now = self.parts.platform.counter(cpu.id());
-        let turns = self
+        let (id, now) = (cpu.id(), self.parts.platform.counter(cpu.id()));
+        let picked = self
             .parts
             .cores
-            .get(cpu, |core| core.order.len())
-            .unwrap_or(0);
+            .get(cpu, |core| self.pick_of(id, &mut core.order, now));
+        picked.unwrap_or((None, u64::MAX))
+    }
+
+    /// The same of this core's order.
+    #[inline]
+    fn pick_of(&self, cpu: CpuId, order: &mut Order, now: u64) -> (Option<Picked<'_>>, u64) {
         let mut deadline = u64::MAX;
         let mut found = None;
-        for _ in 0..turns {
-            let next = self.parts.cores.get(cpu, |core| core.order.pop_front());
-            let Some(slot) = next.flatten() else { break };
+        for _ in 0..order.len() {
+            let Some(slot) = order.pop_front() else { break };
             let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else {
                 continue;
             };
             // A stale entry: the vCPU went elsewhere, or away.
-            let Ok(mut ticket) = vcpu.residency().take(cpu.id()) else {
+            let Ok(mut ticket) = vcpu.residency().take(cpu) else {
                 continue;
             };
             let can_run = vcpu
@@ -179,8 +183,8 @@ impl<P: Platform> Engine<P> {
                 // Another one wants to play: the turn ends by then.
                 deadline = deadline.min(now.saturating_add(SLICE_TICKS));
             }
-            ticket.requeue(cpu.id());
-            self.put_last(cpu, slot);
+            ticket.requeue(cpu);
+            order.push_back(slot);
         }
         (found, deadline)
     }

@@ -30,6 +30,17 @@ const fn key(slot: VmSlot) -> u64 {
     slot.raw() as u64 + 1
 }
 
+/// The VM's phase, if it is there and the one that the handle names.
+#[inline]
+fn phase_for(vm: &Vm, handle: VmHandle) -> Result<Phase, Status> {
+    let (generation, phase) = vm.life.now();
+    let is_stale = generation != handle.generation() && cfg!(not(mutant = "vm-any-generation"));
+    if is_stale || matches!(phase, Phase::Free | Phase::Creating) {
+        return Err(Status::BadHandle);
+    }
+    Ok(phase)
+}
+
 impl<P: Platform> Engine<P> {
     /// The VM in `slot`, whatever its phase, if the handle is right.
     pub(crate) fn find_vm(&self, handle: VmHandle) -> Result<(&Vm, VmSlot, Phase), Status> {
@@ -39,25 +50,23 @@ impl<P: Platform> Engine<P> {
             .vms
             .get(usize::from(handle.slot()))
             .ok_or(Status::BadHandle)?;
-        let (generation, phase) = vm.life.now();
-        let is_stale = generation != handle.generation() && cfg!(not(mutant = "vm-any-generation"));
-        if is_stale || matches!(phase, Phase::Free | Phase::Creating) {
-            return Err(Status::BadHandle);
-        }
-        Ok((vm, slot, phase))
+        Ok((vm, slot, phase_for(vm, handle)?))
     }
 
     /// Pins the VM of `handle` for the length of a call.
     pub(crate) fn pin_vm(&self, cpu: &CpuToken, handle: VmHandle) -> Result<PinnedVm<'_>, Status> {
         #[cfg_attr(
             not(mutant = "pin-no-recheck"),
-            expect(unused_variables, reason = "only the slot counts")
+            expect(
+                unused_variables,
+                reason = "the phase may go on until the pin is there"
+            )
         )]
         let (vm, slot, phase) = self.find_vm(handle)?;
         let pin = self.parts.pins.pin(cpu, key(slot)).ok_or(Status::Busy)?;
         // Again, now that the pin is visible: this answer stands for the call.
         #[cfg(not(mutant = "pin-no-recheck"))]
-        let (vm, slot, phase) = self.find_vm(handle)?;
+        let phase = phase_for(vm, handle)?;
         Ok(PinnedVm {
             vm,
             slot,

@@ -41,7 +41,8 @@ impl RamRange {
 
     /// Are `n` pages from `ipa_page` on all in it?
     pub fn contains_run(self, ipa_page: u64, n: u64) -> bool {
-        self.contains(ipa_page) && n <= self.pages - (ipa_page - self.first)
+        let before = ipa_page.wrapping_sub(self.first);
+        before < self.pages && n <= self.pages.wrapping_sub(before)
     }
 
     /// Do the two have a page in common?
@@ -136,16 +137,20 @@ impl Vm {
 
     /// What was fixed at creation.
     pub fn plan(&self) -> Plan {
-        let range = |cells: &[AtomicU64; 3]| RamRange {
+        let [low, high] = &self.ram;
+        Plan {
+            root: Pfn::from_raw(Self::load(&self.root)),
+            ram: [Self::range(low), Self::range(high)],
+            gicr: Self::load(&self.gicr),
+            vcpu_limit: Self::load(&self.vcpu_limit) as u16,
+        }
+    }
+
+    fn range(cells: &[AtomicU64; 3]) -> RamRange {
+        RamRange {
             first: Self::load(&cells[0]),
             pages: Self::load(&cells[1]),
             is_lendable: Self::load(&cells[2]) != 0,
-        };
-        Plan {
-            root: Pfn::from_raw(Self::load(&self.root)),
-            ram: [range(&self.ram[0]), range(&self.ram[1])],
-            gicr: Self::load(&self.gicr),
-            vcpu_limit: Self::load(&self.vcpu_limit) as u16,
         }
     }
 
@@ -162,15 +167,13 @@ impl Vm {
 
     /// Which RAM range holds `n` pages from `ipa_page` on, if one does.
     pub fn ram_holds(&self, ipa_page: u64, n: u64) -> bool {
-        self.plan()
-            .ram
-            .iter()
-            .any(|range| range.contains_run(ipa_page, n))
+        let mut ranges = self.ram.iter().map(Self::range);
+        ranges.any(|range| range.contains_run(ipa_page, n))
     }
 
     /// Are the `n` pages from `ipa_page` on all in a range into which the host may lend?
     pub fn is_lendable(&self, ipa_page: u64, n: u64) -> bool {
-        let mut ranges = self.plan().ram.into_iter();
+        let mut ranges = self.ram.iter().map(Self::range);
         ranges.any(|range| range.is_lendable && range.contains_run(ipa_page, n))
     }
 
@@ -211,6 +214,13 @@ impl Vm {
     pub fn has_ready(&self) -> bool {
         // Relaxed: `take_ready` acquires. A bit that it misses is found at the next entry.
         self.ready.load(Ordering::Relaxed) != 0
+    }
+
+    /// All of them, a bit each: for those who compare.
+    #[cfg(feature = "sim")]
+    pub(crate) fn ready(&self) -> u64 {
+        // Relaxed: one thread.
+        self.ready.load(Ordering::Relaxed)
     }
 
     /// One of those that were remembered, each once.
@@ -281,7 +291,7 @@ impl Drop for VcpuListLock<'_> {
 
 /// VMID of a slot; 0 is the host's.
 pub const fn vmid(slot: VmSlot) -> u16 {
-    slot.raw() + 1
+    slot.vmid()
 }
 
 /// The host's VMID.
@@ -296,10 +306,9 @@ impl Vm {
     /// Does `ipa` lie in a redistributor frame of the VM? The vCPU's index and the offset in its
     /// 128 KiB.
     pub fn redistributor_at(&self, ipa: Ipa) -> Option<(usize, u64)> {
-        let plan = self.plan();
-        let offset = ipa.raw().checked_sub(plan.gicr << 12)?;
+        let offset = ipa.raw().checked_sub(Self::load(&self.gicr) << 12)?;
         let index = offset / (REDISTRIBUTOR_PAGES << 12);
-        (index < u64::from(plan.vcpu_limit))
+        (index < Self::load(&self.vcpu_limit))
             .then_some((index as usize, offset % (REDISTRIBUTOR_PAGES << 12)))
     }
 }

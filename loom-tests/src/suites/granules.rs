@@ -15,6 +15,7 @@ suite! {
         claim_whole_against_split_two_levels_down,
         merge_against_claim,
         merge_of_two_levels_against_claim,
+        merge_against_a_page_and_the_one_beside_it,
         split_against_split,
         merge_and_split_against_a_slow_claim,
         merge_and_split_against_a_slow_run,
@@ -103,6 +104,24 @@ pub fn merge_against_claim() {
 /// The same with a giant, in parts down to pages.
 pub fn merge_of_two_levels_against_claim() {
     whole_against_part(GIANT, giant(), true);
+}
+
+/// A block in parts is wanted whole, and by its pages one after the other: the claim of the first keeps it in parts.
+pub fn merge_against_a_page_and_the_one_beside_it() {
+    explore(2, || {
+        let machine = Machine::new(BLOCK);
+        put_in_parts(&machine, 0);
+        let other = machine.clone();
+        let whole = spawn(move || other.donate_all(block(0), B, 1).is_ok());
+        let both = machine.donate_with_next(0, A, 0).is_ok();
+        let whole = whole.join().unwrap();
+        assert!(whole || both, "of conflicting claims one succeeds");
+        assert!(!(whole && both), "each page has one owner");
+        let owner = if both { OF_A } else { OF_B };
+        assert_eq!((machine.state(0), machine.state(1)), (owner, owner));
+        settled(&machine);
+        contents_agree(&machine);
+    });
 }
 
 /// Two cores each want one page of a whole block, or of a whole giant.

@@ -35,6 +35,7 @@ impl Hold for OneWord<'_> {
         }
     }
 
+    #[inline]
     fn settle(&self, claimed: Word, to: Word) -> usize {
         usize::from(settle_word(self.word, claimed, to) == Settled::Poisoned)
     }
@@ -75,10 +76,10 @@ impl Hold for Words<'_> {
     }
 
     fn settle(&self, claimed: Word, to: Word) -> usize {
-        let mut poisoned = 0;
+        let mut poisoned = 0usize;
         self.for_each(claimed, |word| {
             if settle_word(word, claimed, to) == Settled::Poisoned {
-                poisoned += 1;
+                poisoned = poisoned.wrapping_add(1);
             }
         });
         poisoned
@@ -98,7 +99,7 @@ impl Words<'_> {
                 // So are the others up to the end of their block: none of these is found again.
                 let block = Granule::around(GranuleSize::Block2M, at);
                 let stop = end_of(block).min(self.run.end());
-                let pages = stop - at.raw();
+                let pages = stop.saturating_sub(at.raw());
                 let words = self.tree.pages(Run { first: at, pages });
                 words.iter().for_each(&mut visit);
                 stop
@@ -119,6 +120,7 @@ pub(super) enum Settled {
 }
 
 /// Ends the claim of one word.
+#[inline]
 pub(super) fn settle_word(word: &AtomicU64, claimed: Word, to: Word) -> Settled {
     // Release: pairs with the Acquire of `claim_word`; publishes all that the holder did with the
     // page. Relaxed on failure: only the poison mark can have changed the word, and it comes alone.

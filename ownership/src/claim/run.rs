@@ -15,9 +15,15 @@ impl<'t> RunClaim<'t> {
         Self::of(Words { tree, run: none }, from, claimed)
     }
 
+    /// The page behind its last.
+    #[inline]
+    pub(crate) fn behind(&self) -> u64 {
+        self.hold.run.end()
+    }
+
     /// The pages just behind it have been claimed too, on the same terms.
     pub(crate) fn extend(&mut self, pages: u64) {
-        self.hold.run.pages += pages;
+        self.hold.run.pages = self.hold.run.pages.saturating_add(pages);
     }
 
     /// Has it exactly the pages of this granule, and one word for all of them?
@@ -32,8 +38,14 @@ impl<'t> RunClaim<'t> {
     /// how the pages are held, not which.
     pub fn fold(&mut self) {
         for size in [GranuleSize::Block2M, GranuleSize::Block1G] {
-            let mut at = self.hold.run.first.raw().next_multiple_of(size.pages());
-            while at + size.pages() <= self.hold.run.end() {
+            let end = self.hold.run.end();
+            let mut next = self
+                .hold
+                .run
+                .first
+                .raw()
+                .checked_next_multiple_of(size.pages());
+            while let Some(at) = next.filter(|at| at.saturating_add(size.pages()) <= end) {
                 let granule = Granule::around(size, Pfn::from_raw(at));
                 let place = self.hold.tree.find_own(granule.base(), self.claimed);
                 let mut held = place.map_or(size, |place| place.granule.size());
@@ -43,7 +55,9 @@ impl<'t> RunClaim<'t> {
                     held = GranuleSize::Block1G;
                 }
                 // Past all that is as it should be.
-                at = at.wrapping_add(1).next_multiple_of(held.max(size).pages());
+                next = at
+                    .wrapping_add(1)
+                    .checked_next_multiple_of(held.max(size).pages());
             }
         }
     }

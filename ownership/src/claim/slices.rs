@@ -75,15 +75,15 @@ impl RunClaim<'_> {
         let head = Run { first, pages: zero };
         let keep = Run {
             first,
-            pages: zero + 1,
+            pages: zero.saturating_add(1),
         };
         // What its parts' words say meanwhile is about pages: never `Scrubbing`.
         let claimed = Word::claimed(of_vm.into(), Op::Reclaim, self.cpu());
         self.hold.tree.unfold(granule, keep, claimed, of_vm.into());
-        let mut poisoned = 0;
+        let mut poisoned = 0usize;
         for word in self.hold.tree.pages(head) {
             if settle_word(word, claimed, State::Owned(Owner::Host).into()) == Settled::Poisoned {
-                poisoned += 1;
+                poisoned = poisoned.wrapping_add(1);
             }
         }
         let one = Run {
@@ -95,8 +95,8 @@ impl RunClaim<'_> {
         }
         core::mem::forget(self);
         Ok(Committed {
-            pages: zero as usize - poisoned,
-            poisoned: poisoned + 1,
+            pages: (zero as usize).saturating_sub(poisoned),
+            poisoned: poisoned.wrapping_add(1),
         })
     }
 

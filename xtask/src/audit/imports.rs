@@ -8,7 +8,7 @@ use crate::audit::Findings;
 use crate::audit::workspace::Workspace;
 
 /// Each folder with the folders that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("sync", &[]),
     ("ownership", &["sync"]),
     ("percpu", &["sync"]),
@@ -18,6 +18,10 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     (
         "engine",
         &["engine/abi", "ownership", "percpu", "smp-boot", "sync"],
+    ),
+    (
+        "xtask/conform",
+        &["engine", "engine/abi", "ownership", "percpu"],
     ),
     (
         "loom-tests",

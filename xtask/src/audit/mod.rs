@@ -53,7 +53,7 @@ const CHECKS: [(&str, Check); 10] = [
         unsafe_files::check,
     ),
     (
-        "no dyn, todo!, unimplemented! or ignored test in the engine",
+        "no dyn, todo!, unimplemented!, _unchecked or ignored test in the engine",
         forbidden::check,
     ),
     (

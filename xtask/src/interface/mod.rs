@@ -1,10 +1,11 @@
 //! Writes everything that follows from `engine/abi/interface.toml`, so that no number of the call
 //! interface is typed twice: the Rust half that engine and host share, the C header for other host
-//! kernels, and the reference page.
+//! kernels, the reference page, and the names that the specification is about.
 //!
 //! Invariant: each output is a pure function of the interface file. `check` therefore means
 //! "generate again and compare", and an output that differs is stale or was edited by hand.
 
+mod coq;
 mod header;
 mod model;
 mod page;
@@ -23,10 +24,11 @@ const SOURCE: &str = "engine/abi/interface.toml";
 type Render = fn(&Interface) -> String;
 
 /// What is made from it: path relative to the root, and the function that makes its text.
-const OUTPUTS: [(&str, Render); 3] = [
+const OUTPUTS: [(&str, Render); 4] = [
     ("engine/abi/src/generated.rs", rust::render),
     ("engine/abi/bulkhead.h", header::render),
     ("docs/interface.md", page::render),
+    ("spec/Interface.v", coq::render),
 ];
 
 /// Writes all outputs under `root`, or, when `check` is set, fails naming those that are not what

@@ -164,7 +164,7 @@ fn fill(template: &str, of: &str, row: &[String], test: &HerdTest) -> Result<Str
     Ok(format!("{text}\n{}\n", tail.join("\n")))
 }
 
-/// The row's words as herd7 writes them.
+/// The row's words as herd7 writes them. Accesses of one kind in a row are to different places, of which the test has one.
 fn written(row: &[String], test: &HerdTest) -> Vec<String> {
     let write = |word: &String| -> Option<String> {
         if let Some(text) = test.write.get(word) {
@@ -178,7 +178,9 @@ fn written(row: &[String], test: &HerdTest) -> Vec<String> {
             None => word.clone(),
         })
     };
-    row.iter().filter_map(write).collect()
+    let mut words: Vec<&String> = row.iter().collect();
+    words.dedup_by(|next, last| next == last && test.write.contains_key(*next));
+    words.into_iter().filter_map(write).collect()
 }
 
 /// What herd7 says of the case, or what went wrong; and the file that it was asked about.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::litmus::panics::Panics;
 use crate::litmus::pattern::Pattern;
 use crate::litmus::program::{Instruction, Place};
 
@@ -30,6 +31,8 @@ pub struct Manifest {
     /// What could be lost without a test that notices: a file of its own.
     #[serde(skip)]
     pub unnoticed: Vec<Unnoticed>,
+    /// Where the engine may give up.
+    pub panic: Panics,
     pub herd: BTreeMap<String, HerdTest>,
     pub smt: BTreeMap<String, SolverTest>,
 }
@@ -217,6 +220,7 @@ impl Manifest {
             sequence: BTreeMap::new(),
             approved: BTreeMap::new(),
             unnoticed: unnoticed.into_iter().collect(),
+            panic: Panics::default(),
             herd: BTreeMap::new(),
             smt: BTreeMap::new(),
         }

@@ -1,7 +1,8 @@
 //! `cargo xtask litmus`: is the order of instructions in the built engine one that Arm's model of
 //! memory and translation allows?
 //!
-//! Three kinds of tests, all about the linked image and listed in `loom-tests/litmus/litmus.toml`:
+//! Kinds of tests, all about the linked image and listed in `loom-tests/litmus/litmus.toml`:
+//! - `panic::after-boot`, `panic::boot`: where the library's panics can be come to;
 //! - `approved::FORM`: every barrier, TLBI, cache maintenance and write of a translation register is
 //!   of an approved form and comes from an approved function;
 //! - `sequence::NAME`: every way through a function of the engine keeps to a pattern of these;
@@ -17,6 +18,7 @@ mod herd;
 mod instruction;
 mod manifest;
 mod order;
+mod panics;
 mod pattern;
 mod program;
 mod report;
@@ -110,7 +112,9 @@ fn names(
     swept: BTreeSet<String>,
     wanted: Option<&str>,
 ) -> Vec<String> {
-    let kinds: [(&str, Vec<&String>); 5] = [
+    let panics: Vec<String> = panics::TESTS.map(String::from).into();
+    let kinds: [(&str, Vec<&String>); 6] = [
+        ("panic", panics.iter().collect()),
         ("approved", forms.iter().collect()),
         ("sequence", manifest.sequence_names().collect()),
         ("sweep", swept.iter().collect()),
@@ -170,6 +174,10 @@ impl Bench<'_> {
     fn test(&self, test: &str, tools: &Tools) -> Result<Outcome> {
         let (kind, name) = test.split_once("::").unwrap_or(("", test));
         match (kind, &tools.herd, &tools.solver) {
+            ("panic", ..) => {
+                let fault = panics::check(&self.program, &self.manifest.panic, name)?;
+                Ok(Outcome::of(fault))
+            }
             ("approved", ..) => {
                 let fault = approved::check(&self.program, &self.manifest, name);
                 Ok(Outcome::of(fault))

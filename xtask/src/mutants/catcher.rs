@@ -20,6 +20,8 @@ pub enum Kind {
     Loom,
     /// A litmus test of an instruction sequence
     Litmus,
+    /// A property of the engine beside the extracted specification
+    Conform,
     /// A bare-metal test in QEMU
     Hw,
     /// The main run with Linux guests in QEMU
@@ -30,7 +32,7 @@ pub enum Kind {
     Bench,
 }
 
-/// A test by its kind and name: `hw`, `litmus`, `sim` and `bench` by the test's, `unit` by crate and test,
+/// A test by its kind and name: `hw`, `litmus`, `sim`, `conform` and `bench` by the test's, `unit` by crate and test,
 /// `loom` by file and test, the main run and the storm by nothing. Behind a hardware test's name its machine may stand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Catcher {
@@ -41,11 +43,12 @@ pub struct Catcher {
 
 impl Kind {
     /// What is quick to try first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unit,
         Self::Sim,
         Self::Loom,
         Self::Litmus,
+        Self::Conform,
         Self::Hw,
         Self::Run,
         Self::Storm,
@@ -58,6 +61,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Unit => "unit",
             Self::Sim => "sim",
+            Self::Conform => "conform",
             Self::Loom => "loom",
             Self::Litmus => "litmus",
             Self::Hw => "hw",
@@ -88,12 +92,12 @@ impl Catcher {
     pub fn check(&self) -> Result<()> {
         let words = match self.kind {
             Kind::Run | Kind::Storm => 0,
-            Kind::Sim | Kind::Litmus | Kind::Hw | Kind::Bench => 1,
+            Kind::Sim | Kind::Conform | Kind::Litmus | Kind::Hw | Kind::Bench => 1,
             Kind::Unit | Kind::Loom => 2,
         };
         ensure!(
             self.test.split_whitespace().count() == words,
-            "{self}: bench, hw, litmus and sim tests have one word, unit and loom tests two"
+            "{self}: bench, conform, hw, litmus and sim tests have one word, unit and loom tests two"
         );
         let (cpus, model) = self.machine();
         ensure!(
@@ -133,6 +137,9 @@ impl Catcher {
             Kind::Sim => format!(
                 "cargo test -p bulkhead-engine --features sim --test simulated -- --exact {test}"
             ),
+            Kind::Conform => {
+                format!("cargo xtask conform --only {test} --calls 30000 --seconds 30{option}")
+            }
             Kind::Loom => format!(
                 "cargo test --release -p bulkhead-loom-tests --test {place} -- --exact {test} \
                  --show-output"
@@ -171,6 +178,10 @@ mod tests {
             "cargo xtask hw-test --cpus 8 --cpu cortex-a72 --exact --filter tlb::a"
         );
         assert_eq!(line(Kind::Run, "", Some("m")), "cargo xtask run --mutant m");
+        assert_eq!(
+            line(Kind::Conform, "random", Some("m")),
+            "cargo xtask conform --only random --calls 30000 --seconds 30 --mutant m"
+        );
         assert_eq!(
             line(Kind::Storm, "", Some("m")),
             "cargo xtask storm --cpus 1 --mutant m"

@@ -40,7 +40,26 @@ impl Catcher {
             Kind::Litmus => self.judge_litmus(status, output),
             Kind::Hw => self.judge_hw(status, output),
             Kind::Run => judge_run(status, output),
+            Kind::Conform => self.judge_conform(status, output),
             Kind::Storm | Kind::Bench => judge_counted(status, output),
+        }
+    }
+
+    /// What differs stands before the property that does not hold.
+    fn judge_conform(&self, status: Option<i32>, output: &str) -> Verdict {
+        let is_it = |line: &&str| line.starts_with(&self.test);
+        let line = output
+            .lines()
+            .filter(is_it)
+            .find(|line| line.contains(" ... "));
+        match (status, line) {
+            (Some(0), Some(line)) if line.ends_with(" ... ok") => Verdict::Passed,
+            (Some(1), Some(line)) if line.ends_with(" ... FAILED") => {
+                let told = |line: &&str| line.contains("engine ") || line.contains("panics");
+                let what = output.lines().find(told).unwrap_or(line);
+                Verdict::Failed(what.trim().to_owned())
+            }
+            _ => invalid(status, "the property was not judged"),
         }
     }
 
@@ -259,6 +278,21 @@ mod tests {
         ] {
             let verdict = by(status, output);
             assert!(matches!(verdict, Verdict::Invalid(_)), "{output}");
+        }
+    }
+
+    #[test]
+    fn a_property_is_judged_by_its_own_line() {
+        let by = |status, output: &str| judge(Kind::Conform, "random", status, output);
+        let ok = "random: the engine does (9 deeds, 0 s) ... ok\n1 passed, 0 failed\n";
+        let wrong = "told: engine 1\n      model 0\nrandom: x (9 deeds, 0 s) ... FAILED\n";
+        assert_eq!(by(0, ok), Verdict::Passed);
+        assert_eq!(by(1, wrong), Verdict::Failed("told: engine 1".into()));
+        for (status, output) in [(2, "error: no Coq"), (1, ok), (0, wrong), (0, "")] {
+            assert!(
+                matches!(by(status, output), Verdict::Invalid(_)),
+                "{output}"
+            );
         }
     }
 

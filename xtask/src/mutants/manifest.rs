@@ -37,6 +37,8 @@ pub struct Mutant {
     #[serde(default)]
     sim: Vec<String>,
     #[serde(default)]
+    conform: Vec<String>,
+    #[serde(default)]
     unit: Vec<String>,
     #[serde(default)]
     loom: Vec<String>,
@@ -142,6 +144,7 @@ impl Mutant {
         all.extend(tests(Kind::Sim, &self.sim));
         all.extend(tests(Kind::Loom, &self.loom));
         all.extend(tests(Kind::Litmus, &self.litmus));
+        all.extend(tests(Kind::Conform, &self.conform));
         all.extend(tests(Kind::Hw, &self.hw));
         if self.run {
             all.push(Catcher::new(Kind::Run, ""));

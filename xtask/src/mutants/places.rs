@@ -33,6 +33,15 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
         Kind::Loom => root.join("loom-tests/tests").join(place),
         Kind::Hw => root.join("hw-tests/src/tests"),
         Kind::Litmus => return missing_in_manifest(root, catcher),
+        Kind::Conform => {
+            let named = |file: &str| {
+                let mark = format!("\"{test}\"");
+                fs::read_to_string(root.join("xtask/conform/src").join(file))
+                    .is_ok_and(|text| text.contains(&mark))
+            };
+            let found = named("main.rs") || named("explore.rs");
+            return (!found).then(|| format!("{catcher} is no property"));
+        }
         Kind::Unit | Kind::Run | Kind::Storm | Kind::Bench => return None,
     };
     let (modules, name) = test.rsplit_once("::").unwrap_or(("", test));
@@ -55,6 +64,8 @@ fn missing_in_manifest(root: &Path, catcher: &Catcher) -> Option<String> {
     let (_, test) = catcher.parts();
     let (file, mark) = match test.split_once("::") {
         Some(("approved", form)) => ("approved.toml", format!("\"{form}\" = [")),
+        // All of that kind have one table.
+        Some(("panic", _)) => ("litmus.toml", "[panic]".to_owned()),
         Some((kind, name)) => ("litmus.toml", format!("[{kind}.{name}]")),
         None => return Some(format!("{catcher} is no test")),
     };

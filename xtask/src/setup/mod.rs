@@ -4,12 +4,14 @@
 //! below `target/cache`, so it needs no root, changes no configuration, and removing the target
 //! folder removes all of it. What is cached is used without asking the network again.
 
+pub mod coq;
 pub mod cross;
 pub mod debian;
 pub mod edk2;
 pub mod guest;
 pub mod litmus;
 pub mod loader;
+pub mod ocaml;
 pub mod qemu;
 pub mod toolchain;
 

@@ -48,6 +48,8 @@ pub fn all() -> Vec<Stage> {
             "cargo test -p bulkhead-native --features observed --test lines",
             Rule::CargoTest,
         ),
+        Stage::new("spec", "cargo xtask spec", Rule::OwnCount),
+        Stage::new("conform", "cargo xtask conform", Rule::OwnCount),
         Stage::new("loom", "cargo xtask loom", Rule::OwnCount),
         Stage::new("litmus", "cargo xtask litmus", Rule::OwnCount),
         Stage::new("hw-test", "cargo xtask hw-test", Rule::OwnCount),

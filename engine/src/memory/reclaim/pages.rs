@@ -36,6 +36,12 @@ struct Unit {
     kind: Kind,
 }
 
+impl Unit {
+    fn pages(&self) -> u64 {
+        self.end.saturating_sub(self.first)
+    }
+}
+
 /// How a unit is mapped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -159,7 +165,7 @@ impl<P: Platform> Engine<P> {
             // Not into 2 MiB that a block may map.
             _ => (
                 Kind::Pages,
-                next_multiple(first, pages_of(LAST_LEVEL - 1)).min(first + max),
+                next_multiple(first, pages_of(LAST_LEVEL - 1)).min(first.saturating_add(max)),
             ),
         };
         Some(Unit {
@@ -182,7 +188,7 @@ impl<P: Platform> Engine<P> {
         let stage2 = work.vm.stage2(work.slot, self.parts.host.geometry());
         let platform = &self.parts.platform;
         let mut outcome = Outcome::default();
-        let mut stop = unit.end.min(unit.first + max);
+        let mut stop = unit.end.min(unit.first.saturating_add(max));
         let mut last: Option<Found> = None;
         for page in unit.first..stop {
             let ipa = Ipa::from_raw(page << 12);
@@ -195,10 +201,10 @@ impl<P: Platform> Engine<P> {
                 self.bring_page(cpu, work, &found, ipa)
             });
             match came {
-                Page::Home => outcome.done += 1,
+                Page::Home => outcome.done = outcome.done.wrapping_add(1),
                 Page::Nothing => {}
-                Page::Back => outcome.back += 1,
-                Page::Lost => outcome.lost += 1,
+                Page::Back => outcome.back = outcome.back.wrapping_add(1),
+                Page::Lost => outcome.lost = outcome.lost.wrapping_add(1),
                 Page::Busy => {
                     outcome.met_busy = true;
                     if unit.end.is_multiple_of(GRANULE) {
@@ -224,7 +230,7 @@ impl<P: Platform> Engine<P> {
         let found = stage2.walk(&self.parts.platform, cpu.id(), ipa, LAST_LEVEL);
         let granule = found
             .ok()
-            .filter(|found| found.level < LAST_LEVEL && unit.end - unit.first == GRANULE)
+            .filter(|found| found.level < LAST_LEVEL && unit.pages() == GRANULE)
             .and_then(|found| Granule::new(GranuleSize::Block2M, found.page(ipa)?));
         let Some(granule) = granule else {
             return Whole::InParts;
@@ -292,10 +298,10 @@ impl<P: Platform> Engine<P> {
         let Some(first) = claim.pfn().checked_add(done) else {
             return Outcome::default();
         };
-        let wanted = max.min(GRANULE - done);
+        let wanted = max.min(GRANULE.saturating_sub(done));
         let run = self.scrub_run(cpu, first, wanted, &work.flushed);
         let zeroed = run.proof.as_ref().map_or(0, |proof| proof.pages());
-        let now = done + zeroed;
+        let now = done.saturating_add(zeroed);
         // The others come home one by one: each can be mapped then, whatever the pool has.
         #[cfg(not(mutant = "lose-no-host-tables"))]
         if run.met_error && self.make_host_tables(cpu, claim.pfn()).is_err() {
@@ -323,7 +329,10 @@ impl<P: Platform> Engine<P> {
         };
         self.count(cpu, Counter::PagesReclaimed, home);
         // Behind a lost page the others go on one by one.
-        let rest = unit.first + if run.met_error { now + 1 } else { 0 };
+        let rest = match run.met_error {
+            true => unit.first.saturating_add(now).saturating_add(1),
+            false => unit.first,
+        };
         if rest < unit.end && now < GRANULE {
             self.leave_rest(work, rest);
         }
@@ -336,13 +345,23 @@ impl<P: Platform> Engine<P> {
 
     /// Brings the page at `ipa` home, of which `found` is the leaf.
     fn bring_page(&self, cpu: &CpuToken, work: &AtWork<'_>, found: &Found, ipa: Ipa) -> Page {
+        let vms_alone = State::Owned(Owner::Vm(work.slot));
         let of_vm = |state| is_of(state, work.slot);
-        let claim = match self.claim_found(cpu, found, ipa, Op::Reclaim, of_vm) {
+        let claimed = match self.claim_found_in(cpu, found, ipa, Op::Reclaim, vms_alone) {
+            Err(LeafRefusal::WrongState) => self.claim_found(cpu, found, ipa, Op::Reclaim, of_vm),
+            claimed => claimed,
+        };
+        let claim = match claimed {
             Ok(claim) => claim,
             Err(LeafRefusal::Busy) => return Page::Busy,
             Err(_) => return Page::Nothing,
         };
-        let (page, from) = (claim.pfn(), claim.from());
+        let page = claim.pfn();
+        let from = if claim.was(vms_alone) {
+            vms_alone
+        } else {
+            claim.from()
+        };
         if let State::Shared {
             owner: Owner::Host, ..
         } = from

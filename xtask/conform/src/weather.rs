@@ -1,0 +1,129 @@
+//! The weather of a call: what the specification leaves open, read off the engine's answer.
+//!
+//! Invariant: only what is open is read off it: `BUSY` never is, with one core acting at a time, `NO_MEMORY` only
+//! with an empty pool.
+
+use abi::{Call, Status};
+use engine::sim::Portrait;
+use engine::vm::life::Phase;
+use ownership::{Owner, State};
+
+use crate::tally::is_batch;
+use crate::tape::Tape;
+
+/// Free pages, without those kept back, with which a table may be missing: a page needs three in its VM's map and
+/// two in the host's.
+pub const SCARCE: u64 = 4;
+impl Tape {
+    /// What the engine chose where the specification leaves it open.
+    pub(crate) fn weather(
+        &mut self,
+        call: Call,
+        asked: &[u64; 7],
+        x: &[u64; 18],
+        free: u64,
+        after: &Portrait,
+    ) {
+        let mut line = String::from("y");
+        let is_done = x[0] == 0;
+        let is_batch = is_batch(Some(call));
+        let no_memory = Status::NoMemory.raw() as u64;
+        if x[0] == no_memory || (is_done && is_batch && x[2] == no_memory) {
+            // A root's pages have to lie together.
+            if free > SCARCE && call != Call::VmCreate {
+                self.complain(format!(
+                    "{} finds no memory, but {free} pages are free",
+                    call.name()
+                ));
+            }
+            line += &format!(" short={}", if is_done { x[1] } else { 0 });
+            if call == Call::EngineDonate {
+                // It ends with its 2 MiB.
+                line += &format!(" most={}", 512 - (asked[1] >> 12) % 512);
+            }
+        }
+        if is_done {
+            match call {
+                _ if is_batch && x[2] == 0 => line += &format!(" most={}", x[1]),
+                Call::EngineReclaim => {
+                    let home = x[2..]
+                        .iter()
+                        .take(x[1] as usize)
+                        .map(|address| address >> 12);
+                    let lost = self.changed(after, |before, after| {
+                        before == State::Owned(Owner::Engine) && after == State::Poisoned
+                    });
+                    line += &format!(" spare={}", list(lost.into_iter().chain(home)));
+                }
+                Call::VmCreate | Call::VcpuCreate => line += &format!(" free={}", x[1] & 0xffff),
+                Call::VmDestroy => line += &format!(" said={}", x[2]),
+                Call::EngineInfo | Call::StatsRead => line += &format!(" said={}", x[1]),
+                Call::TraceRead => line += &format!(" said={},{},{}", x[1], x[2], x[3]),
+                Call::PageCensus => line += &format!(" most={}", (x[1] / 512).max(1)),
+                Call::VmReclaim => {
+                    let slot = (asked[1] & 0xffff) as usize;
+                    line += &format!(" found={}", self.reclaimed(slot, after));
+                    if x[2] == 1 {
+                        line += " ends=";
+                    }
+                }
+                _ => {}
+            }
+        }
+        if line.len() > 1 {
+            self.oracle.line(format_args!("{line}"));
+        }
+    }
+
+    fn changed(&self, after: &Portrait, is: impl Fn(State, State) -> bool) -> Vec<u64> {
+        let both = self.before.pages.iter().zip(&after.pages);
+        let changed = both
+            .enumerate()
+            .filter(|(_, (before, after))| is(**before, **after));
+        changed
+            .map(|(offset, _)| self.base + offset as u64)
+            .collect()
+    }
+
+    /// The leaves that VM_RECLAIM came upon, and what became of them.
+    fn reclaimed(&self, slot: usize, after: &Portrait) -> String {
+        let leaves = |portrait: &Portrait| -> Vec<(u64, u64)> {
+            let vm = portrait.vms.get(slot).into_iter();
+            let leaves = vm.flat_map(|vm| &vm.leaves);
+            leaves
+                .flat_map(|leaf| (0..leaf.pages).map(|n| (leaf.ipa_page + n, leaf.page + n)))
+                .collect()
+        };
+        let state = |portrait: &Portrait, page: u64| -> Option<State> {
+            portrait.pages.get((page - self.base) as usize).copied()
+        };
+        let left = leaves(after);
+        let mut found = Vec::new();
+        for leaf @ (ipa, page) in leaves(&self.before) {
+            let (was, is) = (state(&self.before, page), state(after, page));
+            let is_zero = |state| matches!(state, Some(State::Scrubbing { .. }));
+            if left.binary_search(&leaf).is_err() {
+                let way = if is_zero(was) { 'f' } else { 'h' };
+                found.push(format!("{way}{ipa}"));
+            } else if is_zero(is) && !is_zero(was) {
+                found.push(format!("z{ipa}"));
+            }
+        }
+        found.join(",")
+    }
+
+    /// A VM that cannot be made for want of memory uses up a generation of the slot that it would have had.
+    pub(crate) fn burnt(&mut self, after: &Portrait) {
+        let both = self.before.vms.iter().zip(&after.vms);
+        let burnt = both.enumerate().find(|(_, (before, after))| {
+            after.phase == Phase::Free && before.generation != after.generation
+        });
+        if let Some((slot, _)) = burnt {
+            self.oracle.line(format_args!("burnt {slot}"));
+        }
+    }
+}
+
+fn list(numbers: impl Iterator<Item = u64>) -> String {
+    numbers.map(|n| n.to_string()).collect::<Vec<_>>().join(",")
+}
