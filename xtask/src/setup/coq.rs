@@ -71,6 +71,7 @@ fn command(program: &Path, private_root: Option<&Path>) -> Command {
             .env("COQLIB", ocaml.join("coq"))
             .env("COQCORELIB", ocaml.join("coq-core"))
             .env("OCAMLPATH", &ocaml)
+            .env("OCAMLFIND_CONF", root.join("etc/ocamlfind.conf"))
             .env("LD_LIBRARY_PATH", library_path(root));
     }
     command
