@@ -36,6 +36,8 @@ pub const IN_PARTS: u32 = 15_000;
 pub const TABLE: u32 = 2_200;
 /// A look at what may be work, and is none.
 pub const LOOK: u32 = 60;
+/// What it takes more where an entry names a page whose word says so.
+pub const REFUSED_PAGE: u32 = 200;
 /// Pages of 2 MiB counted by a word each, and of the last 2 MiB what is left of memory as well.
 pub const COUNTED_GRAIN: u32 = 12_000;
 /// A table of a dying VM that goes back to the pool.

@@ -1,6 +1,6 @@
 //! Pages counted by what their words say.
 
-use crate::word::{Owner, State, Word};
+use crate::word::{Owner, SORTS, Sort, State, Word};
 use sync::{AtomicU64, Ordering};
 
 /// Pages by state.
@@ -40,12 +40,13 @@ impl Census {
         *class = class.saturating_add(pages);
     }
 
-    /// Adds a page for each of these words. Most say one of two things, which are counted before all is looked at: a
-    /// call is about hundreds.
+    /// Adds a page for each of these words, whatever they say at the same few instructions: a call is about hundreds,
+    /// and is as long as the dearest of them make it.
     pub(crate) fn add_each(&mut self, words: &[AtomicU64]) {
         let [host, engine] =
             [Owner::Host, Owner::Engine].map(|owner| Word::pack(State::Owned(owner)));
         let (mut of_host, mut of_engine) = (0usize, 0usize);
+        let mut others = [0usize; SORTS];
         for word in words {
             // Relaxed: a snapshot; that the words are there was seen by who found the first.
             let seen = Word::from_raw(word.load(Ordering::Relaxed));
@@ -53,11 +54,82 @@ impl Census {
                 of_host = of_host.wrapping_add(1);
             } else if seen == engine {
                 of_engine = of_engine.wrapping_add(1);
-            } else {
-                self.add(seen.state(), 1);
+            } else if let Some(sum) = others.get_mut(seen.sort()) {
+                *sum = sum.wrapping_add(1);
             }
         }
         self.host = self.host.saturating_add(of_host);
         self.engine = self.engine.saturating_add(of_engine);
+        for (sort, sum) in (0..).zip(others) {
+            let class = match Sort::numbered(sort) {
+                Sort::Reserved => &mut self.reserved,
+                Sort::HostFixed => &mut self.host_fixed,
+                // The host's and the engine's were counted above.
+                Sort::Owned => &mut self.vm,
+                Sort::Shared => &mut self.shared,
+                Sort::Poisoned => &mut self.poisoned,
+                Sort::Changing => &mut self.claimed,
+            };
+            *class = class.saturating_add(sum);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::word::{Op, VmSlot};
+    use std::vec;
+    use std::vec::Vec;
+
+    #[test]
+    fn words_one_by_one_and_all_at_once_are_the_same() {
+        let vms = [0, 1, 253].map(|slot| VmSlot::new(slot).expect("a slot"));
+        let mut owners = vec![Owner::Host, Owner::Engine];
+        owners.extend(vms.map(Owner::Vm));
+        let mut states = vec![
+            State::Reserved,
+            State::HostFixed,
+            State::Poisoned,
+            State::Split,
+            State::Merged,
+        ];
+        states.extend(owners.iter().map(|owner| State::Owned(*owner)));
+        for (owner, borrower) in [(owners[0], owners[2]), (owners[3], owners[0])] {
+            states.push(State::Shared {
+                owner,
+                borrower,
+                count: 7,
+            });
+        }
+        states.push(State::Scrubbing {
+            vm: vms[1],
+            done: 5,
+        });
+        for from in states.clone() {
+            if let State::Split | State::Merged = from {
+                continue;
+            }
+            states.extend(Op::ALL.map(|op| State::Claimed {
+                from: from.into(),
+                op,
+                cpu: 190,
+                poison_pending: op == Op::Poison,
+            }));
+        }
+        let mut one_by_one = Census::default();
+        let mut words = Vec::new();
+        for (times, state) in (1..4).cycle().zip(&states) {
+            for _ in 0..times {
+                one_by_one.add(*state, 1);
+                words.push(AtomicU64::new(Word::pack(*state).raw()));
+            }
+        }
+        let mut at_once = Census::default();
+        at_once.add_each(&words);
+        assert_eq!(at_once, one_by_one);
+        assert!(at_once.claimed > at_once.vm && at_once.vm > at_once.engine);
     }
 }

@@ -9,11 +9,12 @@
 //! around it is settled again before anyone else could want it for longer than that.
 
 mod beside;
+mod run;
 
 use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::claim::{OneWord, PageClaim, RunClaim, WholeClaim, WholeWord, claim_word};
 use crate::state::{is_claimable, transition};
-use crate::tree::{Place, Run, Span, Tree, end_of, in_eights};
+use crate::tree::{Place, Run, Span, Tree, end_of};
 use crate::word::{Op, State, Word};
 use core::ops::Deref;
 use sync::{AtomicU64, Ordering};
@@ -208,111 +209,13 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
             return Ok(claim);
         }
         // A granule is claimed whole or not at all: dropping a part rolls it back.
-        match self.claim_on(&mut claim, run, (op, claimed)) {
+        match self.claim_on(&mut claim, run, usize::MAX, (op, claimed)) {
             Some(refused) => Err(refused),
             None => {
                 claim.fold();
                 Ok(claim)
             }
         }
-    }
-
-    /// Claims the longest prefix of `pages` pages that all are in exactly the state `expect`; tells
-    /// why it stopped there. An empty claim is one of no page.
-    pub fn claim_run(
-        &self,
-        first: Pfn,
-        pages: usize,
-        op: Op,
-        cpu: u16,
-        expect: State,
-    ) -> (RunClaim<'_>, Option<Refused>) {
-        let claimed = Word::claimed(expect.into(), op, cpu);
-        let mut claim = RunClaim::empty(self.tree(), first, expect.into(), claimed);
-        let Some(since) = first.checked_since(self.base) else {
-            return (claim, Some(Refused::OutOfRange));
-        };
-        let there = self.pages.saturating_sub(since as usize).min(pages);
-        let run = Run {
-            first,
-            pages: there as u64,
-        };
-        let refused = self.claim_on(&mut claim, run, (op, claimed));
-        (
-            claim,
-            refused.or((there < pages).then_some(Refused::OutOfRange)),
-        )
-    }
-
-    /// Extends a claim up to the end of `run`, or to the first page that is not to be had.
-    fn claim_on(
-        &self,
-        claim: &mut RunClaim<'_>,
-        run: Run,
-        (op, claimed): (Op, Word),
-    ) -> Option<Refused> {
-        let expect = claim.from();
-        let may_claim = is_claimable(expect, op);
-        let wanted = Word::pack(expect);
-        loop {
-            let at = claim.behind();
-            if at >= run.end() {
-                return None;
-            }
-            let rest = Run {
-                first: Pfn::from_raw(at),
-                pages: run.end().saturating_sub(at),
-            };
-            let place = match self.find(rest.first) {
-                Ok(place) => place,
-                Err(refused) => return Some(refused),
-            };
-            if place.seen != wanted || !may_claim {
-                return Some(why_not(place.seen, op, expect));
-            }
-            match self.take(&place, rest, claimed) {
-                Ok(pages) => claim.extend(pages),
-                Err(refused) => return Some(refused),
-            }
-            if let Some(whole) = place.granule.size().whole()
-                && let Some(refused) = self.claim_parts_on(claim, run, (op, claimed), whole)
-            {
-                return Some(refused);
-            }
-        }
-    }
-
-    /// Extends a claim whose last page or block has a word of its own by those beside it, up to the end of what they
-    /// are parts of, whose size is `whole`, or of `run`, or to one that is in parts itself. That claim keeps the whole in
-    /// parts: nothing above has to be looked at again.
-    fn claim_parts_on(
-        &self,
-        claim: &mut RunClaim<'_>,
-        run: Run,
-        (op, claimed): (Op, Word),
-        whole: GranuleSize,
-    ) -> Option<Refused> {
-        let at = claim.behind();
-        let size = whole.part()?;
-        let around = Granule::around(whole, Pfn::from_raw(at.saturating_sub(1)));
-        let rest = Run {
-            first: Pfn::from_raw(at),
-            pages: end_of(around).min(run.end()).saturating_sub(at),
-        };
-        if rest.pages < size.pages() {
-            return None;
-        }
-        let expect = claim.from();
-        let wanted = Word::pack(expect);
-        // The claim has a part that said `wanted`, so the operation may claim others.
-        let words = self.tree().granules(size, rest);
-        let stop = in_eights(words, |word| !claim_word(word, wanted, claimed));
-        claim.extend((stop.unwrap_or(words.len()) as u64) << size.shift());
-        // A block in parts is gone on with by its pages.
-        let word = words.get(stop?).filter(|_| size == GranuleSize::Page)?;
-        // Relaxed: it only says why.
-        let seen = Word::from_raw(word.load(Ordering::Relaxed));
-        Some(why_not(seen, op, expect))
     }
 
     /// Claims the pages of `want` that the word at `place` stands for, and no others; how many.

@@ -221,6 +221,36 @@ const KIND_SPLIT: u64 = 5;
 const KIND_MERGED: u64 = 6;
 const KIND_SCRUBBING: u64 = 7;
 
+/// Numbers of [`Word::sort`].
+pub(crate) const SORTS: usize = (KIND | CLAIMED) as usize + 1;
+
+/// What words of one sort have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sort {
+    Reserved,
+    HostFixed,
+    /// `Owned`, or `Scrubbing`, which is a VM's.
+    Owned,
+    Shared,
+    Poisoned,
+    /// `Claimed`, `Split` or `Merged`.
+    Changing,
+}
+
+impl Sort {
+    /// That of the words with this number.
+    pub(crate) const fn numbered(sort: usize) -> Self {
+        match sort as u64 {
+            KIND_RESERVED => Self::Reserved,
+            KIND_HOST_FIXED => Self::HostFixed,
+            KIND_OWNED | KIND_SCRUBBING => Self::Owned,
+            KIND_SHARED => Self::Shared,
+            KIND_POISONED => Self::Poisoned,
+            _ => Self::Changing,
+        }
+    }
+}
+
 impl Word {
     /// The word with these bits.
     pub const fn from_raw(raw: u64) -> Self {
@@ -310,6 +340,11 @@ impl Word {
                 count,
             }),
         }
+    }
+
+    /// Its kind and whether it is claimed, as a number below [`SORTS`]. Of the bits alone: of words that the table wrote.
+    pub(crate) const fn sort(self) -> usize {
+        (self.0 & (KIND | CLAIMED)) as usize
     }
 
     /// Is it claimed, or retired by a fold? Of the bits alone: of words that the table wrote.

@@ -112,6 +112,15 @@ const fn does_much(call: Call) -> bool {
     )
 }
 
+/// What a call answers that ended so. Inlined: a short result is never made a long one on the way.
+#[inline(always)]
+fn answer<T: Into<Answer>>(outcome: Result<T, Status>) -> Answer {
+    match outcome {
+        Ok(done) => done.into(),
+        Err(status) => status.into(),
+    }
+}
+
 /// The result of an operation that may be refused.
 type Outcome = Result<Answer, Status>;
 
@@ -134,9 +143,7 @@ impl<P: Platform> Engine<P> {
         let Some(arguments) = arguments.first_chunk() else {
             return;
         };
-        let answer = self
-            .dispatch(cpu, call, arguments, &mut beyond)
-            .unwrap_or_else(Answer::from);
+        let answer = self.dispatch(cpu, call, arguments, &mut beyond);
         x[0] = answer.status.raw() as u64;
         #[cfg(not(mutant = "call-keep-results"))]
         {
@@ -187,31 +194,31 @@ impl<P: Platform> Engine<P> {
         call: Call,
         x: &[u64; ARGUMENT_REGISTERS],
         beyond: &mut Beyond,
-    ) -> Outcome {
+    ) -> Answer {
         match call {
-            Call::EngineInfo => self.call_engine_info(cpu, x),
-            Call::EngineDoorbell => self.call_engine_doorbell(x),
-            Call::EngineDonate => self.call_engine_donate(cpu, x).map(Answer::from),
-            Call::EngineReclaim => self.call_engine_reclaim(cpu, x, beyond),
-            Call::VmCreate => self.call_vm_create(cpu, x),
-            Call::VmMap => self.call_vm_map(cpu, x).map(Answer::from),
-            Call::VmMapList => self.call_vm_map_list(cpu, x).map(Answer::from),
-            Call::VmLend => self.call_vm_lend(cpu, x).map(Answer::from),
-            Call::VmUnlend => self.call_vm_unlend(cpu, x).map(Answer::from),
-            Call::VmStart => self.call_vm_start(cpu, x),
-            Call::VmDestroy => self.call_vm_destroy(cpu, x),
-            Call::VmReclaim => self.call_vm_reclaim(cpu, x).map(Answer::from),
-            Call::VcpuCreate => self.call_vcpu_create(cpu, x),
-            Call::VcpuEnqueue => self.call_vcpu_enqueue(cpu, x),
-            Call::VcpuDequeue => self.call_vcpu_dequeue(cpu, x),
-            Call::CpuRun => self.call_cpu_run(cpu, x),
-            Call::VcpuRespond => self.call_vcpu_respond(cpu, x),
-            Call::VcpuInject => self.call_vcpu_inject(cpu, x),
-            Call::PageInfo => self.call_page_info(x),
-            Call::PagePoison => self.call_page_poison(cpu, x),
-            Call::PageCensus => self.call_page_census(x),
-            Call::TraceRead => self.call_trace_read(x),
-            Call::StatsRead => self.call_stats_read(x),
+            Call::EngineInfo => answer(self.call_engine_info(cpu, x)),
+            Call::EngineDoorbell => answer(self.call_engine_doorbell(x)),
+            Call::EngineDonate => answer(self.call_engine_donate(cpu, x)),
+            Call::EngineReclaim => answer(self.call_engine_reclaim(cpu, x, beyond)),
+            Call::VmCreate => answer(self.call_vm_create(cpu, x)),
+            Call::VmMap => answer(self.call_vm_map(cpu, x)),
+            Call::VmMapList => answer(self.call_vm_map_list(cpu, x)),
+            Call::VmLend => answer(self.call_vm_lend(cpu, x)),
+            Call::VmUnlend => answer(self.call_vm_unlend(cpu, x)),
+            Call::VmStart => answer(self.call_vm_start(cpu, x)),
+            Call::VmDestroy => answer(self.call_vm_destroy(cpu, x)),
+            Call::VmReclaim => answer(self.call_vm_reclaim(cpu, x)),
+            Call::VcpuCreate => answer(self.call_vcpu_create(cpu, x)),
+            Call::VcpuEnqueue => answer(self.call_vcpu_enqueue(cpu, x)),
+            Call::VcpuDequeue => answer(self.call_vcpu_dequeue(cpu, x)),
+            Call::CpuRun => answer(self.call_cpu_run(cpu, x)),
+            Call::VcpuRespond => answer(self.call_vcpu_respond(cpu, x)),
+            Call::VcpuInject => answer(self.call_vcpu_inject(cpu, x)),
+            Call::PageInfo => answer(self.call_page_info(x)),
+            Call::PagePoison => answer(self.call_page_poison(cpu, x)),
+            Call::PageCensus => answer(self.call_page_census(x)),
+            Call::TraceRead => answer(self.call_trace_read(x)),
+            Call::StatsRead => answer(self.call_stats_read(x)),
         }
     }
 }

@@ -11,6 +11,7 @@
 //! the first guest leaf is written; a call takes on what one bite pays for, however much it is asked for.
 
 use super::host_map::BLOCK_LEVEL;
+use super::rejoin::Whole;
 use super::settled;
 use super::{Batch, status_of, status_of_refusal};
 use crate::bite::{self, BLOCK, Bite, FAR_PAGE, IN_PARTS, RUN_PAGE, TABLE};
@@ -29,6 +30,9 @@ const AREA: u32 = FAR_PAGE + TABLE;
 
 /// Guest leaves that one call writes.
 const ENTRIES_PER_CALL: u64 = bite::in_one(RUN_PAGE) as u64;
+
+/// Page words that one call claims: those of one 2 MiB in parts, and as many whole ones as a bite pays for.
+const WORDS_PER_CALL: usize = GranuleSize::Block2M.pages() as usize + bite::in_one(BLOCK);
 
 /// A run of pages and where the VM is to see it.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +79,7 @@ impl MapRun {
 
 impl<P: Platform> Engine<P> {
     /// Gives a run of host pages to the VM.
+    #[inline]
     pub(crate) fn map_run(
         &self,
         cpu: &CpuToken,
@@ -87,27 +92,43 @@ impl<P: Platform> Engine<P> {
         if run.pages == 1 {
             return self.map_one(cpu, target, (run.first, run.ipa), access);
         }
-        if let Some(batch) = self.map_block(cpu, target, run, access) {
-            return batch;
+        match self.map_block(cpu, target, run, access) {
+            Ok(()) => Batch::all(run.pages),
+            Err(_) => self.map_pieces(cpu, target, run, access),
         }
+    }
+
+    /// The same for what is neither one page nor 2 MiB in one piece. Apart from these, which want few registers.
+    #[inline(never)]
+    fn map_pieces(
+        &self,
+        cpu: &CpuToken,
+        target: &PinnedVm<'_>,
+        run: MapRun,
+        access: Access,
+    ) -> Batch {
         let platform = &self.parts.platform;
         let stage2 = target.vm.stage2(target.slot, self.parts.host.geometry());
         let pages = self.pages_per_call(cpu, stage2, run);
         let mut run = MapRun { pages, ..run };
         if pages == pages_of(BLOCK_LEVEL) && run.level() == BLOCK_LEVEL {
             // To make one of parts is less work than to go through them all.
-            let is_whole = self.make_whole(cpu, Granule::around(GranuleSize::Block2M, run.first));
-            if let Some(batch) = self.map_block(cpu, target, run, access) {
-                return batch;
-            }
-            if !is_whole {
-                run.pages = Bite::default().without(AREA).most(RUN_PAGE, pages);
+            let whole = self.make_whole(cpu, Granule::around(GranuleSize::Block2M, run.first));
+            match (self.map_block(cpu, target, run, access), whole) {
+                (Ok(()), _) => return Batch::all(run.pages),
+                // It was to be had: another core came in between, or there is no table for the VM. That was work enough.
+                (Err(reason), Whole::Made) => return Batch::refused(reason),
+                (Err(_), Whole::Was) => {}
+                (Err(_), Whole::InParts) => {
+                    run.pages = Bite::default().without(AREA).most(RUN_PAGE, pages);
+                }
             }
         }
         let pages = run.pages;
-        let (mut claim, refused) = self.parts.pages.claim_run(
+        let (mut claim, refused) = self.parts.pages.claim_run_of(
             run.first,
             pages as usize,
+            WORDS_PER_CALL,
             Op::VmMap,
             cpu.id().raw(),
             State::Owned(Owner::Host),

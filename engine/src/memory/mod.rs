@@ -49,6 +49,14 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// As many as were asked for.
+    pub(crate) const fn all(done: u64) -> Self {
+        Self {
+            done,
+            reason: Status::Success,
+        }
+    }
+
     /// Nothing done, for this reason.
     pub(crate) const fn refused(reason: Status) -> Self {
         Self { done: 0, reason }

@@ -64,6 +64,17 @@ impl RestingAreas {
     }
 }
 
+/// What a granule is, of which one word was to be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whole {
+    /// It had one.
+    Was,
+    /// It has one now.
+    Made,
+    /// It has more than one, and not all say the host's.
+    InParts,
+}
+
 impl<P: Platform> Engine<P> {
     /// Lets the area around a page, in which something was mapped for the host, rest. One that it pushes out is
     /// forgotten where the bite does not pay for a look at it.
@@ -91,19 +102,18 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Makes one word of those of 2 MiB that are all the host's, and one entry of the host's if some are mapped; `false`
-    /// where it has more than one word after that.
-    pub(super) fn make_whole(&self, cpu: &CpuToken, granule: Granule) -> bool {
+    /// Makes one word of those of 2 MiB that are all the host's, and one entry of the host's if some are mapped.
+    pub(super) fn make_whole(&self, cpu: &CpuToken, granule: Granule) -> Whole {
         let pages = &self.parts.pages;
         if pages.size_around(granule.base()) >= granule.size() {
-            return true;
+            return Whole::Was;
         }
         if pages.uniformity(granule, OF_HOST) != Uniform::All {
-            return false;
+            return Whole::InParts;
         }
         let is_host = |state| state == OF_HOST;
         let Ok(claim) = pages.claim(granule, Op::HostFault, cpu.id().raw(), is_host) else {
-            return false;
+            return Whole::InParts;
         };
         if let Ok(found) = self.find_host(cpu, granule.base(), BLOCK_LEVEL)
             && let Entry::Table(_) = found.entry()
@@ -113,7 +123,7 @@ impl<P: Platform> Engine<P> {
             let _ = self.map_for_host(cpu, granule, &found);
         }
         claim.release();
-        true
+        Whole::Made
     }
 
     /// Makes one block of the 2 MiB around a page, and of the GiB around that, if all of it is the

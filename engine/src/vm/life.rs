@@ -13,7 +13,7 @@ use sync::{AtomicU64, Ordering, unless};
 
 /// Where a VM is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
+#[repr(u64)]
 pub enum Phase {
     /// The slot is nobody's.
     Free = 0,

@@ -12,7 +12,7 @@
 //! VM's tables but to reclaim, and nothing writes a block entry of it any more.
 
 use super::{AtWork, Source, Step, next_in_ram, next_multiple};
-use crate::bite::{Bite, LOOK, PAGE_BACK, SCRUBBED_PAGE};
+use crate::bite::{Bite, LOOK, PAGE_BACK, REFUSED_PAGE, SCRUBBED_PAGE};
 use crate::engine::Engine;
 use crate::memory::lend::LeafRefusal;
 use crate::memory::runs::Runs;
@@ -62,7 +62,9 @@ struct Outcome {
     lost: u64,
     /// Lent pages that it lost: some work as well.
     back: u64,
-    /// Another core has one of the others just now.
+    /// Pages that it could not claim: a look at their words.
+    refused: u64,
+    /// Another core has one of them just now.
     met_busy: bool,
 }
 
@@ -70,8 +72,10 @@ struct Outcome {
 enum Page {
     /// It came home.
     Home,
+    /// No entry names one.
+    None,
     /// It is none of the VM's alone, or not any more.
-    Nothing,
+    Foreign,
     /// The VM has it no longer, to which it was lent.
     Back,
     /// It could not be zeroed, and is out of circulation.
@@ -133,6 +137,7 @@ impl<P: Platform> Engine<P> {
         }
         let outcome = self.bring_home(cpu, work, unit, max);
         bite.spend((outcome.back as u32).saturating_mul(PAGE_BACK));
+        bite.spend((outcome.refused as u32).saturating_mul(REFUSED_PAGE));
         match outcome {
             Outcome {
                 done: 0,
@@ -197,16 +202,16 @@ impl<P: Platform> Engine<P> {
                 .filter(|last| last.level == LAST_LEVEL || cfg!(mutant = "reclaim-beside-block"))
                 .and_then(|last| stage2.beside(platform, cpu.id(), &last, LAST_LEVEL))
                 .or_else(|| stage2.walk(platform, cpu.id(), ipa, LAST_LEVEL).ok());
-            let came = last.map_or(Page::Nothing, |found| {
-                self.bring_page(cpu, work, &found, ipa)
-            });
+            let came = last.map_or(Page::None, |found| self.bring_page(cpu, work, &found, ipa));
             match came {
                 Page::Home => outcome.done = outcome.done.wrapping_add(1),
-                Page::Nothing => {}
+                Page::None => {}
+                Page::Foreign => outcome.refused = outcome.refused.wrapping_add(1),
                 Page::Back => outcome.back = outcome.back.wrapping_add(1),
                 Page::Lost => outcome.lost = outcome.lost.wrapping_add(1),
                 Page::Busy => {
                     outcome.met_busy = true;
+                    outcome.refused = outcome.refused.wrapping_add(1);
                     if unit.end.is_multiple_of(GRANULE) {
                         stop = page;
                         break;
@@ -354,7 +359,8 @@ impl<P: Platform> Engine<P> {
         let claim = match claimed {
             Ok(claim) => claim,
             Err(LeafRefusal::Busy) => return Page::Busy,
-            Err(_) => return Page::Nothing,
+            Err(LeafRefusal::WrongState) => return Page::Foreign,
+            Err(_) => return Page::None,
         };
         let page = claim.pfn();
         let from = if claim.was(vms_alone) {

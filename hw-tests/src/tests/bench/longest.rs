@@ -230,6 +230,22 @@ fn census() -> TestResult {
     Err(Stop::Fail("PAGE_CENSUS never ends".into()))
 }
 
+/// 2 MiB of which each page's word says something else than the one before, counted.
+fn mixed(gib: u64) -> TestResult {
+    let vm = create()?;
+    for page in (0..BLOCK_PAGES).map(|page| page * PAGE) {
+        if page & PAGE == 0 {
+            map(vm, gib + page, VM_RAM + page, 1)?;
+        } else {
+            in_full("lending", 1, |_, _| {
+                call::vm_lend(vm, gib + page, VM_WINDOW + page, 1, ALL)
+            })?;
+        }
+    }
+    census()?;
+    end(vm)
+}
+
 fn each_kind(_: &mut Random) -> TestResult {
     let ram: u64 = machine().ram.iter().map(|ram| ram.size).sum();
     if ram < 3 * GIB {
@@ -240,6 +256,7 @@ fn each_kind(_: &mut Random) -> TestResult {
     blocks(gib)?;
     lists(gib)?;
     lending(gib)?;
+    mixed(gib)?;
     census()?;
     // The last: some of the GiB is the engine's then.
     engine(gib)?;
