@@ -130,6 +130,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
+    /// By itself, so that a caller's registers are not moved between the window's steps.
+    #[inline(never)]
     fn clean_run(&self, cpu: &CpuToken, first: Pfn, pages: u64) {
         for page in first.run(pages) {
             self.parts.platform.clean_page(cpu.id(), page);
