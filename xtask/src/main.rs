@@ -1,5 +1,6 @@
 //! `cargo xtask`: sets up, builds, runs, tests and audits Bulkhead.
 
+mod assure;
 mod attacks;
 mod audit;
 mod bench;
@@ -82,6 +83,8 @@ enum Task {
     Spec(spec::Options),
     /// Play the engine against the extracted specification, call by call (1 minute; `--calls`, `--whole`)
     Conform(conform::Options),
+    /// Try all that shows a property, for each property of docs/assurance.md, and print the table (half an hour; `--only`)
+    Assure(assure::Options),
     /// Check the rules that keep the project's shape
     Audit,
     /// Write what follows from engine/abi/interface.toml
@@ -122,6 +125,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Litmus(options) => litmus::run(&paths, &options),
         Task::Spec(options) => spec::run(&paths, &options),
         Task::Conform(options) => conform::run(&paths, &options),
+        Task::Assure(options) => assure::run(&paths, &options),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {
             interface::generate(&paths.root, check)?;

@@ -43,7 +43,7 @@ type Findings = Vec<String>;
 
 type Check = fn(&Path, &Workspace) -> Result<Findings>;
 
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     (
         "each crate imports only what the layering allows",
         imports::check,
@@ -76,9 +76,19 @@ const CHECKS: [(&str, Check); 10] = [
         "each row of protections says what its mutants' tests say",
         protections::check,
     ),
+    (
+        "each property of the map of assurance names what shows it",
+        map,
+    ),
     ("lines of code of the trusted part", lines::report),
     ("where the chosen packages are used", packages::report),
 ];
+
+fn map(root: &Path, _workspace: &Workspace) -> Result<Findings> {
+    let (properties, wrong) = crate::assure::check(root)?;
+    println!("    {properties:>6}  properties");
+    Ok(wrong)
+}
 
 /// Runs every check; the exit code tells whether all hold.
 pub fn run(root: &Path) -> Result<ExitCode> {

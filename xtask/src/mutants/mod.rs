@@ -25,11 +25,10 @@ use clap::Args;
 
 use crate::paths::Paths;
 
-use catcher::Catcher;
 use laboratory::Laboratory;
 use report::{Report, Row};
 
-pub use catcher::Kind;
+pub use catcher::{Catcher, Kind};
 pub use manifest::{Manifest, Mutant};
 pub use places::check_test;
 pub use sources::{SOURCES, require};

@@ -39,7 +39,9 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
                 fs::read_to_string(root.join("xtask/conform/src").join(file))
                     .is_ok_and(|text| text.contains(&mark))
             };
-            let found = named("main.rs") || named("explore.rs");
+            let found = ["main.rs", "explore.rs", "worlds.rs"]
+                .into_iter()
+                .any(named);
             return (!found).then(|| format!("{catcher} is no property"));
         }
         Kind::Unit | Kind::Run | Kind::Storm | Kind::Bench => return None,

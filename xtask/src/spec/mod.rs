@@ -9,7 +9,7 @@ pub mod build;
 mod leaks;
 mod theorems;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -40,6 +40,12 @@ pub struct Options {
     /// Name the theorems, and check nothing
     #[arg(long)]
     pub list: bool,
+}
+
+/// Is there a theorem of this name?
+pub fn is_theorem(root: &Path, name: &str) -> bool {
+    let theorems = theorems::load(&root.join("spec"));
+    theorems.is_ok_and(|theorems| theorems.iter().any(|theorem| theorem.name == name))
 }
 
 /// Does what `options` say.

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything fit for every commit, in stages, with one count at the end.
 
-mod rule;
-mod stages;
+pub mod rule;
+pub mod stages;
 
 use std::process::ExitCode;
 use std::time::Instant;
