@@ -87,7 +87,7 @@ enum Task {
     Assure(assure::Options),
     /// Check the rules that keep the project's shape
     Audit,
-    /// Write what follows from engine/abi/interface.toml
+    /// Write what follows from engine/abi/interface.toml, and docs/trusted-base.md
     Gen {
         /// Only compare
         #[arg(long)]
@@ -129,6 +129,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {
             interface::generate(&paths.root, check)?;
+            audit::trusted_base::write(&paths.root, check)?;
             Ok(ExitCode::SUCCESS)
         }
     }

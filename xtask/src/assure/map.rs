@@ -33,6 +33,11 @@ pub fn load(root: &Path) -> Result<Vec<Property>> {
     Ok(properties)
 }
 
+/// What is wrong with this as a piece of evidence, if anything.
+pub fn wrong_evidence(root: &Path, text: &str) -> Option<String> {
+    Evidence::parse(root, text).err()
+}
+
 /// What is wrong with the map, a line each, and how many properties it has.
 pub fn check(root: &Path) -> Result<(usize, Vec<String>)> {
     let (properties, wrong) = read(root)?;
@@ -88,7 +93,7 @@ fn property(
         return Err(format!("{name}: its command does not ask for it"));
     }
     let named = SHOWN.iter().flat_map(|cell| in_backticks(cells[*cell]));
-    let shown: Result<Vec<_>, _> = named.map(|it| parse(it)).collect();
+    let shown: Result<Vec<_>, _> = named.map(parse).collect();
     let shown = shown.map_err(|why| format!("{name}: {why}"))?;
     if shown.is_empty() {
         return Err(format!("{name}: nothing shows it"));

@@ -20,7 +20,7 @@ use crate::paths::Paths;
 use map::Property;
 use trial::{Trial, Verdict};
 
-pub use map::check;
+pub use map::{check, wrong_evidence};
 
 /// What to show.
 #[derive(Args, Clone, Debug)]
