@@ -52,7 +52,7 @@ impl<'p> Trial<'p> {
         }
         let outcome = match evidence {
             Evidence::Theorem(name) => self.theorem(name)?,
-            Evidence::Test(test) => self.command(evidence, &test.command(None), rule_of(test))?,
+            Evidence::Test(test) => self.command(evidence, &line_of(test), rule_of(test))?,
             Evidence::Stage(name) => {
                 let stages = stages::all();
                 let found = stages.iter().find(|stage| stage.name == name);
@@ -127,9 +127,17 @@ impl<'p> Trial<'p> {
     }
 }
 
+/// What a person would repeat a test with; models are compiled in their own way.
+fn line_of(test: &Catcher) -> String {
+    match (test.kind, test.parts()) {
+        (Kind::Loom, (file, name)) => format!("cargo xtask loom --test {file}::{name}"),
+        _ => test.command(None),
+    }
+}
+
 fn rule_of(test: &Catcher) -> Rule {
     match test.kind {
-        Kind::Unit | Kind::Sim | Kind::Loom => Rule::CargoTest,
+        Kind::Unit | Kind::Sim => Rule::CargoTest,
         Kind::Run => Rule::Status,
         _ => Rule::OwnCount,
     }
@@ -153,6 +161,19 @@ fn theorems_in(output: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn models_are_asked_by_their_own_command() {
+        let line = |kind, test| line_of(&Catcher::new(kind, test));
+        assert_eq!(
+            line(Kind::Loom, "engine life::a"),
+            "cargo xtask loom --test engine::life::a"
+        );
+        assert_eq!(
+            line(Kind::Litmus, "sequence::a"),
+            "cargo xtask litmus --test sequence::a"
+        );
+    }
 
     #[test]
     fn a_theorem_is_proved_if_that_is_said_of_it() {
