@@ -1,6 +1,4 @@
-(** * A call is refused with nothing but what `engine/abi/interface.toml` says
-
-    And which of what it says never happens, as the calls are now. *)
+(** * A call is refused with nothing but what `engine/abi/interface.toml` says *)
 
 From Coq Require Import NArith ZArith List Bool Lia.
 From Bulkhead Require Import Base State World Args Step.
@@ -150,26 +148,4 @@ Proof.
   - documented.
   - documented.
   - documented.
-Qed.
-
-(** ** What the interface allows for, and no call does now *)
-
-Theorem never_today s w c a s' e :
-  (host_call PAGE_POISON s w c a = (s', No e) -> e <> OUT_OF_RANGE)
-  /\ (host_call VM_UNLEND s w c a = (s', No e) -> e <> NO_MEMORY).
-Proof.
-  split; intros H ->.
-  - assert (G : call_only [UNALIGNED; NOT_RAM; NOT_OWNER; BUSY; NO_MEMORY] (page_poison s w a)).
-    { apply only_refused; [documented|]. intros s1 o K. steps K. injection K as _ <-. apply only_ok. }
-    simpl in H. unfold call_only in G. rewrite H in G. specialize (G _ eq_refl). simpl in G.
-    intuition discriminate.
-  - assert (G : call_only [BAD_HANDLE; UNALIGNED; OUT_OF_RANGE; NOT_MAPPED; NOT_SHARED; BAD_STATE; BUSY]
-                  (vm_unlend s w a)).
-    { apply only_refused; [documented|]. intros s1 o K. steps K.
-      destruct (batch _ _ _ _) as [[[b l] d] why] eqn:B. injection K as _ <-.
-      change (only [BAD_HANDLE; UNALIGNED; OUT_OF_RANGE; NOT_MAPPED; NOT_SHARED; BAD_STATE; BUSY]
-        (snd (of_batch ((b, l), d, why)))).
-      eapply batch_ok_only; [|exact B|positive]. documented. }
-    simpl in H. unfold call_only in G. rewrite H in G. specialize (G _ eq_refl). simpl in G.
-    intuition discriminate.
 Qed.

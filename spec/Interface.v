@@ -178,8 +178,7 @@ Definition call_errors (it : call) : list status :=
       BAD_STATE; BUSY; NO_MEMORY]
   | VM_LEND => [BAD_HANDLE; UNALIGNED; OUT_OF_RANGE; NOT_RAM; NOT_OWNER; ALREADY_MAPPED;
       BAD_STATE; BUSY; NO_MEMORY]
-  | VM_UNLEND => [BAD_HANDLE; UNALIGNED; OUT_OF_RANGE; NOT_MAPPED; NOT_SHARED; BAD_STATE; BUSY;
-      NO_MEMORY]
+  | VM_UNLEND => [BAD_HANDLE; UNALIGNED; OUT_OF_RANGE; NOT_MAPPED; NOT_SHARED; BAD_STATE; BUSY]
   | VM_START => [BAD_HANDLE; BAD_STATE; BUSY]
   | VM_DESTROY => [BAD_HANDLE]
   | VM_RECLAIM => [BAD_HANDLE; OUT_OF_RANGE; BAD_STATE; BUSY]
@@ -190,10 +189,37 @@ Definition call_errors (it : call) : list status :=
   | VCPU_RESPOND => [BAD_HANDLE; OUT_OF_RANGE; BAD_STATE; BUSY]
   | VCPU_INJECT => [BAD_HANDLE; OUT_OF_RANGE; BAD_STATE]
   | PAGE_INFO => [OUT_OF_RANGE]
-  | PAGE_POISON => [UNALIGNED; OUT_OF_RANGE; NOT_RAM; NOT_OWNER; BUSY; NO_MEMORY]
+  | PAGE_POISON => [UNALIGNED; NOT_RAM; NOT_OWNER; BUSY; NO_MEMORY]
   | PAGE_CENSUS => [OUT_OF_RANGE]
   | TRACE_READ => [OUT_OF_RANGE]
   | STATS_READ => [OUT_OF_RANGE]
+  end.
+(** Of these, refusals that change something all the same. *)
+Definition call_changes_on (it : call) : list status :=
+  match it with
+  | ENGINE_INFO => []
+  | ENGINE_DOORBELL => []
+  | ENGINE_DONATE => [NOT_RAM]
+  | ENGINE_RECLAIM => []
+  | VM_CREATE => []
+  | VM_MAP => []
+  | VM_MAP_LIST => []
+  | VM_LEND => []
+  | VM_UNLEND => []
+  | VM_START => [BUSY]
+  | VM_DESTROY => []
+  | VM_RECLAIM => []
+  | VCPU_CREATE => []
+  | VCPU_ENQUEUE => []
+  | VCPU_DEQUEUE => []
+  | CPU_RUN => []
+  | VCPU_RESPOND => []
+  | VCPU_INJECT => []
+  | PAGE_INFO => []
+  | PAGE_POISON => []
+  | PAGE_CENSUS => []
+  | TRACE_READ => []
+  | STATS_READ => []
   end.
 
 (** What ENGINE_INFO tells. *)

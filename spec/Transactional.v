@@ -83,6 +83,14 @@ Proof.
   - unfold page_poison in H. refused H.
 Qed.
 
+(** `engine/abi/interface.toml` lists the exceptions, and no others. *)
+Theorem exceptions_are_listed k s w c a s' e :
+  host_call k s w c a = (s', No e) -> ~ In e (call_changes_on k) -> s' = s.
+Proof.
+  intros H N. apply transactional in H as [H|H]; [exact H|].
+  exfalso. apply N. destruct H; simpl; auto.
+Qed.
+
 (** As a step: what is told is an error, so nothing has changed. *)
 Theorem transactional_step s w c imm x0 a s' e :
   step s w (ByHost c (HostHvc imm x0 a)) = (s', Answered e []) -> e <> SUCCESS ->

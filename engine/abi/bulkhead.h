@@ -60,7 +60,7 @@
 #define BULKHEAD_STATUS_ALREADY_MAPPED (-6)
 /* The object's state does not allow the call. */
 #define BULKHEAD_STATUS_BAD_STATE (-7)
-/* Another operation holds what this one needs; nothing changed; try again. */
+/* Another operation holds what this one needs; try again. */
 #define BULKHEAD_STATUS_BUSY (-8)
 /* The engine's page pool is empty: ENGINE_DONATE, then try again. */
 #define BULKHEAD_STATUS_NO_MEMORY (-9)
@@ -84,8 +84,8 @@
  * tables for itself may come out of a few pages kept back, but never more than the pages that it
  * takes of the same 2 MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY
  * also while another core's donation has the pages kept back. A page with a memory error is
- * taken out of circulation; the call ends there, with NOT_RAM. `done` below n with reason
- * SUCCESS: call again for the rest.
+ * taken out of circulation; the call ends there, with NOT_RAM, also where it is the first.
+ * `done` below n with reason SUCCESS: call again for the rest.
  */
 #define BULKHEAD_CALL_ENGINE_DONATE 0xC6000102UL
 /*
@@ -129,7 +129,7 @@
 #define BULKHEAD_CALL_VM_UNLEND 0xC600010CUL
 /*
  * (vm). Seals the content: no VM_MAP that began before lands after. BUSY while one is inside:
- * call again.
+ * the VM is Sealing then, which takes no page and no vCPU; call again.
  */
 #define BULKHEAD_CALL_VM_START 0xC600010DUL
 /*

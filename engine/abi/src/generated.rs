@@ -48,8 +48,8 @@ pub mod call {
     /// come out of a few pages kept back, but never more than the pages that it takes of the same 2
     /// MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY also while
     /// another core's donation has the pages kept back. A page with a memory error is taken out of
-    /// circulation; the call ends there, with NOT_RAM. `done` below n with reason SUCCESS: call
-    /// again for the rest.
+    /// circulation; the call ends there, with NOT_RAM, also where it is the first. `done` below n
+    /// with reason SUCCESS: call again for the rest.
     pub const ENGINE_DONATE: u64 = 0xC600_0102;
     /// Free pool pages that the host had donated come back, scrubbed: up to max of them, or as many
     /// as the engine does in one call. One in which a memory error is found is left out and is
@@ -76,8 +76,8 @@ pub mod call {
     /// run, the batch may end with BUSY before its second place, because the call holds the page
     /// itself: call again for the rest, as where `done` is below n with reason SUCCESS.
     pub const VM_UNLEND: u64 = 0xC600_010C;
-    /// Seals the content: no VM_MAP that began before lands after. BUSY while one is inside: call
-    /// again.
+    /// Seals the content: no VM_MAP that began before lands after. BUSY while one is inside: the VM
+    /// is Sealing then, which takes no page and no vCPU; call again.
     pub const VM_START: u64 = 0xC600_010D;
     /// The VM is Dying: no vCPU enters again. Calling it again on a dying VM only reports.
     pub const VM_DESTROY: u64 = 0xC600_010E;
@@ -129,8 +129,8 @@ pub enum Call {
     /// come out of a few pages kept back, but never more than the pages that it takes of the same 2
     /// MiB: with an empty pool donate at least 8 pages of one 2 MiB at once. BUSY also while
     /// another core's donation has the pages kept back. A page with a memory error is taken out of
-    /// circulation; the call ends there, with NOT_RAM. `done` below n with reason SUCCESS: call
-    /// again for the rest.
+    /// circulation; the call ends there, with NOT_RAM, also where it is the first. `done` below n
+    /// with reason SUCCESS: call again for the rest.
     EngineDonate = 0x02,
     /// Free pool pages that the host had donated come back, scrubbed: up to max of them, or as many
     /// as the engine does in one call. One in which a memory error is found is left out and is
@@ -157,8 +157,8 @@ pub enum Call {
     /// run, the batch may end with BUSY before its second place, because the call holds the page
     /// itself: call again for the rest, as where `done` is below n with reason SUCCESS.
     VmUnlend = 0x0c,
-    /// Seals the content: no VM_MAP that began before lands after. BUSY while one is inside: call
-    /// again.
+    /// Seals the content: no VM_MAP that began before lands after. BUSY while one is inside: the VM
+    /// is Sealing then, which takes no page and no vCPU; call again.
     VmStart = 0x0d,
     /// The VM is Dying: no vCPU enters again. Calling it again on a dying VM only reports.
     VmDestroy = 0x0e,
@@ -322,6 +322,121 @@ impl Call {
             Self::StatsRead => 1,
         }
     }
+
+    /// What it may be refused with.
+    pub const fn errors(self) -> &'static [Status] {
+        match self {
+            Self::EngineInfo => &[Status::OutOfRange],
+            Self::EngineDoorbell => &[Status::OutOfRange],
+            Self::EngineDonate => &[
+                Status::Unaligned,
+                Status::OutOfRange,
+                Status::NotRam,
+                Status::NotOwner,
+                Status::Busy,
+                Status::NoMemory,
+            ],
+            Self::EngineReclaim => &[Status::OutOfRange],
+            Self::VmCreate => &[
+                Status::Unaligned,
+                Status::OutOfRange,
+                Status::Limit,
+                Status::NoMemory,
+            ],
+            Self::VmMap => &[
+                Status::BadHandle,
+                Status::Unaligned,
+                Status::OutOfRange,
+                Status::NotRam,
+                Status::NotOwner,
+                Status::AlreadyMapped,
+                Status::BadState,
+                Status::Busy,
+                Status::NoMemory,
+            ],
+            Self::VmMapList => &[
+                Status::BadHandle,
+                Status::Unaligned,
+                Status::OutOfRange,
+                Status::NotRam,
+                Status::NotOwner,
+                Status::AlreadyMapped,
+                Status::BadState,
+                Status::Busy,
+                Status::NoMemory,
+            ],
+            Self::VmLend => &[
+                Status::BadHandle,
+                Status::Unaligned,
+                Status::OutOfRange,
+                Status::NotRam,
+                Status::NotOwner,
+                Status::AlreadyMapped,
+                Status::BadState,
+                Status::Busy,
+                Status::NoMemory,
+            ],
+            Self::VmUnlend => &[
+                Status::BadHandle,
+                Status::Unaligned,
+                Status::OutOfRange,
+                Status::NotMapped,
+                Status::NotShared,
+                Status::BadState,
+                Status::Busy,
+            ],
+            Self::VmStart => &[Status::BadHandle, Status::BadState, Status::Busy],
+            Self::VmDestroy => &[Status::BadHandle],
+            Self::VmReclaim => &[
+                Status::BadHandle,
+                Status::OutOfRange,
+                Status::BadState,
+                Status::Busy,
+            ],
+            Self::VcpuCreate => &[
+                Status::BadHandle,
+                Status::OutOfRange,
+                Status::BadState,
+                Status::Limit,
+                Status::Busy,
+            ],
+            Self::VcpuEnqueue => &[
+                Status::BadHandle,
+                Status::OutOfRange,
+                Status::BadState,
+                Status::Busy,
+            ],
+            Self::VcpuDequeue => &[Status::BadHandle, Status::BadState, Status::Busy],
+            Self::VcpuRespond => &[
+                Status::BadHandle,
+                Status::OutOfRange,
+                Status::BadState,
+                Status::Busy,
+            ],
+            Self::VcpuInject => &[Status::BadHandle, Status::OutOfRange, Status::BadState],
+            Self::PageInfo => &[Status::OutOfRange],
+            Self::PagePoison => &[
+                Status::Unaligned,
+                Status::NotRam,
+                Status::NotOwner,
+                Status::Busy,
+                Status::NoMemory,
+            ],
+            Self::PageCensus => &[Status::OutOfRange],
+            Self::TraceRead => &[Status::OutOfRange],
+            Self::StatsRead => &[Status::OutOfRange],
+            _ => &[],
+        }
+    }
+
+    /// Of these, refusals that change something all the same.
+    pub const fn changes_on(self) -> &'static [Status] {
+        match self {
+            Self::EngineDonate => &[Status::NotRam],
+            Self::VmStart => &[Status::Busy],
+            _ => &[],
+        }
+    }
 }
 
 /// How a call ended: x0 on return.
@@ -346,7 +461,7 @@ pub enum Status {
     AlreadyMapped = -6,
     /// The object's state does not allow the call. To blame: the caller.
     BadState = -7,
-    /// Another operation holds what this one needs; nothing changed; try again. To blame: nobody.
+    /// Another operation holds what this one needs; try again. To blame: nobody.
     Busy = -8,
     /// The engine's page pool is empty: ENGINE_DONATE, then try again. To blame: the caller.
     NoMemory = -9,

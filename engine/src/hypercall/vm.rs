@@ -36,17 +36,22 @@ impl<P: Platform> Engine<P> {
     pub(super) fn call_vm_create(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let arguments = VmCreateArgs::from_registers(x);
         let plan = self.check_plan(&arguments)?;
-        for (index, vm) in self.parts.vms.iter().enumerate() {
+        let slots = || self.parts.vms.iter().enumerate();
+        // A slot that begins is filled in: its generation is not to be used up by a call that is refused.
+        let Some((first, _)) = slots().find(|(_, vm)| vm.may_begin()) else {
+            return Err(Status::Limit);
+        };
+        let Some(root) = self.take_root(cpu) else {
+            #[cfg(mutant = "create-slot-first")]
+            let _ = self.parts.vms.get(first).and_then(|vm| vm.begin());
+            return Err(Status::NoMemory);
+        };
+        for (index, vm) in slots().skip(first) {
             let Some(slot) = u16::try_from(index).ok().and_then(VmSlot::new) else {
                 break;
             };
             let Some(generation) = vm.begin() else {
                 continue;
-            };
-            let Some(root) = self.take_root(cpu) else {
-                #[cfg(not(mutant = "create-keep-slot"))]
-                let _ = vm.life.advance(generation, Phase::Creating, Phase::Free);
-                return Err(Status::NoMemory);
             };
             let counter = self.parts.platform.counter(cpu.id());
             vm.fill(&Plan { root, ..plan }, counter);
@@ -61,6 +66,9 @@ impl<P: Platform> Engine<P> {
             self.trace_phase(cpu, slot, Phase::Building);
             return Ok(Answer::with(&[VmHandle::new(slot.raw(), generation).raw()]));
         }
+        // Others were faster.
+        #[cfg(not(mutant = "create-keep-root"))]
+        self.give_root(root);
         Err(Status::Limit)
     }
 
@@ -161,6 +169,13 @@ impl<P: Platform> Engine<P> {
             self.parts.platform.clear_table(cpu.id(), page);
         }
         Some(root)
+    }
+
+    /// Gives a stage-2 root back to the pool.
+    pub(crate) fn give_root(&self, root: Pfn) {
+        for page in root.run(u64::from(self.parts.host.geometry().root_pages)) {
+            self.parts.pool.put(page);
+        }
     }
 
     pub(super) fn call_vm_start(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {

@@ -21,7 +21,7 @@ use crate::vm::Vm;
 use crate::vm::cursor::{Progress, Stage, tag_of};
 use crate::vm::life::Phase;
 use abi::{Counter, Status, VmHandle};
-use ownership::{Flushed, Ipa, Pfn, VmSlot};
+use ownership::{Flushed, Ipa, VmSlot};
 use percpu::CpuToken;
 
 /// Units that one call looks at before it returns, found empty or not.
@@ -103,6 +103,7 @@ impl<P: Platform> Engine<P> {
                     break;
                 }
                 Step::Busy => source = Source::New,
+                Step::Parted => (outcome, source) = (Ok(Reclaimed::default()), Source::New),
                 Step::Crowded => break,
                 Step::Finished => {
                     return Ok(Reclaimed {
@@ -322,10 +323,7 @@ impl<P: Platform> Engine<P> {
 
     /// Frees root and slot. Only by the core that moved the cursor to `Rest`.
     fn free_rest(&self, cpu: &CpuToken, work: &AtWork<'_>) {
-        let root = work.vm.plan().root;
-        for page in 0..u64::from(self.parts.host.geometry().root_pages) {
-            self.parts.pool.put(Pfn::from_raw(root.raw() + page));
-        }
+        self.give_root(work.vm.plan().root);
         self.trace_phase(cpu, work.slot, Phase::Free);
         // The generation and phase are this core's alone now: nobody else moves `Reclaiming` on.
         let _ = work
@@ -413,6 +411,8 @@ enum Step {
     Stop,
     /// Another core has what was taken: go on with what is new.
     Busy,
+    /// The same, but lent pages are gone of it.
+    Parted,
     /// What is left is in other cores' hands.
     Crowded,
     /// The VM is gone.

@@ -22,10 +22,9 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
-/// Calls that change something though they refuse: VM_START seals before it knows whether a builder
-/// is left; VCPU_DEQUEUE kicks.
+/// May the call change something though it refuses so? VCPU_DEQUEUE's kick is none of what is compared.
 pub fn may_change_when_refused(call: Call, status: Status) -> bool {
-    call == Call::VmStart && status == Status::Busy
+    call.changes_on().contains(&status)
 }
 
 /// Fails with `context` if an invariant is broken.

@@ -42,23 +42,6 @@ fn joined(mut leaves: Vec<Translation>) -> Vec<Translation> {
     runs
 }
 
-/// The generation of a free slot is nobody's to see.
-fn life_of((generation, phase): (u64, Phase)) -> (u64, Phase) {
-    (if phase == Phase::Free { 0 } else { generation }, phase)
-}
-
-/// As for VMs.
-fn place_of((generation, place): (u64, Residence)) -> (u64, Residence) {
-    (
-        if place == Residence::Free {
-            0
-        } else {
-            generation
-        },
-        place,
-    )
-}
-
 impl Snapshot {
     /// The state now.
     pub fn take(machine: &Machine) -> Self {
@@ -90,15 +73,12 @@ impl Snapshot {
         Self {
             states,
             reach: roots.into_iter().map(below).collect(),
-            vms: engine
-                .vms()
-                .iter()
-                .map(|vm| life_of(vm.life.now()))
-                .collect(),
+            // A free slot's generation too: the next handle of the slot shows it.
+            vms: engine.vms().iter().map(|vm| vm.life.now()).collect(),
             vcpus: engine
                 .vcpus()
                 .iter()
-                .map(|vcpu| place_of(vcpu.residency().now()))
+                .map(|vcpu| vcpu.residency().now())
                 .collect(),
             contents,
         }

@@ -7,7 +7,8 @@
 //!
 //! Invariants: the word holds the slot's generation with the phase, so that a stale handle fails
 //! the same compare-exchange or comparison that checks the phase; the generation grows at each
-//! `Free -> Creating` and is never 0 in a live slot.
+//! `Free -> Creating` and is never 0 in a live slot. Who goes to `Creating` has all that the VM needs, and
+//! goes on to `Building`.
 
 use sync::{AtomicU64, Ordering, unless};
 
@@ -71,6 +72,12 @@ impl Life {
         let look = unless(cfg!(mutant = "life-now-relaxed"), Ordering::Acquire);
         let word = self.0.load(look);
         (word >> 8, Phase::from_raw(word))
+    }
+
+    /// Is the slot free? A hint, for who has still to get what the VM needs.
+    pub(super) fn may_begin(&self) -> bool {
+        // Relaxed: the compare-exchange of `begin` decides, and acquires.
+        Phase::from_raw(self.0.load(Ordering::Relaxed)) == Phase::Free
     }
 
     /// `Free -> Creating` under the next generation, if this core wins the slot.

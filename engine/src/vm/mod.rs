@@ -115,6 +115,11 @@ impl Vm {
         cell.store(value, Ordering::Relaxed);
     }
 
+    /// Is the slot free just now?
+    pub fn may_begin(&self) -> bool {
+        self.life.may_begin()
+    }
+
     /// Takes the slot if it is free; the caller fills it in with [`Vm::fill`].
     pub fn begin(&self) -> Option<u64> {
         self.life.begin()

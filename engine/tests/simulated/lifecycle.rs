@@ -120,6 +120,40 @@ fn a_call_without_memory_for_tables_changes_nothing_and_works_after_a_donation()
     }
 }
 
+/// The slot of a VM for which there is no memory is as if nobody had asked: the next one has the next generation.
+#[test]
+fn a_vm_without_memory_uses_up_no_generation() {
+    let machine = Machine::new(Config {
+        pool_pages: 56,
+        vms: 200,
+        ..Config::default()
+    });
+    let mut vms = Vec::new();
+    let create = || machine.call(0, Call::VmCreate, &shape(1));
+    let refused = loop {
+        let reply = create();
+        if reply.status != Status::Success {
+            break reply;
+        }
+        vms.push(reply.x[0]);
+    };
+    assert_eq!(refused.status, Status::NoMemory);
+    assert_eq!(create().status, Status::NoMemory);
+    let slot = vms.len() as u64;
+    bury(&machine, vms.remove(0), 1);
+    assert_eq!(create().ok(), 2 << 16, "the slot that is free again");
+    bury(&machine, vms.remove(0), 1);
+    bury(&machine, vms.remove(0), 1);
+    let handles: Vec<_> = (0..2).map(|_| create().ok()).collect();
+    assert_eq!(handles, [2 << 16 | 1, 2 << 16 | 2]);
+    bury(&machine, vms.remove(0), 1);
+    machine
+        .call(0, Call::EngineDonate, &[machine.host_page(0), 64])
+        .ok();
+    assert_eq!(create().ok(), 2 << 16 | 3);
+    assert_eq!(create().ok(), 1 << 16 | slot, "the first one in its slot");
+}
+
 /// Several cores bring one VM home in turns, each call a little; another VM is untouched.
 #[test]
 fn several_cores_reclaim_one_vm_in_turns() {

@@ -2,11 +2,13 @@
 //! the guest did with some of the pages before; each page is zeroed once, and nothing is lost.
 
 use crate::common::{
-    PAGE, RAM, RWX, build, census, hvc, map, page_call, play, reclaim_some, run, start,
+    PAGE, RAM, RWX, build, census, hvc, map, map_run, page_call, play, reclaim_some, run, shape,
+    start,
 };
 use abi::{Call, PageClass, Status, VmShape, smccc};
+use engine::sim::snapshot::Snapshot;
 use engine::sim::{Config, GuestOp, Machine};
-use ownership::{GranuleSize, Pfn, State};
+use ownership::{GranuleSize, Op, Pfn, State};
 use std::collections::BTreeSet;
 
 const BLOCK: u64 = 512;
@@ -345,4 +347,37 @@ fn holes_need_no_calls() {
         calls += 1;
     }
     assert!(calls <= 4 * BLOCK / 5, "{calls} calls");
+}
+
+/// Lent pages go back, and all that follow are other cores': a call that has done something is not refused.
+#[test]
+fn a_call_that_takes_loans_back_and_meets_busy_pages_succeeds() {
+    const BUSY: u64 = 120;
+    for lent in 1..10 {
+        let machine = Machine::new(Config::default());
+        let vm = machine.call(0, Call::VmCreate, &shape(1)).ok();
+        let lend = [vm, machine.host_page(0), RAM, lent, RWX];
+        assert_eq!(machine.call(0, Call::VmLend, &lend).ok(), lent);
+        let (pa, ipa) = (machine.host_page(lent), RAM + lent * PAGE);
+        assert_eq!(map_run(&machine, vm, pa, ipa, BUSY), (BUSY, 0));
+        machine.call(0, Call::VmDestroy, &[vm]).ok();
+        let claim = |index| {
+            let pages = machine.engine().pages();
+            pages.claim_page(pfn(&machine, index), Op::Reclaim, 1, |_| true)
+        };
+        let claims: Vec<_> = (lent..lent + BUSY)
+            .map(|index| claim(index).unwrap())
+            .collect();
+        let reclaim = || machine.call_unchecked(0, Call::VmReclaim, &[vm, 512]);
+        for _ in 0..8 {
+            let before = Snapshot::take(&machine);
+            if reclaim().status != Status::Success {
+                before.assert_unchanged(&machine, &|| format!("VM_RECLAIM after {lent} loans"));
+            }
+        }
+        let page = machine.call_unchecked(0, Call::PageInfo, &[machine.host_page(lent - 1)]);
+        assert_eq!(page.ok(), PageClass::Host.raw());
+        drop(claims);
+        while reclaim().x[1] == 0 {}
+    }
 }

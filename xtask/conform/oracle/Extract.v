@@ -28,4 +28,4 @@ Extract Constant Z.ltb => "Z.lt".
 Extract Constant Z.pow => "(fun a e -> Z.pow a (Z.to_int e))".
 
 Extraction "spec.ml"
-  step next_generation put_vm all_call call_number status_value status_word ExitReason_raw handle zeroes no_irq.
+  step all_call call_number status_value status_word ExitReason_raw handle zeroes no_irq.

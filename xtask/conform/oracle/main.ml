@@ -278,13 +278,6 @@ let line input = function
     for i = 0 to int_of_string count - 1 do
       happen (ByChance (HostMaps (Z.add (num p) (n i))))
     done
-  (* The slot of a VM that could not be made uses up a generation. *)
-  | [ "burnt"; v ] ->
-    let k = known () in
-    let old = k.vm.(int_of_string v) in
-    if old.phase = None then
-      now := Some (settle_after k
-                     (Spec.put_vm k.state (num v) { old with generation = next_generation old.generation }))
   | [ "n"; c ] -> happen (ByChance (CoreStarts (num c)))
   | [ "b"; p ] -> happen (ByChance (MemoryError (num p)))
   | [ "e"; c; i ] -> enter (num c) (num i)

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use abi::{Call, ExitReason, Status};
+use abi::{Call, ExitReason};
 use anyhow::Result;
 use engine::host::Next;
 use engine::sim::machine::vmid_of;
@@ -239,9 +239,6 @@ impl Rig {
             tape.weather(call, arguments, &x, free, &after);
         }
         begin(&mut tape);
-        if call == Some(Call::VmCreate) && x[0] == Status::NoMemory.raw() as u64 {
-            tape.burnt(&after);
-        }
         let mut told = x;
         tape.corrupt_registers(&mut told);
         tape.registers(&told);

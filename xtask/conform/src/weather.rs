@@ -5,7 +5,6 @@
 
 use abi::{Call, Status};
 use engine::sim::Portrait;
-use engine::vm::life::Phase;
 use ownership::{Owner, State};
 
 use crate::tally::is_batch;
@@ -110,17 +109,6 @@ impl Tape {
             }
         }
         found.join(",")
-    }
-
-    /// A VM that cannot be made for want of memory uses up a generation of the slot that it would have had.
-    pub(crate) fn burnt(&mut self, after: &Portrait) {
-        let both = self.before.vms.iter().zip(&after.vms);
-        let burnt = both.enumerate().find(|(_, (before, after))| {
-            after.phase == Phase::Free && before.generation != after.generation
-        });
-        if let Some((slot, _)) = burnt {
-            self.oracle.line(format_args!("burnt {slot}"));
-        }
     }
 }
 

@@ -66,6 +66,10 @@ pub fn render(interface: &Interface) -> String {
     doc(&mut out, "What a call may be refused with.");
     let errors = of_calls(|it| list(&it.errors));
     function(&mut out, "call_errors", "call", "list status", errors);
+    let what = "Of these, refusals that change something all the same.";
+    doc(&mut out, what);
+    let changes = of_calls(|it| list(&it.changes_on));
+    function(&mut out, "call_changes_on", "call", "list status", changes);
 
     for table in &interface.enums {
         let name = |value: &str| format!("{}_{value}", table.name);

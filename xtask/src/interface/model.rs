@@ -97,6 +97,9 @@ pub struct Call {
     /// Results of one kind that fill the registers after the listed ones.
     pub rest: Option<Rest>,
     pub errors: Vec<String>,
+    /// Those of its errors with which something has changed all the same.
+    #[serde(default)]
+    pub changes_on: Vec<String>,
     pub contract: String,
 }
 
@@ -250,6 +253,10 @@ impl Interface {
             let known = self.statuses.iter().any(|status| &status.name == error);
             ensure!(known, "unknown error {error}");
         }
+        for error in &call.changes_on {
+            let listed = call.errors.contains(error);
+            ensure!(listed, "changes on {error}, which is none of its errors");
+        }
         let kinds = call
             .args
             .iter()
@@ -310,6 +317,7 @@ mod tests {
         args = [{ name = "a", type = "u64", doc = "" }]
         results = []
         errors = ["SUCCESS"]
+        changes_on = ["SUCCESS"]
         contract = "Asks."
     "#;
 
@@ -321,7 +329,16 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (from, to, expected) in [
-            ("\"SUCCESS\"]", "\"NO_SUCH\"]", "unknown error NO_SUCH"),
+            (
+                "errors = [\"SUCCESS\"]",
+                "errors = [\"NO_SUCH\"]",
+                "unknown error NO_SUCH",
+            ),
+            (
+                "changes_on = [\"SUCCESS\"]",
+                "changes_on = [\"BUSY\"]",
+                "changes on BUSY",
+            ),
             ("type = \"u64\"", "type = \"u65\"", "unknown type u65"),
             ("number = 1", "number = 200", "outside the range"),
             ("value = 0", "value = 7", "status 0"),

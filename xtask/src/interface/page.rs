@@ -22,7 +22,7 @@ pub fn render(interface: &Interface) -> String {
              holds the status and `x1` and up the results in the order listed; result registers \
              up to `x17` that a call does not list come back zero. The vendor UID query answers \
              the host with {a:#010x}, {b:#010x}, {c:#010x}, {d:#010x}. On any error the state is \
-             as it was before the call. Numbers are assigned once and never reused.",
+             as it was before the call, unless the call's table says otherwise. Numbers are assigned once and never reused.",
             convention.version_major, convention.version_minor, convention.base
         ),
     );
@@ -113,17 +113,20 @@ fn describe(out: &mut String, interface: &Interface, call: &Call) {
         call.caller
     );
     let _ = writeln!(out, "- VM states: {}", states(call));
-    let errors: Vec<String> = call
-        .errors
-        .iter()
-        .map(|error| format!("`{error}`"))
-        .collect();
-    let errors = if errors.is_empty() {
-        "none".to_string()
-    } else {
-        errors.join(", ")
+    let list = |names: &[String]| {
+        let names = names.iter().map(|name| format!("`{name}`"));
+        names.collect::<Vec<_>>().join(", ")
     };
-    let _ = write!(out, "- Errors: {errors}\n\n");
+    let errors = match call.errors.as_slice() {
+        [] => "none".to_string(),
+        errors => list(errors),
+    };
+    let _ = writeln!(out, "- Errors: {errors}");
+    if !call.changes_on.is_empty() {
+        let changes = list(&call.changes_on);
+        let _ = writeln!(out, "- Changes something on: {changes}");
+    }
+    out.push('\n');
     out.push_str("| register | direction | name | type | meaning |\n");
     out.push_str("| --- | --- | --- | --- | --- |\n");
     fields(out, "in", &call.args);

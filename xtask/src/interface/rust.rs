@@ -164,7 +164,53 @@ fn calls(out: &mut Source, interface: &Interface) {
             camel(&call.name)
         ));
     }
-    out.text("        }\n    }\n}\n");
+    out.text("        }\n    }");
+    statuses_of(
+        out,
+        interface,
+        ("errors", "What it may be refused with."),
+        |call| &call.errors,
+    );
+    statuses_of(
+        out,
+        interface,
+        (
+            "changes_on",
+            "Of these, refusals that change something all the same.",
+        ),
+        |call| &call.changes_on,
+    );
+    out.text("}\n");
+}
+
+/// A function from a call to some of the status codes.
+fn statuses_of(
+    out: &mut Source,
+    interface: &Interface,
+    (name, doc): (&str, &str),
+    of: fn(&Call) -> &[String],
+) {
+    out.doc(4, doc);
+    out.text(&format!(
+        "    pub const fn {name}(self) -> &'static [Status] {{\n        match self {{"
+    ));
+    let mut has_all = true;
+    for call in &interface.calls {
+        let all: Vec<String> = of(call)
+            .iter()
+            .map(|status| format!("Status::{}", camel(status)))
+            .collect();
+        if all.is_empty() {
+            has_all = false;
+            continue;
+        }
+        let begin = format!("Self::{} => &", camel(&call.name));
+        out.array(12, &begin, &all, ",");
+    }
+    if !has_all {
+        out.text("            _ => &[],");
+    }
+    out.text("        }\n    }");
 }
 
 fn statuses(out: &mut Source, interface: &Interface) {

@@ -139,6 +139,13 @@ impl<P: Platform> Engine<P> {
         bite.spend((outcome.back as u32).saturating_mul(PAGE_BACK));
         bite.spend((outcome.refused as u32).saturating_mul(REFUSED_PAGE));
         match outcome {
+            #[cfg(not(mutant = "reclaim-busy-with-loans"))]
+            Outcome {
+                done: 0,
+                lost: 0,
+                back: 1..,
+                met_busy: true,
+            } => Step::Parted,
             Outcome {
                 done: 0,
                 lost: 0,
