@@ -115,6 +115,9 @@ Inductive vm_changes (s : state) (e : event) (v : N) (before after : vm) : Prop 
 | m_told c i :
     e = ByEngine c TellReady -> at_ (cores s c) = InGuest i -> v = of_vm (vcpus s i) ->
     after = set_ready before (ready after) -> vm_changes s e v before after
+| m_told_first c i :
+    e = ByEngine c (TellFirst i) -> v = of_vm (vcpus s i) ->
+    after = set_ready before (ready after) -> vm_changes s e v before after
 | m_guest c i g :
     e = ByGuest c g -> at_ (cores s c) = InGuest i -> v = of_vm (vcpus s i) ->
     after = set_ready (set_leaves before (leaves after)) (ready after) ->

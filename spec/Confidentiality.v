@@ -78,29 +78,44 @@ Proof.
   destruct (waits_for u), (waits_for v); simpl in V5; try contradiction; split; simpl; auto.
 Qed.
 
+Lemma tell_of_alike s t n l : alike s t -> tell_of t n l = tell_of s n l.
+Proof.
+  intro A. revert n. induction l as [|j l IH]; intros [|n]; simpl; auto.
+  rewrite (is_ready_alike _ _ _ A). destruct (is_ready s j); [now rewrite IH|apply IH].
+Qed.
+
+Lemma tell_ready_alike s t c i :
+  alike s t -> alike (fst (tell_ready s c i)) (fst (tell_ready t c i))
+               /\ snd (tell_ready t c i) = snd (tell_ready s c i).
+Proof.
+  intro A. unfold tell_ready. by_alike A. rewrite (tell_of_alike _ _ _ _ A).
+  destruct (tell_of _ _ _) as [[|j rest] kept].
+  - split; [now apply alike_vm|reflexivity].
+  - split.
+    + eapply exit_alike; [now apply alike_vm|apply (al_vcpus _ _ A i)|unseen|unseen].
+    + unfold exit_to_host. simpl. by_alike A. f_equal. f_equal.
+      apply map_ext. intro k. by_alike A. reflexivity.
+Qed.
+
 Theorem turn_alike s t c k :
   alike s t -> alike (fst (take_turn s c k)) (fst (take_turn t c k))
                /\ snd (take_turn t c k) = snd (take_turn s c k).
 Proof.
   intro A. unfold take_turn. by_alike A.
-  destruct (at_ (cores s c)) as [| |i|], k as [j| | |why d]; try (split; auto; fail).
+  destruct (at_ (cores s c)) as [| |i|], k as [j|j| | |why d]; try (split; auto; fail).
   - unfold pick. by_alike A. destruct (place (vcpus s j)); try (split; auto; fail).
     destruct (_ && _); [|split; auto].
     destruct (phase (vms s (of_vm (vcpus s j)))) as [[]|]; simpl; (split; [|reflexivity]);
       try (apply alike_vcpu; auto; apply alike_vcpu_place, (al_vcpus _ _ A)).
     apply alike_mode, alike_vcpu; auto. apply alike_vcpu_place, settle_alike, (al_vcpus _ _ A).
+  - unfold tell_first. by_alike A. destruct (place (vcpus s j)); try (split; auto; fail).
+    destruct (phase (vms s (of_vm (vcpus s j)))) as [[]|]; try (split; auto; fail).
+    destruct (_ && _); [|split; auto]. now apply tell_ready_alike.
   - assert (M : may_stop t c why = may_stop s c why).
     { unfold may_stop. by_alike A. destruct why; try reflexivity.
       apply look_forallb. intro j. by_alike A. reflexivity. }
     rewrite M. destruct (may_stop s c why); split; auto. now apply alike_mode.
-  - unfold tell_ready. by_alike A.
-    assert (F : filter (is_ready t) (ready (vms s (of_vm (vcpus s i))))
-              = filter (is_ready s) (ready (vms s (of_vm (vcpus s i))))).
-    { apply filter_ext. intro j. now apply is_ready_alike. }
-    rewrite F. destruct (firstn 7 _) as [|j rest]; [split; auto|]. split.
-    + eapply exit_alike; [now apply alike_vm|apply (al_vcpus _ _ A i)|unseen|unseen].
-    + unfold exit_to_host. simpl. by_alike A. f_equal. f_equal.
-      apply map_ext. intro k. by_alike A. reflexivity.
+  - now apply tell_ready_alike.
   - unfold leave. by_alike A. destruct (phase _) as [[]|]; (split; [|reflexivity]); auto; simpl;
       apply alike_mode, alike_vcpu; auto; apply alike_vcpu_place, (al_vcpus _ _ A).
 Qed.

@@ -158,6 +158,7 @@ Proof.
   - elim Nn. exists VM_RECLAIM, a. repeat split; auto. simpl. tauto.
   - elim Nn. exists VCPU_CREATE, a. repeat split; auto. simpl. tauto.
   - rewrite H2. auto.
+  - rewrite H1. auto.
   - elim Na. exists c, i, g. auto.
 Qed.
 

@@ -109,7 +109,7 @@ Section Step.
         * by_alike A. apply same_passed_refl.
       + by_alike A. destruct (_ && _); [|exact I]. simpl. split; [|auto].
         intro b. unfold leads. now rewrite (alike_leaf _ _ v b A).
-    - destruct k as [i| | |]; try exact I. by_alike A. rewrite (al_cores _ _ B). apply same_passed_refl.
+    - destruct k as [i|i| | |]; try exact I. by_alike A. rewrite (al_cores _ _ B). apply same_passed_refl.
     - by_alike A. destruct (at_ (cores s c)) as [| |i|]; try exact I. by_alike A. apply same_passed_refl.
     - destruct h as [p| | | | |]; try exact I. by_alike A. destruct (names _ _); [|exact I].
       intro b. unfold leads. now rewrite (alike_leaf _ _ v b A).

@@ -253,7 +253,7 @@
 #define BULKHEAD_EXIT_REASON_PAGE_RELINQUISHED 10
 /* D0 = INTID of a level-triggered SPI that the guest ended. */
 #define BULKHEAD_EXIT_REASON_LEVEL_ENDED 11
-/* More SPIs pending than list registers; they follow as these empty. */
+/* More interrupts pending than list registers; they follow as these empty. */
 #define BULKHEAD_EXIT_REASON_LIST_FULL 12
 /* A physical interrupt waits for the host. */
 #define BULKHEAD_EXIT_REASON_HOST_INTERRUPT 13

@@ -30,7 +30,7 @@ Inductive act :=
 | SendSgi (intid : N) (targets : list N)  (** to these vCPUs, if they are of the same VM *)
 | TakeIrq (intid : N)                     (** acknowledges an interrupt *)
 | EndLevel (intid : N) (sleeps : bool)    (** has ended a level-triggered SPI, and goes on or executes WFI *)
-| ListsFull                               (** more SPIs are pending than list registers *)
+| ListsFull                               (** more interrupts are pending than list registers *)
 | Interrupted                             (** a physical interrupt, a kick, the end of its time *)
 | SErrorTaken                             (** hardware: a physical SError while it ran *)
 | IllegalState.                           (** an exception that the engine does not handle *)

@@ -47,7 +47,8 @@ Definition resume (s : state) (i : N) (u : vcpu) : state * output := (put_vcpu s
 
 Inductive turn :=
 | Pick (i : N)                  (** vCPU [i] of this core's queue gets its turn *)
-| TellReady                     (** others of its VM have work and are on no queue *)
+| TellFirst (i : N)             (** others of its VM have work and are on no queue: so before vCPU [i] is entered *)
+| TellReady                     (** the same after it trapped *)
 | Leave                         (** its VM is Running no more: it is not entered again *)
 | Stop (why : ExitReason) (detail : N).  (** an interrupt for the host, the budget, nothing to run *)
 
@@ -74,16 +75,37 @@ Definition pick (s : state) (c i : N) : state * output :=
 Definition is_ready (s : state) (i : N) : bool :=
   match place (vcpus s i) with Parked => negb (bars_queues (waits_for (vcpus s i))) | _ => false end.
 
+(** Of those that are noted, in their order: whom [left] places in an exit's details tell of, and who is left for the
+    next. Who is ready no more is forgotten. *)
+Fixpoint tell_of (s : state) (left : nat) (noted : list N) : list N * list N :=
+  match noted, left with
+  | [], _ => ([], [])
+  | _, O => ([], noted)
+  | j :: rest, S fewer =>
+      if is_ready s j
+      then let (told, kept) := tell_of s fewer rest in (j :: told, kept)
+      else tell_of s left rest
+  end.
+
+(** In order of creation. *)
+Definition noted (v : vm) : list N := filter (fun j => existsb (N.eqb j) (ready v)) (members v).
+
 Definition tell_ready (s : state) (c i : N) : state * output :=
   let u := vcpus s i in
   let v := of_vm u in
-  let told := firstn 7 (filter (is_ready s) (ready (vms s v))) in
+  let (told, kept) := tell_of s 7 (noted (vms s v)) in
+  let s' := put_vm s v (set_ready (vms s v) kept) in
   match told with
-  | [] => (s, Silence)
-  | _ =>
-      let keep := filter (fun j => negb (existsb (N.eqb j) told)) (filter (is_ready s) (ready (vms s v))) in
-      exit_to_host (put_vm s v (set_ready (vms s v) keep)) c i u ExitReason_VcpuReady
-        (map (fun j => handle j (vgeneration (vcpus s j))) told)
+  | [] => (s', Silence)
+  | _ => exit_to_host s' c i u ExitReason_VcpuReady (map (fun j => handle j (vgeneration (vcpus s j))) told)
+  end.
+
+(** The vCPU whose turn it would be has not run: what was left open at its last exit still is. *)
+Definition tell_first (s : state) (c i : N) : state * output :=
+  let u := vcpus s i in
+  match place u, phase (vms s (of_vm u)) with
+  | Queued q, Some Running => if (q =? c) && (i <? vcpus_n (cfg s)) then tell_ready s c i else (s, Silence)
+  | _, _ => (s, Silence)
   end.
 
 (** A vCPU that trapped goes on only in a VM that is Running. *)
@@ -108,6 +130,7 @@ Definition may_stop (s : state) (c : N) (why : ExitReason) : bool :=
 Definition take_turn (s : state) (c : N) (t : turn) : state * output :=
   match at_ (cores s c), t with
   | InRun, Pick i => pick s c i
+  | InRun, TellFirst i => tell_first s c i
   | InRun, Stop why d =>
       if may_stop s c why then (put_mode s c InHost, Exited why 0 [d]) else (s, Silence)
   | InGuest i, TellReady => tell_ready s c i

@@ -95,8 +95,10 @@ Proof.
     destruct (at_ (cores s c)), t; try reflexivity.
     + unfold pick. destruct (place (vcpus s i)); try reflexivity.
       destruct (_ && _); [|reflexivity]. destruct (phase _) as [[]|]; reflexivity.
+    + unfold tell_first, tell_ready. destruct (place (vcpus s i)), (phase (vms s (of_vm (vcpus s i)))) as [[]|]; try reflexivity.
+      destruct (_ && _); [|reflexivity]. destruct (tell_of _ _ _) as [[]]; reflexivity.
     + destruct (may_stop s c why); reflexivity.
-    + unfold tell_ready. destruct (firstn 7 _); reflexivity.
+    + unfold tell_ready. destruct (tell_of _ _ _) as [[]]; reflexivity.
     + unfold leave. destruct (phase _) as [[]|]; reflexivity.
   - destruct (c <? cores_n (cfg s)); [|reflexivity]. unfold guest_act.
     destruct (at_ (cores s c)) as [| |i|]; try reflexivity.

@@ -59,6 +59,16 @@ Qed.
 
 (** ** Turns *)
 
+Lemma ready_invariant s u l : invariant s -> invariant (put_vm s u (set_ready (vms s u) l)).
+Proof.
+  intros [M R Q]. split; [| |now apply put_vm_quiet].
+  - revert M. apply memory_frame; intros; auto.
+    + rewrite leaves_put. destruct (N.eqb_spec v u) as [->|]; auto.
+    + rewrite phase_put. destruct (N.eqb_spec v u) as [->|]; auto.
+  - revert R. apply running_frame; auto. intro v. rewrite members_put, phase_put.
+    destruct (N.eqb_spec v u) as [->|]; auto.
+Qed.
+
 Theorem turn_invariant s c t : c < cores_n (cfg s) -> invariant s -> invariant (fst (take_turn s c t)).
 Proof.
   intros L I. unfold take_turn. destruct (at_ (cores s c)) eqn:A, t; try exact I.
@@ -78,18 +88,23 @@ Proof.
     + intro E. injection E as <-. rewrite N.eqb_refl, (proj1 O). intros <-.
       destruct (scrubbing_ok _ _ (pages_ok s M p) _ Hp). unfold phase_of in H. congruence.
     + intro E. destruct (N.eqb_spec j i) as [->|]; [rewrite (proj1 O)|]; eapply Q; eauto.
+  - (* TellFirst *)
+    unfold tell_first. destruct (place (vcpus s i)) eqn:P, (phase (vms s (of_vm (vcpus s i)))) as [[]|]; try exact I.
+    destruct (N.eqb_spec c0 c); [subst c0|exact I]. simpl. destruct (i <? vcpus_n (cfg s)); [|exact I].
+    unfold tell_ready. destruct (tell_of _ _ _) as [[|j told] kept]; [now apply ready_invariant|].
+    unfold exit_to_host. simpl. destruct (ready_invariant s (of_vm (vcpus s i)) kept I) as [M R Q].
+    split; [now apply put_mode_memory, put_vcpu_memory| |].
+    + apply running_mode; [intro k; simpl; congruence|discriminate|].
+      assert (S : settled (place (vcpus s i))) by (rewrite P; is_settled).
+      apply running_settled; auto. is_settled.
+    + apply put_mode_quiet; [discriminate|]. apply put_vcpu_quiet; auto.
   - (* Stop *)
     destruct (may_stop s c why); [|exact I]. destruct I as [M R Q].
     split; [now apply put_mode_memory| |now apply put_mode_quiet].
     apply running_mode; auto; [intro j; congruence|discriminate].
   - (* TellReady *)
-    unfold tell_ready. destruct (firstn 7 _); [exact I|]. apply exit_invariant; auto.
-    destruct I as [M R Q]. split; [| |now apply put_vm_quiet].
-    + revert M. apply memory_frame; intros; auto.
-      * rewrite leaves_put. destruct (N.eqb_spec v (of_vm (vcpus s slot))) as [->|]; auto.
-      * rewrite phase_put. destruct (N.eqb_spec v (of_vm (vcpus s slot))) as [->|]; auto.
-    + revert R. apply running_frame; auto. intro v. rewrite members_put, phase_put.
-      destruct (N.eqb_spec v (of_vm (vcpus s slot))) as [->|]; auto.
+    unfold tell_ready. destruct (tell_of _ _ _) as [[|j told] kept]; [now apply ready_invariant|].
+    apply exit_invariant; auto. now apply ready_invariant.
   - (* Leave *)
     unfold leave.
     destruct (phase (vms s (of_vm (vcpus s slot)))) as [[]|]; try exact I;

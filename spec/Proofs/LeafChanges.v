@@ -330,6 +330,7 @@ Proof.
   - right. eapply l_taken; eauto. unfold leaf_at. now rewrite H2.
   - left. unfold leaf_at. now rewrite H1.
   - left. unfold leaf_at. now rewrite H2.
+  - left. unfold leaf_at. now rewrite H1.
   - unfold step. destruct (machine_off s); [auto|]. rewrite H.
     destruct (c <? cores_n (cfg s)); [|auto].
     destruct (guest_leaves s w c i g v M H0) as [E|[E|(_ & (imm & ->) & E)]].

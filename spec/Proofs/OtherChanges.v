@@ -345,6 +345,21 @@ Proof.
   - eapply acc_exit; [exact A|apply accounts_same|]. destruct sleeps; simpl; auto.
 Qed.
 
+Lemma tell_accounts s c i t :
+  t = TellReady /\ at_ (cores s c) = InGuest i \/ t = TellFirst i ->
+  accounts s (ByEngine c t) (fst (tell_ready s c i)).
+Proof.
+  intro W.
+  assert (T : forall l, vm_changes s (ByEngine c t) (of_vm (vcpus s i)) (vms s (of_vm (vcpus s i)))
+                                   (set_ready (vms s (of_vm (vcpus s i))) l)).
+  { intro l. destruct W as [[-> A]| ->]; [eapply m_told|eapply m_told_first]; eauto. }
+  unfold tell_ready. destruct (tell_of _ _ _) as [[|j told] kept]; unfold exit_to_host; simpl; split; auto.
+  - intro u. rewrite vms_put. destruct (N.eqb_spec u (of_vm (vcpus s i))) as [->|]; auto.
+  - intro k. change (vcpus (put_mode ?t ?d ?m) k) with (vcpus t k). rewrite vcpus_put.
+    destruct (N.eqb_spec k i) as [->|]; [right; eapply v_turn; eauto|auto].
+  - intro u. change (vms (put_mode (put_vcpu ?t ?d ?m) ?x ?y) u) with (vms t u). rewrite vms_put.
+    destruct (N.eqb_spec u (of_vm (vcpus s i))) as [->|]; auto.
+Qed.
 
 (** ** All events *)
 
@@ -376,13 +391,10 @@ Proof.
         (split; [|auto]; intro j;
          change (vcpus (put_mode ?t ?d ?m) j) with (vcpus t j); rewrite vcpus_put;
          destruct (N.eqb_spec j i) as [->|]; [right; eapply v_turn; eauto|auto]).
+    + unfold tell_first. destruct (place (vcpus s i)), (phase (vms s (of_vm (vcpus s i)))) as [[]|]; try apply accounts_same.
+      destruct (_ && _); [|apply accounts_same]. apply tell_accounts. auto.
     + destruct (may_stop s c why); [split; auto|apply accounts_same].
-    + unfold tell_ready. destruct (firstn 7 _); [apply accounts_same|].
-      unfold exit_to_host. simpl. split.
-      * intro j. change (vcpus (put_mode ?t ?d ?m) j) with (vcpus t j). rewrite vcpus_put.
-        destruct (N.eqb_spec j slot) as [->|]; [right; eapply v_turn; eauto|auto].
-      * intro u. change (vms (put_mode (put_vcpu ?t ?d ?m) ?x ?y) u) with (vms t u). rewrite vms_put.
-        destruct (N.eqb_spec u (of_vm (vcpus s slot))) as [->|]; [right; eapply m_told; eauto|auto].
+    + apply tell_accounts. auto.
     + unfold leave. destruct (phase _) as [[]|]; try apply accounts_same; simpl;
         (split; [|auto]; intro j;
          change (vcpus (put_mode ?t ?d ?m) j) with (vcpus t j); rewrite vcpus_put;

@@ -48,7 +48,7 @@ Proof.
       destruct (negb (broken (pages s p))) eqn:B; [|discriminate]. simpl in C.
       destruct (names (st (pages s p)) v) eqn:N; [|discriminate]. injection C as <-.
       eapply passing_store; eauto. unfold step. rewrite Off, H. unfold host_does, host_store. now rewrite May, B.
-  - destruct t as [i| | |]; try discriminate.
+  - destruct t as [i|i| | |]; try discriminate.
     destruct (at_ (cores s c)) eqn:A; try discriminate.
     unfold step in C. rewrite Off in C.
     destruct (c <? cores_n (cfg s)) eqn:Bound; [|simpl in C; rewrite A in C; discriminate].

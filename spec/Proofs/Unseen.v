@@ -239,7 +239,11 @@ Lemma turn_unseen v s c t :
   looks_same v s (fst (take_turn s c t)).
 Proof.
   intros I N. unfold take_turn in *.
-  destruct (at_ (cores s c)) as [| |i|] eqn:A, t as [j| | |why d]; try apply looks_same_refl.
+  assert (Ready : forall i l, looks_same v s (put_vm s (of_vm (vcpus s i)) (set_ready (vms s (of_vm (vcpus s i))) l))).
+  { intros i l. apply unseen; auto using shows_refl, same_vcpu_refl, (inv_memory _ I).
+    + simpl. unfold upd. destruct (N.eqb_spec v (of_vm (vcpus s i))) as [->|]; split; reflexivity.
+    + intro b. unfold leaf_at. simpl. unfold upd. destruct (N.eqb_spec v (of_vm (vcpus s i))) as [->|]; reflexivity. }
+  destruct (at_ (cores s c)) as [| |i|] eqn:A, t as [j|j| | |why d]; try apply looks_same_refl.
   - unfold pick in *. destruct (place (vcpus s j)) eqn:P; try apply looks_same_refl.
     destruct (_ && _); [|apply looks_same_refl].
     assert (Parks : looks_same v s (put_vcpu s j (set_place (vcpus s j) Parked))).
@@ -248,14 +252,18 @@ Proof.
     apply unseen_mode, unseen_vcpu. intro J. exfalso. apply (N j j); auto.
     + simpl. unfold upd. now rewrite N.eqb_refl.
     + now apply (member_of v s I).
-  - destruct (may_stop s c why); [apply unseen_mode|]; apply looks_same_refl.
-  - unfold tell_ready. destruct (firstn 7 _); [apply looks_same_refl|].
+  - unfold tell_first. destruct (place (vcpus s j)) eqn:P, (phase (vms s (of_vm (vcpus s j)))) as [[]|]; try apply looks_same_refl.
+    destruct (_ && _); [|apply looks_same_refl].
+    unfold tell_ready. destruct (tell_of _ _ _) as [[|k told] kept]; [apply Ready|].
     unfold exit_to_host. simpl. apply unseen_mode.
-    eapply looks_same_trans; [|apply unseen_vcpu; intros _;
+    eapply looks_same_trans; [apply Ready|apply unseen_vcpu; intros _].
+    change (vcpus (put_vm s ?u ?r) j) with (vcpus s j).
+    split; auto. unfold power_seen_of. simpl. rewrite P. reflexivity.
+  - destruct (may_stop s c why); [apply unseen_mode|]; apply looks_same_refl.
+  - unfold tell_ready. destruct (tell_of _ _ _) as [[|k told] kept]; [apply Ready|].
+    unfold exit_to_host. simpl. apply unseen_mode.
+    eapply looks_same_trans; [apply Ready|apply unseen_vcpu; intros _;
       exact (runs_seen s i c (Queued c) I A (or_intror (ex_intro _ c eq_refl)))].
-    apply unseen; auto using shows_refl, same_vcpu_refl, (inv_memory _ I).
-    + simpl. unfold upd. destruct (N.eqb_spec v (of_vm (vcpus s i))) as [->|]; split; reflexivity.
-    + intro b. unfold leaf_at. simpl. unfold upd. destruct (N.eqb_spec v (of_vm (vcpus s i))) as [->|]; reflexivity.
   - unfold leave.
     assert (Parks : looks_same v s (put_mode (put_vcpu s i (set_place (vcpus s i) Parked)) c InRun)).
     { apply unseen_mode, unseen_vcpu. intros _. eapply runs_seen; eauto. }

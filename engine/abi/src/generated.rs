@@ -652,7 +652,7 @@ pub enum ExitReason {
     PageRelinquished = 10,
     /// D0 = INTID of a level-triggered SPI that the guest ended.
     LevelEnded = 11,
-    /// More SPIs pending than list registers; they follow as these empty.
+    /// More interrupts pending than list registers; they follow as these empty.
     ListFull = 12,
     /// A physical interrupt waits for the host.
     HostInterrupt = 13,

@@ -41,6 +41,8 @@ pub enum GuestOp {
     Wfi,
     /// MRS (`true`) or MSR of x9, as the ISS of a trapped one says.
     Sysreg(u32),
+    /// MSR of x9 to ICC_SGI1R_EL1 after setting it to this value.
+    SendSgi(u64),
     /// A physical interrupt for the host arrives, and stays.
     Interrupt,
     /// A physical SError.
@@ -115,6 +117,8 @@ pub(super) struct Script {
     log: Vec<Seen>,
 }
 
+/// MSR ICC_SGI1R_EL1, as the ISS of a trapped one says (Arm ARM D19.2.37).
+const SEND_SGI: u64 = 3 << 20 | 5 << 17 | 12 << 10 | 11 << 1;
 /// The register that loads, stores and moves use.
 const RT: usize = 9;
 
@@ -302,6 +306,10 @@ impl Sim {
             GuestOp::Sysreg(iss) => {
                 let iss = u64::from(*iss) & !(0x1f << 5) | (RT as u64) << 5;
                 trap(&mut inner, sync(esr(0x18, iss)))
+            }
+            GuestOp::SendSgi(value) => {
+                context.frame.x[RT] = *value;
+                trap(&mut inner, sync(esr(0x18, SEND_SGI | (RT as u64) << 5)))
             }
             GuestOp::SError => {
                 script.ops.pop_front();

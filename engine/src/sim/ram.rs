@@ -78,6 +78,15 @@ impl Ram {
         cell.map_or(0, |words| words[word].load(Ordering::Acquire))
     }
 
+    /// The words of a page that are not zero, each with its place.
+    pub fn nonzero(&self, page: u64) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let words = self.page(page).and_then(|page| page.get());
+        let words = words.map_or(&[][..], |words| &words[..]);
+        // Acquire: as in `load`.
+        let values = words.iter().map(|word| word.load(Ordering::Acquire));
+        values.enumerate().filter(|(_, value)| *value != 0)
+    }
+
     /// Writes a word.
     pub fn store(&self, page: u64, word: usize, value: u64) {
         // Release: pairs with the Acquire of `load` and `swap`.
@@ -111,11 +120,8 @@ impl Ram {
 
 impl Entries for Ram {
     fn each(&self, table: u64, mut visit: impl FnMut(u16, u64)) -> bool {
-        for index in 0..WORDS {
-            let raw = self.load(table, index);
-            if raw != 0 {
-                visit(index as u16, raw);
-            }
+        for (index, raw) in self.nonzero(table) {
+            visit(index as u16, raw);
         }
         self.contains(table)
     }

@@ -36,6 +36,8 @@ pub enum Tried {
     Fetch(u64),
     /// HVC or SMC with these registers.
     Call([u64; 7]),
+    /// A write of this value to ICC_SGI1R_EL1.
+    SendSgi(u64),
     /// WFI.
     Wfi,
     /// A physical SError comes.
@@ -55,6 +57,7 @@ impl Tried {
             GuestOp::StorePart(address, shape, value) => Self::StorePart(*address, *shape, *value),
             GuestOp::Fetch(address) => Self::Fetch(*address),
             GuestOp::Hvc(x) | GuestOp::Smc(x) => Self::Call(*x),
+            GuestOp::SendSgi(value) => Self::SendSgi(*value),
             GuestOp::Wfi => Self::Wfi,
             GuestOp::SError => Self::SError,
             GuestOp::Elsewhere(_) => return None,

@@ -6,7 +6,7 @@
 
 From Coq Require Import NArith ZArith List.
 From Coq Require Import Extraction ExtrOcamlBasic ExtrOcamlNatInt ExtrOcamlZBigInt.
-From Bulkhead Require Import Base State World Args Step Calls.Vcpus.
+From Bulkhead Require Import Base State World Args Step Calls.Vcpus Guest.Sgi.
 
 (** What [ExtrOcamlZBigInt] leaves to be done bit by bit. *)
 Extract Constant N.eqb => "Z.equal".
@@ -28,4 +28,4 @@ Extract Constant Z.ltb => "Z.lt".
 Extract Constant Z.pow => "(fun a e -> Z.pow a (Z.to_int e))".
 
 Extraction "spec.ml"
-  step all_call call_number status_value status_word ExitReason_raw handle zeroes no_irq.
+  step sgi_by_register all_call call_number status_value status_word ExitReason_raw handle zeroes no_irq.

@@ -20,6 +20,9 @@ let marks = ref 0
 let steps = ref 0
 let kept : (int, known) Hashtbl.t = Hashtbl.create 4096
 
+(* Of each core of the simulated machine. *)
+let list_registers = 4
+
 let known () = match !now with Some k -> k | None -> failwith "no machine yet"
 
 let fair = {
@@ -104,11 +107,21 @@ let host_act c h = happen (ByHost (c, h))
 
 let guest_of k c = match k.core.(int c).at_ with InGuest i -> Some i | _ -> None
 
-(* The vCPU [i] is entered on core [c]: whoever had its turn there before, has it no more. *)
+(* It is the turn of vCPU [i] on core [c]: whoever had its turn there before, has it no more. *)
+let turn_of c i =
+  match guest_of (known ()) c with
+  | Some j when not (Z.equal j i) -> happen (ByGuest (c, Interrupted))
+  | _ -> ()
+
+(* Before a vCPU is entered, the host is told of others of its VM's. *)
+let tell c i =
+  if guest_of (known ()) c = Some i then happen (ByEngine (c, TellReady))
+  else happen (ByEngine (c, TellFirst i))
+
+(* It is entered: there was nothing to tell. *)
 let enter c i =
-  (match guest_of (known ()) c with
-   | Some j when not (Z.equal j i) -> happen (ByGuest (c, Interrupted))
-   | _ -> ());
+  turn_of c i;
+  tell c i;
   if guest_of (known ()) c <> Some i then happen (ByEngine (c, Pick i))
 
 (* What a guest's own instructions leave: these registers changed, the program counter moved. *)
@@ -243,10 +256,11 @@ let tried c = function
   | "hvc" :: x -> compute_first c (List.mapi (fun r v -> r, num v) x); happen (ByGuest (c, Hvc Z.zero))
   | [ "wfi" ] -> compute_first c []; happen (ByGuest (c, Wfi))
   | [ "serror" ] -> compute_first c []; happen (ByGuest (c, SErrorTaken))
-  | [ "sgi"; intid; targets ] ->
-    compute_first c [];
-    let targets = if targets = "-" then [] else List.map num (String.split_on_char ',' targets) in
-    happen (ByGuest (c, SendSgi (num intid, targets)))
+  | [ "sgi"; value ] ->
+    compute_first c [ 9, num value ];
+    (match guest_of (known ()) c with
+     | Some i -> happen (ByGuest (c, sgi_by_register (known ()).state i (num value)))
+     | None -> ())
   | [ "none" ] -> compute c [] true
   | other -> failwith ("unknown act: " ^ String.concat " " other)
 
@@ -283,7 +297,12 @@ let line input = function
   | [ "e"; c; i ] -> enter (num c) (num i)
   | [ "f"; c ] -> finish (num c)
   | "g" :: c :: act -> tried (num c) act
-  | [ "ready"; c ] -> happen (ByEngine (num c, TellReady))
+  | [ "ready"; c; i ] -> turn_of (num c) (num i); tell (num c) (num i)
+  | [ "lists"; c ] ->
+    let c = num c in
+    (match guest_of (known ()) c with
+     | Some i when List.length (known ()).pending.(int i) > list_registers -> happen (ByGuest (c, ListsFull))
+     | _ -> differ "list registers are full, but not that many interrupts are pending")
   | [ "leave"; c ] -> happen (ByEngine (num c, Leave))
   | [ "turn"; c ] ->
     if guest_of (known ()) (num c) <> None then happen (ByGuest (num c, Interrupted))

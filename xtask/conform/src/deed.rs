@@ -93,6 +93,8 @@ pub enum Act {
     Smc([u64; 7]),
     /// WFI.
     Wfi,
+    /// Writes this to ICC_SGI1R_EL1.
+    Sgi(u64),
     /// A physical SError comes while it runs.
     SError,
     /// Meanwhile another core does this, if it is in no call.

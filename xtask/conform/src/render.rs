@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use engine::sim::portrait::{ContentSeen, Portrait, VcpuSeen, VmSeen};
-use engine::sim::ram::{Ram, WORDS};
+use engine::sim::ram::Ram;
 use engine::trap::psci::PowerState;
 use engine::vcpu::slot::Pending;
 use engine::vm::RamRange;
@@ -111,14 +111,11 @@ fn state_of(text: &mut String, state: State, table: Option<Option<u16>>) {
 fn contents(text: &mut String, seen: &Portrait, ram: &Ram) {
     for (offset, state) in seen.pages.iter().enumerate() {
         let page = ram.base() + offset as u64;
-        if *state == State::Owned(Owner::Engine) || !ram.is_touched(page) {
+        if *state == State::Owned(Owner::Engine) {
             continue;
         }
-        for word in 0..WORDS {
-            let value = ram.load(page, word);
-            if value != 0 {
-                let _ = writeln!(text, "c {offset} {word} {value:x}");
-            }
+        for (word, value) in ram.nonzero(page) {
+            let _ = writeln!(text, "c {offset} {word} {value:x}");
         }
     }
 }

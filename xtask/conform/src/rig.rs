@@ -191,6 +191,7 @@ impl Rig {
             Act::Hvc(x) => GuestOp::Hvc(*x),
             Act::Smc(x) => GuestOp::Smc(*x),
             Act::Wfi => GuestOp::Wfi,
+            Act::Sgi(value) => GuestOp::SendSgi(*value),
             Act::SError => GuestOp::SError,
             Act::Elsewhere(deed) => {
                 let (rig, deed) = (self.clone(), deed.clone());
@@ -358,9 +359,9 @@ impl Rig {
             }
             Some(ExitReason::VcpuReady) => {
                 let slot = x[2] & 0xffff;
-                tape.oracle.line(format_args!("e {cpu} {slot}"));
-                tape.oracle.line(format_args!("ready {cpu}"));
+                tape.oracle.line(format_args!("ready {cpu} {slot}"));
             }
+            Some(ExitReason::ListFull) => tape.oracle.line(format_args!("lists {cpu}")),
             _ => {}
         }
         let mut told = *x;

@@ -207,6 +207,7 @@ impl Tape {
                 "g {cpu} hvc {} {} {} {} {} {} {}",
                 x[0], x[1], x[2], x[3], x[4], x[5], x[6]
             )),
+            Tried::SendSgi(value) => oracle.line(format_args!("g {cpu} sgi {value}")),
             Tried::Wfi => oracle.line(format_args!("g {cpu} wfi")),
             Tried::SError => oracle.line(format_args!("g {cpu} serror")),
             Tried::Other => oracle.line(format_args!("g {cpu} none")),

@@ -98,6 +98,10 @@ pub(super) fn guests(
         ] {
             menu.add(Topic::Telling, does(vec![act]));
         }
+        // To all others, to both of the first two, to itself.
+        for value in [1 << 40 | 3 << 24, 3 << 24 | 0b11, 4 << 24 | 1 << vcpu.mpidr] {
+            menu.add(Topic::Interrupts, does(vec![Act::Sgi(value)]));
+        }
         // The other core, while this one is inside.
         let other = 1 - cpu.min(1);
         let meanwhile = |call: Call, arguments: &[u64]| {

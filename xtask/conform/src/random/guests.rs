@@ -18,7 +18,11 @@ impl World {
     }
 
     pub(super) fn script_of(&mut self, vm: u16, affinity: u64) -> Deed {
-        let acts = (0..2 + self.random.below(6)).map(|_| self.act()).collect();
+        let mut acts: Vec<Act> = (0..2 + self.random.below(6)).map(|_| self.act()).collect();
+        if affinity == 0 && self.random.one_in(6) {
+            // Most of what vCPUs do to each other needs two that are on.
+            acts[0] = Act::Hvc([psci::CPU_ON_64, 1, RAM, 5, 0, 0, 0]);
+        }
         Deed::Script { vm, affinity, acts }
     }
 
@@ -39,7 +43,8 @@ impl World {
         };
         let value = 1 + self.random.below(1 << 30);
         let call = |function: u64, argument: u64| Act::Hvc([function, argument, 0, 0, 0, 0, 0]);
-        match self.random.below(27) {
+        match self.random.below(30) {
+            27..=29 => Act::Sgi(self.sgi()),
             0..=5 => Act::Store(address, value),
             6..=9 => Act::Load(address),
             10 => Act::LoadPart(DEVICE + 8 * self.random.below(4), self.part()),
@@ -101,6 +106,20 @@ impl World {
                 Act::Elsewhere(Box::new(deed))
             }
         }
+    }
+
+    /// A write of ICC_SGI1R_EL1: mostly to all others, or to some of those whose affinity is a small number.
+    fn sgi(&mut self) -> u64 {
+        let intid = self.random.below(16) << 24;
+        intid
+            | match self.random.below(8) {
+                0..=3 => 1 << 40,
+                4..=6 => self.random.below(16),
+                _ => {
+                    let bit = self.random.below(56);
+                    1 << bit | self.random.below(8)
+                }
+            }
     }
 
     pub(super) fn part(&mut self) -> Shape {

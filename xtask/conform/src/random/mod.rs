@@ -59,9 +59,9 @@ impl Random {
 pub fn config_of(seed: u64) -> Config {
     let mut random = Random(seed ^ 0x5eed);
     let mut config = Config {
-        cpus: random.pick(&[2, 3]),
-        vms: random.pick(&[2, 3]),
-        vcpus: random.pick(&[3, 6]),
+        cpus: random.pick(&[2, 3, 4]),
+        vms: random.pick(&[2, 3, 5]),
+        vcpus: random.pick(&[3, 6, 12]),
         seed,
         ..Config::default()
     };
