@@ -135,7 +135,7 @@ impl Host {
         x[1..=ARGUMENT_REGISTERS].copy_from_slice(&arguments);
         story::call(|| wording::call(call, &arguments));
         let act = self.machine().begin();
-        self.world.engine().hypercall(&mut self.token, 0, &mut x);
+        self.hypercall(call, &mut x);
         self.machine().assert_published(self.token.id());
         let status = Status::from_raw(x[0] as i64).expect("x0 is a status");
         self.machine().end(act, status != Status::Success);
@@ -147,6 +147,22 @@ impl Host {
                 Ok(results)
             }
             refused => Err(refused),
+        }
+    }
+
+    /// The engine does it, and it is recorded.
+    fn hypercall(&mut self, call: Call, x: &mut [u64; 18]) {
+        let (history, id) = (self.world.machine().history(), self.token.id());
+        let mut before = [0; 1 + ARGUMENT_REGISTERS];
+        before.copy_from_slice(&x[..=ARGUMENT_REGISTERS]);
+        if call == Call::CpuRun {
+            history.begin_run(id, &before);
+            self.world.engine().hypercall(&mut self.token, 0, x);
+            history.end_run(id, x);
+        } else {
+            let begun = history.begin();
+            self.world.engine().hypercall(&mut self.token, 0, x);
+            history.end_call(id, begun, &before, x);
         }
     }
 
@@ -293,7 +309,15 @@ impl Host {
 
     fn access_at(&mut self, address: u64, store: Option<u64>) -> Access {
         let act = self.machine().begin();
+        let begun = self.machine().history().begin();
         let access = self.try_access(address, store);
+        let how = match access {
+            Access::Done(_) => "done",
+            Access::Denied => "denied",
+            Access::Tried => "tried",
+        };
+        let (history, id) = (self.machine().history(), self.token.id());
+        history.end_access(id, begun, address >> 12, store.is_some(), how);
         self.machine().end(act, false);
         access
     }

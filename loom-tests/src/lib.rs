@@ -22,6 +22,7 @@
 //! | `guest` | what guests do |
 //! | `world` | an engine on that |
 //! | `host`, `vcpus` | a core of its host: calls by register values, accesses |
+//! | `history` | what was done when, for the specification to find an order |
 //! | `witness` | what a refused call must not change |
 //! | `oracle` | the invariants, after each execution |
 
@@ -33,6 +34,8 @@ pub mod guest;
 pub mod handing;
 #[cfg(feature = "engine")]
 pub mod hardware;
+#[cfg(feature = "engine")]
+pub mod history;
 #[cfg(feature = "engine")]
 pub mod host;
 #[cfg(feature = "engine")]

@@ -36,6 +36,8 @@ pub fn check(host: &mut Host) {
             word.expect("memory")
         })
         .collect();
+    let of_host = host.size().pages as usize;
+    host.machine().history().end(&words[..of_host]);
     // Where no memory is, are the host's devices.
     let state = |page: u64| match page.checked_sub(RAM_BASE) {
         Some(offset) => words[offset as usize],

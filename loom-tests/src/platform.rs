@@ -14,6 +14,7 @@ use self::core::Core;
 use crate::bus::Bus;
 use crate::guest::Guests;
 use crate::hardware::Hardware;
+use crate::history::History;
 use crate::witness::Witness;
 use crate::{story, wording};
 use engine::memory::pool::TablePages;
@@ -44,6 +45,7 @@ pub struct LoomMachine {
     guests: Mutex<Guests>,
     features: Features,
     witness: Witness,
+    history: History,
 }
 
 /// What a borrowed regime must be given back as.
@@ -61,6 +63,7 @@ impl LoomMachine {
         tables: usize,
         entries_per_table: usize,
         (repeat_tlbi, resize_in_place): (bool, bool),
+        history: History,
     ) -> Self {
         let host = hardware.host_root() << 12;
         let core = |_| Core {
@@ -86,7 +89,13 @@ impl LoomMachine {
                 pa_bits: PA_BITS,
             },
             witness: Witness::default(),
+            history,
         }
+    }
+
+    /// What was done when.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// The hardware, for what only the calling core can change, or when all is quiet.
@@ -363,6 +372,9 @@ impl Platform for LoomMachine {
         answer: impl FnMut(Stop<'_>) -> bool,
     ) -> GuestExit {
         self.enter(cpu, vttbr);
+        let Context { frame, vmpidr, .. } = &*context;
+        let (vmid, affinity) = (split(vttbr).0, vmpidr & AFFINITY);
+        self.history.enter(cpu, vmid, affinity, frame.pc, &frame.x);
         let core = &self.cores[cpu.index()];
         // Relaxed, all: the core's own.
         core.runs.fetch_add(1, Relaxed);

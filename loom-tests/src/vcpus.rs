@@ -99,6 +99,7 @@ impl Host {
         frame.0.x[..4].copy_from_slice(&call);
         // An SMC from EL1, a 32-bit instruction.
         let esr = 0x17 << 26 | 1 << 25;
+        self.machine().history().leave_out();
         let next = self.trap(&mut frame, esr, 0, 0);
         (frame.0.x[0] as i64, next)
     }

@@ -5,6 +5,7 @@
 //! event rings: nothing depends on them, and each would be one more word to explore.
 
 use crate::hardware::Hardware;
+use crate::history::History;
 use crate::platform::{LoomMachine, PA_BITS};
 use crate::weakness::Without;
 use crate::{Arc, cpu, story};
@@ -134,6 +135,7 @@ impl World {
             tables,
             entries,
             (size.repeat_tlbi, size.resize_in_place),
+            History::new(size, all, PA_BITS),
         );
 
         let words = PageTable::<Box<[AtomicU64]>>::words_for(page(0), all as usize);

@@ -10,6 +10,7 @@ mod figures;
 mod hw;
 mod image;
 mod interface;
+mod linear;
 mod linux_host;
 mod litmus;
 mod loom;
@@ -83,6 +84,8 @@ enum Task {
     Spec(spec::Options),
     /// Play the engine against the extracted specification, call by call (1 minute; `--calls`, `--whole`)
     Conform(conform::Options),
+    /// Look for an order of calls that were made at the same time, in which the specification tells the same (1 minute)
+    Linear(linear::Options),
     /// Try all that shows a property, for each property of docs/assurance.md, and print the table (half an hour; `--only`)
     Assure(assure::Options),
     /// Check the rules that keep the project's shape
@@ -125,6 +128,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Litmus(options) => litmus::run(&paths, &options),
         Task::Spec(options) => spec::run(&paths, &options),
         Task::Conform(options) => conform::run(&paths, &options),
+        Task::Linear(options) => linear::run(&paths, &options),
         Task::Assure(options) => assure::run(&paths, &options),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {

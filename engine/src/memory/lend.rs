@@ -218,7 +218,8 @@ impl<P: Platform> Engine<P> {
     ) -> Result<PageClaim<'t>, LeafRefusal> {
         let page = page_of_leaf(found, ipa)?;
         let pages = &self.parts.pages;
-        let claim = pages.claim_page_in(page, op, cpu.id().raw(), expect)?;
+        let claim = pages.claim_page_in(page, op, cpu.id().raw(), expect);
+        let claim = claim.map_err(|refused| self.judge_refusal(cpu, found, refused))?;
         if !self.is_unchanged(cpu, found) {
             return Err(LeafRefusal::Busy);
         }
@@ -238,11 +239,23 @@ impl<P: Platform> Engine<P> {
     ) -> Result<PageClaim<'t>, LeafRefusal> {
         let page = page_of_leaf(found, ipa)?;
         let pages = &self.parts.pages;
-        let claim = pages.claim_page(page, op, cpu.id().raw(), accept)?;
+        let claim = pages.claim_page(page, op, cpu.id().raw(), accept);
+        let claim = claim.map_err(|refused| self.judge_refusal(cpu, found, refused))?;
         if !self.is_unchanged(cpu, found) {
             return Err(LeafRefusal::Busy);
         }
         Ok(claim)
+    }
+
+    /// Why the page is not to be had to which the leaf led: if the leaf is another by now, the state of the page says
+    /// nothing about this address.
+    #[cold]
+    fn judge_refusal(&self, cpu: &CpuToken, found: &Found, refused: Refused) -> LeafRefusal {
+        match LeafRefusal::from(refused) {
+            #[cfg(not(mutant = "leaf-refused-no-recheck"))]
+            LeafRefusal::WrongState if !self.is_unchanged(cpu, found) => LeafRefusal::Busy,
+            refusal => refusal,
+        }
     }
 
     /// Is the leaf as it was found? Where it is, is known: whoever puts a table there changes the entry too.

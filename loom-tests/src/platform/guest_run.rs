@@ -5,10 +5,14 @@
 use super::LoomMachine;
 use crate::guest::Stop;
 use crate::world::RAM_BASE;
-use crate::{story, wording};
-use engine::vcpu::context::{self, Context, GuestExit};
+use crate::{history, story, wording};
+use engine::vcpu::context::{self, Context, Frame, GuestExit};
 use percpu::CpuId;
 use std::sync::atomic::Ordering::{self, Relaxed};
+
+/// Exception classes: WFI, HVC.
+const WFI: u64 = 0x01;
+const HVC: u64 = 0x16;
 
 /// ESR_EL2 of a data abort from a lower EL by a level-3 translation fault, without a described access.
 pub fn data_abort(is_store: bool) -> u64 {
@@ -24,7 +28,19 @@ impl LoomMachine {
         mut answer: impl FnMut(context::Stop<'_>) -> bool,
     ) -> GuestExit {
         loop {
+            let history = self.history();
+            history.goes_on(cpu, context.frame.pc, &context.frame.x);
             let stop = self.guests().run(context);
+            let Frame { pc, x, .. } = &context.frame;
+            match stop {
+                Stop::Exit(GuestExit::Sync { esr, .. }) => match esr >> 26 {
+                    // Behind the HVC.
+                    HVC => history.act(cpu, "h", pc - 4, &history::words(&x[..7])),
+                    WFI => history.act(cpu, "w", *pc, ""),
+                    _ => history.act(cpu, "s", *pc, &history::words(&[x[0] >> 24 & 0xf])),
+                },
+                _ => {}
+            }
             let (page, store) = match stop {
                 Stop::Exit(exit) if self.goes_on(cpu, context, exit, &mut answer) => continue,
                 Stop::Exit(exit) => return exit,
@@ -42,6 +58,8 @@ impl LoomMachine {
             let tried = &self.cores[cpu.index()].tried;
             let again = tried.swap(context.frame.pc, Relaxed) == context.frame.pc;
             if outcome.values.is_empty() || outcome.fault && !again {
+                let what = history::words(&[page << 12, u64::from(store.is_some())]);
+                self.history().act(cpu, "t", context.frame.pc, &what);
                 return GuestExit::Sync {
                     esr: data_abort(store.is_some()),
                     far: page << 12,

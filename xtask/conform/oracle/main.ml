@@ -7,9 +7,8 @@
 
 open Spec
 open Dump
+open Model
 module Z = Dump.Z
-
-let num = Z.of_string
 
 (* ** The machine, and what was told since it was last compared *)
 
@@ -24,10 +23,6 @@ let kept : (int, known) Hashtbl.t = Hashtbl.create 4096
 let list_registers = 4
 
 let known () = match !now with Some k -> k | None -> failwith "no machine yet"
-
-let fair = {
-  luck = (fun _ _ -> Fine); most = mAP_PAGES; found = []; spare = []; ends = false;
-  free_slot = Z.zero; also_inside = Z.zero; said = [] }
 
 (* For the next event. *)
 let weather = ref fair
@@ -62,27 +57,6 @@ let happen e =
 (* ** What was seen *)
 
 let differ text = if !fault = None then fault := Some text
-
-let show_status e = Z.to_string (status_value e)
-
-let results o (x : Z.t list) : Z.t list option =
-  let padded l = List.init 18 (fun i -> match List.nth_opt l i with Some v -> v | None -> Z.zero) in
-  match o with
-  | Answered (e, l) -> Some (padded (status_word e :: l))
-  | Exited (why, who, l) -> Some (padded (Z.zero :: exitReason_raw why :: who :: l))
-  | Registers l -> Some (List.mapi (fun i v -> match List.nth_opt l i with Some r -> r | None -> v) x)
-  | _ -> None
-
-let show_regs l = String.concat " " (List.map (fun z -> Z.format "%x" z) l)
-let show_output = function
-  | Silence -> "nothing"
-  | Answered (e, l) -> "status " ^ show_status e ^ ": " ^ show_regs l
-  | Exited (why, who, l) -> "exit " ^ Z.to_string (exitReason_raw why) ^ " of " ^ show_regs (who :: l)
-  | Registers l -> "x0 and up " ^ show_regs l
-  | Loaded w -> "loaded " ^ Z.format "%x" w
-  | Stored -> "stored"
-  | Aborted -> "aborted"
-  | MachineOff -> "the machine is off"
 
 (* Is that what was to be told? The pool may have been empty at one point or another. *)
 let expect fits shown =
@@ -148,46 +122,13 @@ let access kind ipa plain =
 let part kind ipa bytes signed wide =
   Touch { kind; ipa; bytes = num bytes; signed = signed = "1"; wide = wide = "1"; reg = n 9; plain = true }
 
-let page_state text =
-  match text with
-  | "R" -> Reserved, Unused
-  | "F" -> HostFixed, Unused
-  | "H" -> HostOwned, Unused
-  | "E" -> EngineOwned, Unused
-  | "Eh" -> EngineOwned, Table None
-  | _ -> failwith ("no state of a page at boot: " ^ text)
-
-(* A machine as boot leaves it: cores, VM slots, vCPU slots, IPA bits, first page, page words, and which cores are on. *)
 let machine cores vms vcpus ipa_bits first words on =
-  let cfg = {
-    cores_n = num cores; vms_n = num vms; vcpus_n = num vcpus; ipa_bits = num ipa_bits;
-    first_page = num first; words = num words; affinity = (fun c -> c); fw_trng = false;
-    fw_workaround1 = Z.minus_one; fw_workaround2 = Z.minus_one; fw_workaround3 = Z.minus_one } in
-  let nothing = { base = Z.zero; pages_in = Z.zero; lendable = false } in
-  let page = { st = Reserved; holds = zeroes; broken = false; host_mapped = false; use = Unused; gift = false } in
-  let vm = {
-    generation = Z.zero; phase = None; ram0 = nothing; ram1 = nothing; gicr = Z.zero;
-    vcpu_limit = Z.zero; leaves = []; members = []; ready = [] } in
-  let vcpu = {
-    vgeneration = Z.zero; place = Absent; of_vm = Z.zero; mpidr = Z.zero; x = (fun _ -> Z.zero);
-    pc = Z.zero; sys = []; waits_for = Nothing; waiting = false; irqs = (fun _ -> no_irq) } in
-  let on = num on in
-  let core c = { pow0 = (if Z.lt c on then CoreOn else CoreAbsent); at_ = InHost } in
-  now := Some (settle {
-      cfg; pages = (fun _ -> page); vms = (fun _ -> vm); vcpus = (fun _ -> vcpu); cores = core;
-      doorbell = None; machine_off = false });
+  now := Some (machine cores vms vcpus ipa_bits first words on);
   told := Silence; fault := None; marks := 0; Hashtbl.reset kept
 
-(* A run of pages at boot. *)
 let boot_pages first count text mapped =
-  let k = known () in
-  let st, use = page_state text in
-  let mapped = mapped = "1" in
-  if mapped && not (host_may st) then differ "boot mapped a page for the host that it may not reach";
-  let first = int_of_string first and count = int_of_string count in
-  (* The state looks its pages up there. *)
-  Array.fill k.page first count
-    { st; holds = zeroes; broken = false; host_mapped = mapped; use; gift = false }
+  if not (boot_pages (known ()) first count text mapped) then
+    differ "boot mapped a page for the host that it may not reach"
 
 let first_difference a b =
   let a = String.split_on_char '\n' a and b = String.split_on_char '\n' b in
@@ -221,11 +162,6 @@ let set_weather token =
     let one t = (num (String.sub t 1 (String.length t - 1)), way_of t.[0]) in
     weather := { !weather with found = List.map one (list ()) }
   | _ -> failwith ("unknown weather: " ^ token)
-
-let args = function
-  | [ a; b; c; d; e; f ] ->
-    { x1 = num a; x2 = num b; x3 = num c; x4 = num d; x5 = num e; x6 = num f }
-  | _ -> failwith "six arguments"
 
 (* The weather is that of the act, not of what the guest does to its registers before. *)
 let compute_first c changes =

@@ -4,7 +4,7 @@
 //! the simulated machine and has the oracle do the same: each answer, and the whole state after it, must agree. This
 //! builds both and passes on what they say.
 
-mod oracle;
+pub mod oracle;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -75,7 +75,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let program = paths.target.join("conform/bulkhead-conform");
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let mut play = std::process::Command::new(&program);
-    play.arg("--oracle").arg(oracle);
+    play.arg("--oracle").arg(oracle.follows);
     let numbers = [
         ("--calls", options.calls),
         ("--seed", options.seed),

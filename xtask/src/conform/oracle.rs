@@ -1,7 +1,9 @@
-//! The oracle: the specification, extracted by Coq to OCaml and compiled, with the program that speaks for it.
+//! The oracle: the specification, extracted by Coq to OCaml and compiled, with the programs that speak for it: one that
+//! follows a machine call by call, and one that looks for an order of calls that were made at the same time.
 //!
-//! Invariant: it is built anew when anything that it is made of has changed.
+//! Invariant: both are built anew when anything that they are made of has changed.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,11 +19,28 @@ use crate::spec::build::{Build, LIBRARY};
 const EXTRACTED: &str = "spec.ml";
 /// The file that says what is extracted, and how.
 const EXTRACTION: &str = "Extract.v";
-/// What is compiled with it, in order.
-const SOURCES: [&str; 2] = ["dump.ml", "main.ml"];
+/// What both programs are compiled with, in order.
+const SHARED: [&str; 2] = ["dump.ml", "model.ml"];
+/// What each has of its own.
+const FOLLOWS: [&str; 1] = ["main.ml"];
+const ORDERS: [&str; 5] = [
+    "history.ml",
+    "touch.ml",
+    "moves.ml",
+    "search.ml",
+    "linear.ml",
+];
 
-/// Builds it below the target folder; where it is.
-pub fn build(paths: &Paths, coq: &Coq, ocaml: &Ocaml) -> Result<PathBuf> {
+/// The programs, below the target folder.
+pub struct Oracle {
+    /// Follows a machine call by call.
+    pub follows: PathBuf,
+    /// Looks for an order of what was done at the same time.
+    pub orders: PathBuf,
+}
+
+/// Builds them.
+pub fn build(paths: &Paths, coq: &Coq, ocaml: &Ocaml) -> Result<Oracle> {
     let folder = paths.target.join("oracle");
     let sources = paths.root.join("xtask/conform/oracle");
     // Not where `cargo xtask spec` compiles: what it finds there it takes for checked.
@@ -40,24 +59,31 @@ pub fn build(paths: &Paths, coq: &Coq, ocaml: &Ocaml) -> Result<PathBuf> {
         coqc.current_dir(&folder).arg("-q").arg("-Q").arg(&library);
         capture(coqc.args([LIBRARY, EXTRACTION]))?;
     }
-    let program = folder.join("oracle");
-    let mut are_new = is_new | !program.exists();
-    for source in SOURCES {
+    let (follows, orders) = (folder.join("oracle"), folder.join("linear"));
+    let mut are_new = is_new | !follows.exists() | !orders.exists();
+    for source in SHARED.iter().chain(&FOLLOWS).chain(&ORDERS) {
         are_new |= copy(&sources, &folder, source)?;
     }
     if are_new {
-        let _ = fs::remove_file(&program);
         let compile = |arguments: &[&str]| {
             let mut ocamlopt = ocaml.command();
             run(ocamlopt.current_dir(&folder).args(arguments))
         };
         // What is generated is not for its warnings.
         compile(&["-O3", "-w", "-a", "-c", "spec.mli", EXTRACTED])?;
-        let mut all = vec!["-w", "+a-4-9-40-41-42-44-45-70", "zarith.cmxa", "spec.cmx"];
-        all.extend(SOURCES);
-        compile(&[&all[..], &["-o", "oracle"]].concat())?;
+        for (program, own) in [(&follows, &FOLLOWS[..]), (&orders, &ORDERS[..])] {
+            let _ = fs::remove_file(program);
+            let name = program
+                .file_name()
+                .and_then(OsStr::to_str)
+                .context("a name")?;
+            let mut all = vec!["-w", "+a-4-9-40-41-42-44-45-70", "zarith.cmxa", "spec.cmx"];
+            all.extend(SHARED);
+            all.extend(own);
+            compile(&[&all[..], &["-o", name]].concat())?;
+        }
     }
-    Ok(program)
+    Ok(Oracle { follows, orders })
 }
 
 /// Copies a file that has changed. Says whether it has.

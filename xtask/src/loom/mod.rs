@@ -4,9 +4,9 @@
 //! Invariant: a model has passed only when its search says that it was completed, or, of a test
 //! that must panic, when it did; an empty selection has not passed either.
 
-mod build;
+pub mod build;
 mod folder;
-mod outcome;
+pub mod outcome;
 mod pool;
 mod retell;
 mod table;
