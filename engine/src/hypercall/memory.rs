@@ -57,6 +57,10 @@ impl<P: Platform> Engine<P> {
         let at = ipa(at, n, self.parts.host.geometry())?;
         let access = access(attrs)?;
         let pinned = self.pin_for_memory(cpu, vm)?;
+        #[cfg(mutant = "map-gives-way")]
+        if self.pinned_elsewhere(cpu, pinned.slot).0 != 0 {
+            return Err(Status::Busy);
+        }
         if !pinned.vm.ram_holds(at.page(), n) && cfg!(not(mutant = "map-anywhere")) {
             return Err(Status::OutOfRange);
         }

@@ -12,6 +12,7 @@ mod figures;
 mod flushing;
 mod interrupts;
 mod late;
+mod order;
 mod psci;
 mod redistributors;
 mod roundtrip;
@@ -62,6 +63,7 @@ pub const ON_REQUEST: &[&[Test]] = &[
     bench::longest::TESTS,
     figures::TESTS,
     flushing::TESTS,
+    order::TESTS,
     stress::TESTS,
     teardown::TESTS,
 ];

@@ -29,7 +29,7 @@ let most_places = 400_000
 
 let settings h =
   let ops = List.concat_map Array.to_list (Array.to_list h.by_core) in
-  let pages_of = Touch.pages_of_vms ops in
+  let pages_of = Touch.pages_of_vms h.grain ops in
   let slots = Hashtbl.create 8 in
   List.iter (fun op -> match op.what with
       | Call (Spec.VCPU_CREATE, a, told, _) when Touch.succeeded told ->

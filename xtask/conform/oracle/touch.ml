@@ -73,21 +73,30 @@ let meet grain (a, m) (b, k) =
 
 let runs_meet grain r q = List.exists (fun a -> List.exists (meet grain a) q) r
 
-(* Pages that calls of the history put into a VM: who goes about in the VM may touch them. *)
-let pages_of_vms ops =
+(* The pages of runs, one by one. *)
+let each runs = List.concat_map (fun (first, many) -> List.init many (fun i -> first + i)) runs
+
+(* Which pages calls of the history put into a VM, and where: who goes about there may touch them. *)
+let pages_of_vms grain ops =
   let table = Hashtbl.create 8 in
   List.iter (fun op -> match op.what with
       | Call ((VM_MAP | VM_LEND | VM_MAP_LIST) as call, a, told, list) ->
         let t = by_call call a told list in
-        Hashtbl.add table (slot a.x1) t.page_runs
+        let pages = if call = VM_MAP_LIST then List.tl t.page_runs else t.page_runs in
+        let pages = each pages and ipas = each t.ipa_runs in
+        if List.length pages = List.length ipas then
+          Hashtbl.add table (slot a.x1) (List.combine pages ipas)
       | _ -> ()) ops;
-  fun vm -> List.concat (Hashtbl.find_all table vm)
+  let is_there t ipa = t.whole_vm || runs_meet grain [ ipa, 1 ] t.ipa_runs in
+  fun t ->
+    let all = List.concat_map (fun vm -> List.concat (Hashtbl.find_all table vm)) t.vms in
+    List.filter_map (fun (page, ipa) -> if is_there t ipa then Some (page, 1) else None) all
 
 (* Is [b] in the way of what [a], which is about these pages and addresses, wants? *)
 let is_in_the_way grain pages_of ~pages ~ipas (a : touch) (b : touch) =
   let same_vm = List.exists (fun vm -> List.mem vm b.vms) a.vms in
   let goes_about t =
-    if t.whole_vm || (t.page_runs = [] && t.ipa_runs <> []) then List.concat_map pages_of t.vms else [] in
+    if t.whole_vm || (t.page_runs = [] && t.ipa_runs <> []) then pages_of t else [] in
   runs_meet grain pages b.page_runs
   || runs_meet grain pages (goes_about b)
   || runs_meet grain (goes_about a) b.page_runs

@@ -1,7 +1,7 @@
 //! `cargo xtask linear`: are the results of calls that were made at the same time explained by some order of the
 //! specification's atomic steps that respects real time?
 //!
-//! Histories come from loom's executions of the engine's models. The checker is the extracted
+//! Histories come from loom's executions of the engine's models, or with `--cpus` from a machine in QEMU. The checker is the extracted
 //! specification with a search (`xtask/conform/oracle/linear.ml`); `xtask/conform/histories` holds histories of which it
 //! is known whether there is an order.
 //!
@@ -9,13 +9,16 @@
 //! checker that does not refuse what it must has failed.
 
 mod checker;
+mod machine;
 mod models;
+mod rename;
 mod samples;
 
 use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -40,6 +43,15 @@ pub struct Options {
     /// Preemptions that loom tries; of models with three cores one fewer
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub preemptions: u32,
+    /// Ask a machine with so many cores instead, 3 to 512
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<u32>,
+    /// How long its cores make calls at most, by its clock
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub seconds: u64,
+    /// Start of every core's random sequence there
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
     /// So many models at a time [default: one a core]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
@@ -49,6 +61,16 @@ pub struct Options {
     /// Build the engine without one of its protections
     #[arg(long, value_name = "NAME")]
     pub mutant: Option<String>,
+}
+
+impl Options {
+    /// How many things are done at a time.
+    fn jobs(&self) -> usize {
+        match self.jobs {
+            Some(jobs) => jobs.max(1),
+            None => thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
 }
 
 /// What one test came to.
@@ -105,8 +127,14 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     }
     let (coq, ocaml) = (Coq::set_up(&paths.cache())?, Ocaml::set_up(&paths.cache())?);
     let program = oracle::build(paths, &coq, &ocaml)?.orders;
-    let mut rows = samples::run(paths, &program, &options.only)?;
-    rows.extend(models::run(paths, &program, options)?);
+    let rows = match options.cpus {
+        Some(cpus) => machine::run(paths, &program, options, cpus)?,
+        None => {
+            let mut rows = samples::run(paths, &program, &options.only)?;
+            rows.extend(models::run(paths, &program, options)?);
+            rows
+        }
+    };
     ensure!(!rows.is_empty(), "no test is called {:?}", options.only);
     if let Some(file) = &options.json {
         let all: Vec<Value> = rows.iter().map(Row::to_json).collect();

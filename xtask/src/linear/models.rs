@@ -16,6 +16,7 @@ use crate::linear::checker::split;
 use crate::linear::{Checker, Options, Row, Verdict, is_wanted};
 use crate::loom::build::{self, Test};
 use crate::loom::outcome::Outcome;
+use crate::mutants::Workbench;
 use crate::paths::Paths;
 use crate::process;
 
@@ -42,7 +43,12 @@ const WITHOUT: [(&str, &str); 3] = [
 pub fn run(paths: &Paths, program: &Path, options: &Options) -> Result<Vec<Row>> {
     let folder = paths.target.join("linear");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let (tests, _workbench) = build::tests(paths, FILE, options.mutant.as_deref())?;
+    let (tests, _workbench) = build::tests_at(
+        paths,
+        FILE,
+        options.mutant.as_deref(),
+        Workbench::for_linear,
+    )?;
     let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
     for name in THREE_CORES
         .iter()
@@ -57,10 +63,6 @@ pub fn run(paths: &Paths, program: &Path, options: &Options) -> Result<Vec<Row>>
         .collect();
     // The long ones first; they are taken from the end.
     wanted.sort_by_key(|test| THREE_CORES.contains(&test.name.as_str()));
-    let jobs = match options.jobs {
-        Some(jobs) => jobs.max(1),
-        None => thread::available_parallelism().map_or(1, usize::from),
-    };
     let waiting = Mutex::new(wanted);
     let work = || -> Result<Vec<Row>> {
         let mut checker = Checker::start(program)?;
@@ -77,7 +79,7 @@ pub fn run(paths: &Paths, program: &Path, options: &Options) -> Result<Vec<Row>>
         }
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..options.jobs()).map(|_| scope.spawn(work)).collect();
         let mut rows = Vec::new();
         for worker in workers {
             let done = worker

@@ -43,6 +43,16 @@ pub type Built = (Vec<Test>, Option<Workbench>);
 /// Builds the tests among which those are that have `wanted` in their names, of the whole engine or
 /// without a protection.
 pub fn tests(paths: &Paths, wanted: &str, mutant: Option<&str>) -> Result<Built> {
+    tests_at(paths, wanted, mutant, Workbench::for_loom)
+}
+
+/// The same, a mutant on this workbench.
+pub fn tests_at(
+    paths: &Paths,
+    wanted: &str,
+    mutant: Option<&str>,
+    workbench: fn(&Paths) -> Result<Workbench>,
+) -> Result<Built> {
     let mut command = process::command(LINE)?;
     command.current_dir(&paths.root);
     match file(&paths.root, wanted) {
@@ -51,7 +61,7 @@ pub fn tests(paths: &Paths, wanted: &str, mutant: Option<&str>) -> Result<Built>
     };
     match mutant {
         Some(_) => {
-            let mut workbench = Workbench::for_loom(paths)?;
+            let mut workbench = workbench(paths)?;
             workbench.take_up(mutant)?;
             workbench.equip(&mut command);
             Ok((list(&mut command)?, Some(workbench)))

@@ -22,6 +22,8 @@ pub enum Kind {
     Litmus,
     /// A property of the engine beside the extracted specification
     Conform,
+    /// An order of what a model's cores did at the same time, by the extracted specification
+    Linear,
     /// A bare-metal test in QEMU
     Hw,
     /// The main run with Linux guests in QEMU
@@ -32,7 +34,7 @@ pub enum Kind {
     Bench,
 }
 
-/// A test by its kind and name: `hw`, `litmus`, `sim`, `conform` and `bench` by the test's, `unit` by crate and test,
+/// A test by its kind and name: `hw`, `litmus`, `sim`, `conform`, `linear` and `bench` by the test's, `unit` by crate and test,
 /// `loom` by file and test, the main run and the storm by nothing. Behind a hardware test's name its machine may stand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Catcher {
@@ -43,12 +45,13 @@ pub struct Catcher {
 
 impl Kind {
     /// What is quick to try first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unit,
         Self::Sim,
         Self::Loom,
         Self::Litmus,
         Self::Conform,
+        Self::Linear,
         Self::Hw,
         Self::Run,
         Self::Storm,
@@ -62,6 +65,7 @@ impl fmt::Display for Kind {
             Self::Unit => "unit",
             Self::Sim => "sim",
             Self::Conform => "conform",
+            Self::Linear => "linear",
             Self::Loom => "loom",
             Self::Litmus => "litmus",
             Self::Hw => "hw",
@@ -92,12 +96,12 @@ impl Catcher {
     pub fn check(&self) -> Result<()> {
         let words = match self.kind {
             Kind::Run | Kind::Storm => 0,
-            Kind::Sim | Kind::Conform | Kind::Litmus | Kind::Hw | Kind::Bench => 1,
+            Kind::Sim | Kind::Conform | Kind::Linear | Kind::Litmus | Kind::Hw | Kind::Bench => 1,
             Kind::Unit | Kind::Loom => 2,
         };
         ensure!(
             self.test.split_whitespace().count() == words,
-            "{self}: bench, conform, hw, litmus and sim tests have one word, unit and loom tests two"
+            "{self}: bench, conform, hw, linear, litmus and sim tests have one word, unit and loom tests two"
         );
         let (cpus, model) = self.machine();
         ensure!(
@@ -140,6 +144,7 @@ impl Catcher {
             Kind::Conform => {
                 format!("cargo xtask conform --only {test} --calls 30000 --seconds 30{option}")
             }
+            Kind::Linear => format!("cargo xtask linear --only engine::{test}{option}"),
             Kind::Loom => format!(
                 "cargo test --release -p bulkhead-loom-tests --test {place} -- --exact {test} \
                  --show-output"
@@ -181,6 +186,10 @@ mod tests {
         assert_eq!(
             line(Kind::Conform, "random", Some("m")),
             "cargo xtask conform --only random --calls 30000 --seconds 30 --mutant m"
+        );
+        assert_eq!(
+            line(Kind::Linear, "life::a", Some("m")),
+            "cargo xtask linear --only engine::life::a --mutant m"
         );
         assert_eq!(
             line(Kind::Storm, "", Some("m")),

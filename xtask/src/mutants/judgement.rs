@@ -41,6 +41,7 @@ impl Catcher {
             Kind::Hw => self.judge_hw(status, output),
             Kind::Run => judge_run(status, output),
             Kind::Conform => self.judge_conform(status, output),
+            Kind::Linear => self.judge_linear(status, output),
             Kind::Storm | Kind::Bench => judge_counted(status, output),
         }
     }
@@ -60,6 +61,20 @@ impl Catcher {
                 Verdict::Failed(what.trim().to_owned())
             }
             _ => invalid(status, "the property was not judged"),
+        }
+    }
+
+    /// Why there is no order stands behind the line of the model, how many have none in it.
+    fn judge_linear(&self, status: Option<i32>, output: &str) -> Verdict {
+        let begin = format!("engine::{} (", self.test);
+        let mut lines = output.lines();
+        let line = lines.find_map(|line| line.strip_prefix(&begin)?.split_once(" ... "));
+        match (status, line) {
+            (Some(0), Some((_, "ok"))) => Verdict::Passed,
+            (Some(1), Some((_, end))) if end.ends_with("without an order") => {
+                Verdict::Failed(end.trim_start_matches("FAILED: ").to_owned())
+            }
+            _ => invalid(status, "no history was refused, or none was asked for"),
         }
     }
 
@@ -289,6 +304,22 @@ mod tests {
         assert_eq!(by(0, ok), Verdict::Passed);
         assert_eq!(by(1, wrong), Verdict::Failed("told: engine 1".into()));
         for (status, output) in [(2, "error: no Coq"), (1, ok), (0, wrong), (0, "")] {
+            assert!(
+                matches!(by(status, output), Verdict::Invalid(_)),
+                "{output}"
+            );
+        }
+    }
+
+    #[test]
+    fn histories_without_an_order_are_what_counts() {
+        let by = |status, output: &str| judge(Kind::Linear, "life::a", status, output);
+        let ok = "engine::life::a (9 histories, 0.1 s) ... ok\n1 passed, 0 failed\n";
+        let wrong = "engine::life::a (9 histories, 0.1 s) ... FAILED: 2 without an order\nM 1\n";
+        assert_eq!(by(0, ok), Verdict::Passed);
+        assert_eq!(by(1, wrong), Verdict::Failed("2 without an order".into()));
+        let asserts = "engine::life::a (9 histories, 0.1 s) ... FAILED: left != right; log\n";
+        for (status, output) in [(1, asserts), (2, "error: no Coq"), (1, ok), (0, "")] {
             assert!(
                 matches!(by(status, output), Verdict::Invalid(_)),
                 "{output}"

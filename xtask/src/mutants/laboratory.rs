@@ -118,7 +118,13 @@ impl<'a> Laboratory<'a> {
         let mut workbench = match catcher.kind {
             Kind::Unit | Kind::Sim => Some(&mut self.tests),
             Kind::Loom => Some(&mut self.models),
-            Kind::Litmus | Kind::Conform | Kind::Hw | Kind::Run | Kind::Storm | Kind::Bench => None,
+            Kind::Litmus
+            | Kind::Conform
+            | Kind::Linear
+            | Kind::Hw
+            | Kind::Run
+            | Kind::Storm
+            | Kind::Bench => None,
         };
         if let Some(workbench) = &mut workbench {
             workbench.take_up(mutant)?;

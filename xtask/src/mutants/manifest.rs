@@ -39,6 +39,8 @@ pub struct Mutant {
     #[serde(default)]
     conform: Vec<String>,
     #[serde(default)]
+    linear: Vec<String>,
+    #[serde(default)]
     unit: Vec<String>,
     #[serde(default)]
     loom: Vec<String>,
@@ -145,6 +147,7 @@ impl Mutant {
         all.extend(tests(Kind::Loom, &self.loom));
         all.extend(tests(Kind::Litmus, &self.litmus));
         all.extend(tests(Kind::Conform, &self.conform));
+        all.extend(tests(Kind::Linear, &self.linear));
         all.extend(tests(Kind::Hw, &self.hw));
         if self.run {
             all.push(Catcher::new(Kind::Run, ""));

@@ -31,6 +31,7 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
     let folder = match catcher.kind {
         Kind::Sim => root.join("engine/tests/simulated"),
         Kind::Loom => root.join("loom-tests/tests").join(place),
+        Kind::Linear => root.join("loom-tests/tests/engine"),
         Kind::Hw => root.join("hw-tests/src/tests"),
         Kind::Litmus => return missing_in_manifest(root, catcher),
         Kind::Conform => {

@@ -44,6 +44,11 @@ impl Workbench {
         Self::open(paths, "loom", "--cfg loom", "release")
     }
 
+    /// The one for models whose histories are asked for an order: who tries mutants by turns has the other.
+    pub fn for_linear(paths: &Paths) -> Result<Self> {
+        Self::open(paths, "linear", "--cfg loom", "release")
+    }
+
     fn open(paths: &Paths, name: &str, flags: &'static str, profile: &'static str) -> Result<Self> {
         let dir = paths.target.join("mutants").join(name);
         fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;

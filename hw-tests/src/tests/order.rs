@@ -1,0 +1,371 @@
+//! Calls that cores make at the same time about the same few pages and VMs, noted with when each began and ended, for
+//! `cargo xtask linear --cpus N`, which asks the specification for an order.
+//!
+//! Three cores are a team, with pages and VMs that no other team touches. In each round its first core makes two VMs, all
+//! three make random calls about them, and the first ends both and looks where each page is: between rounds nobody is in
+//! a call, and the next begins with every page the host's. All is printed when nobody works any more.
+//!
+//! Invariants: what a core notes is its own until then; a time is read behind a barrier after which the call before it
+//! is seen by all.
+
+use crate::{
+    census,
+    guest::{GICR, RAM},
+    outcome::{OrFail, TestResult, check},
+    random::Random,
+    runner::{Needs, Test},
+    team,
+    vm::{ALL, shape},
+};
+use abi::{Call, Status, VcpuHandle};
+use alloc::{string::String, sync::Arc, vec::Vec};
+use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use el1::{PAGE, call, cpu, gic, irq, machine, pages, println, timer};
+use spin::mutex::SpinMutex;
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[Test {
+    name: "order::calls_at_once",
+    needs: Needs::Engine,
+    run: calls_at_once,
+}];
+
+/// Cores of a team.
+const TEAM: usize = 3;
+/// Blocks of 2 MiB that are a team's, their size, and pages of each that calls are about.
+const BLOCKS: usize = 2;
+const BLOCK_BYTES: u64 = 2 << 20;
+const PAGES: u64 = 2;
+/// Calls of a core in a round, and rounds at most: what is noted has to be told.
+const CALLS: usize = 6;
+const ROUNDS: usize = 40;
+/// VMs of a round, vCPUs of each, and bytes of its RAM: two blocks.
+const VMS: usize = 2;
+const VCPUS: u64 = 2;
+const RAM_BYTES: u64 = 2 * BLOCK_BYTES;
+/// Pages that the engine is given for the tables of a team's VMs.
+const TABLES: u64 = 64;
+/// Entries of a list.
+const LIST: u64 = 2;
+/// Times that the first core asks for a VM to be brought home.
+const PATIENCE: u32 = 1000;
+/// SGI that wakes a core which waits for its team.
+const WAKE: u32 = 1;
+
+/// One call: the round, when it began and ended, x0 to x6, what came back, and the list page's words.
+struct Note {
+    round: usize,
+    begun: u64,
+    ended: u64,
+    x: [u64; 7],
+    told: [u64; 4],
+    list: Option<[u64; 2 * LIST as usize]>,
+}
+
+/// Three cores, and what they share.
+struct Team {
+    cores: Vec<usize>,
+    blocks: [u64; BLOCKS],
+    /// A page for lists for each core.
+    lists: Vec<u64>,
+    /// How often cores have come to the end of a part.
+    came: AtomicU64,
+    is_over: AtomicBool,
+    vms: [AtomicU64; VMS],
+    /// vCPUs of the round, 0 where there is none.
+    vcpus: [AtomicU64; VMS * VCPUS as usize],
+    notes: Vec<SpinMutex<Vec<Note>>>,
+}
+
+fn calls_at_once(_: &mut Random) -> TestResult {
+    let args = crate::args::Args::parse(machine().bootargs);
+    let before = census::take()?;
+    let count = cpu::all().len();
+    check!(count >= TEAM, "{count} cores, and {TEAM} are wanted");
+    let bits = shape(VCPUS as u16, 0b1)?.ipa_bits;
+    let mut teams = Vec::new();
+    for first in (0..count / TEAM).map(|number| number * TEAM) {
+        teams.push(Team::new(first)?);
+    }
+    let teams = Arc::new(teams);
+    let end = timer::now() + timer::ticks(args.seconds * 1000);
+    let shared = teams.clone();
+    team::everywhere(move |core| match shared.get(core / TEAM) {
+        Some(team) => team.work(core % TEAM, args.seed, end),
+        None => Ok(()),
+    })?;
+    for (number, team) in teams.iter().enumerate() {
+        team.tell(number, bits);
+    }
+    for team in Arc::into_inner(teams).or_fail("the teams")? {
+        team.give_back();
+    }
+    let after = census::take()?;
+    check!(
+        (after.vm, after.shared, after.claimed) == (before.vm, before.shared, before.claimed),
+        "pages are left: {after:?}, before: {before:?}"
+    );
+    Ok(())
+}
+
+impl Team {
+    fn new(first: usize) -> TestResult<Self> {
+        let block = || pages::take(BLOCK_BYTES / PAGE, BLOCK_BYTES).or_fail("2 MiB of RAM");
+        let tables = pages::take(TABLES, PAGE).or_fail("pages for tables")?;
+        let mut done = 0;
+        while done < TABLES {
+            let batch = call::engine_donate(tables + done * PAGE, TABLES - done);
+            done += batch.or_fail("ENGINE_DONATE")?.done;
+        }
+        let mut lists = Vec::new();
+        for _ in 0..TEAM {
+            lists.push(pages::take(1, PAGE).or_fail("a page for a list")?);
+        }
+        Ok(Self {
+            cores: (first..first + TEAM).collect(),
+            blocks: [block()?, block()?],
+            lists,
+            came: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            vms: [const { AtomicU64::new(0) }; VMS],
+            vcpus: [const { AtomicU64::new(0) }; VMS * VCPUS as usize],
+            notes: (0..TEAM).map(|_| SpinMutex::new(Vec::new())).collect(),
+        })
+    }
+
+    /// All are home: the pages are the allocator's again, but for those that the engine keeps for tables.
+    fn give_back(self) {
+        for block in self.blocks {
+            // SAFETY: it came from the allocator, and no VM has a page of it.
+            unsafe { pages::give(block, BLOCK_BYTES / PAGE) };
+        }
+        for list in self.lists {
+            // SAFETY: as above.
+            unsafe { pages::give(list, 1) };
+        }
+    }
+
+    fn work(&self, seat: usize, seed: u64, end: u64) -> TestResult {
+        let mut random = Random::new(seed, 1 + self.cores[seat] as u64);
+        for round in 0..ROUNDS {
+            if seat == 0 {
+                let is_over = timer::now() > end;
+                // Relaxed, here and below: published by `meet`.
+                self.is_over.store(is_over, Ordering::Relaxed);
+                if !is_over {
+                    self.begin(round)?;
+                }
+            }
+            self.meet(3 * round + 1);
+            if self.is_over.load(Ordering::Relaxed) {
+                break;
+            }
+            for _ in 0..CALLS {
+                self.draw(seat, round, &mut random);
+            }
+            self.meet(3 * round + 2);
+            if seat == 0 {
+                self.end(round)?;
+            }
+            self.meet(3 * round + 3);
+        }
+        Ok(())
+    }
+
+    /// Waits until all three have come to the end of this part.
+    fn meet(&self, part: usize) {
+        let all = (part * TEAM) as u64;
+        // AcqRel: pairs with itself and the Acquire below: what the others did before is seen.
+        if self.came.fetch_add(1, Ordering::AcqRel) + 1 == all {
+            let here = cpu::this().index;
+            for core in self.cores.iter().filter(|core| **core != here) {
+                gic::send_sgi(WAKE, cpu::all()[*core].mpidr);
+            }
+        }
+        let has_come = || self.came.load(Ordering::Acquire) >= all;
+        while !has_come() {
+            irq::wait(has_come);
+        }
+    }
+
+    /// Makes a call and notes it.
+    fn make(
+        &self,
+        seat: usize,
+        round: usize,
+        call: Call,
+        arguments: &[u64],
+    ) -> Result<[u64; 17], Status> {
+        let mut x = [0; 7];
+        x[0] = call.function_id();
+        x[1..=arguments.len()].copy_from_slice(arguments);
+        let list = (call == Call::VmMapList).then(|| {
+            let at = self.lists[seat] as *const u64;
+            // SAFETY: the list's page is this core's own.
+            core::array::from_fn(|word| unsafe { at.add(word).read_volatile() })
+        });
+        let begun = timer::now();
+        let result = call::invoke(call, arguments);
+        aarch64_cpu::asm::barrier::dsb(aarch64_cpu::asm::barrier::SY);
+        let ended = timer::now();
+        let told = match &result {
+            Ok(results) => [0, results[0], results[1], results[2]],
+            Err(status) => [status.raw() as u64, 0, 0, 0],
+        };
+        self.notes[seat].lock().push(Note {
+            round,
+            begun,
+            ended,
+            x,
+            told,
+            list,
+        });
+        result
+    }
+
+    /// The first core, alone: two VMs.
+    fn begin(&self, round: usize) -> TestResult {
+        for vcpu in &self.vcpus {
+            vcpu.store(0, Ordering::Relaxed);
+        }
+        let shape = shape(VCPUS as u16, 0b1)?.raw();
+        for vm in &self.vms {
+            let arguments = [shape, GICR, RAM, RAM_BYTES, 0, 0];
+            // Another team may be at the slots.
+            let results = self.make(0, round, Call::VmCreate, &arguments);
+            vm.store(results.or_fail("VM_CREATE")?[0], Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The first core, alone: both are brought home, and each page is looked at.
+    fn end(&self, round: usize) -> TestResult {
+        for vm in &self.vms {
+            let vm = vm.load(Ordering::Relaxed);
+            // Others may have been there before.
+            let _ = self.make(0, round, Call::VmDestroy, &[vm]);
+            let mut left = PATIENCE;
+            loop {
+                match self.make(0, round, Call::VmReclaim, &[vm, 8]) {
+                    Ok([_, 1, ..]) | Err(Status::BadHandle) => break,
+                    _ => left -= 1,
+                }
+                check!(left > 0, "VM {vm:#x} never ends");
+            }
+        }
+        for block in self.blocks {
+            for page in 0..PAGES {
+                let at = block + page * PAGE;
+                let _ = self.make(0, round, Call::PageInfo, &[at]);
+            }
+        }
+        Ok(())
+    }
+
+    /// A random call.
+    fn draw(&self, seat: usize, round: usize, random: &mut Random) {
+        let vm = self.vms[random.below(VMS as u64) as usize].load(Ordering::Relaxed);
+        let pa = |random: &mut Random| {
+            let block = self.blocks[random.below(BLOCKS as u64) as usize];
+            block + random.below(PAGES) * PAGE
+        };
+        let ipa =
+            |random: &mut Random| RAM + random.below(2) * BLOCK_BYTES + random.below(PAGES) * PAGE;
+        let rights = ALL.bits();
+        let vcpu_cell = &self.vcpus[random.below(self.vcpus.len() as u64) as usize];
+        let vcpu = vcpu_cell.load(Ordering::Relaxed);
+        match random.below(32) {
+            0..8 => {
+                let (pa, at) = (pa(random), ipa(random));
+                let n = 1 + random.below(PAGES);
+                let _ = self.make(seat, round, Call::VmMap, &[vm, pa, at, n, rights]);
+            }
+            8..11 => {
+                let list = self.lists[seat] as *mut u64;
+                for entry in 0..LIST as usize {
+                    let (pa, at) = (pa(random), ipa(random));
+                    // SAFETY: the list's page is this core's own.
+                    unsafe {
+                        list.add(2 * entry).write_volatile(pa);
+                        list.add(2 * entry + 1).write_volatile(at | rights);
+                    }
+                }
+                let arguments = [vm, self.lists[seat], LIST];
+                let _ = self.make(seat, round, Call::VmMapList, &arguments);
+            }
+            11..15 => {
+                let (pa, at) = (pa(random), ipa(random));
+                let _ = self.make(seat, round, Call::VmLend, &[vm, pa, at, 1, rights]);
+            }
+            15..19 => {
+                let at = ipa(random);
+                let _ = self.make(seat, round, Call::VmUnlend, &[vm, at, 1]);
+            }
+            19..22 => {
+                let _ = self.make(seat, round, Call::PageInfo, &[pa(random)]);
+            }
+            22 => {
+                let _ = self.make(seat, round, Call::VmDestroy, &[vm]);
+            }
+            23..25 => {
+                let _ = self.make(seat, round, Call::VmReclaim, &[vm, 1 + random.below(4)]);
+            }
+            25 => {
+                let _ = self.make(seat, round, Call::VmStart, &[vm]);
+            }
+            26..28 => {
+                let arguments = [vm, random.below(VCPUS), RAM, 0];
+                if let Ok(results) = self.make(seat, round, Call::VcpuCreate, &arguments) {
+                    vcpu_cell.store(results[0], Ordering::Relaxed);
+                }
+            }
+            _ if vcpu == 0 => {
+                let _ = self.make(seat, round, Call::PageInfo, &[pa(random)]);
+            }
+            28..30 => {
+                let to = self.cores[random.below(TEAM as u64) as usize];
+                let arguments = [vcpu, team::engine_cpu(to)];
+                let _ = self.make(seat, round, Call::VcpuEnqueue, &arguments);
+            }
+            30 => {
+                let _ = self.make(seat, round, Call::VcpuDequeue, &[vcpu]);
+            }
+            _ => {
+                let arguments = [VcpuHandle::from_raw(vcpu).raw(), 40, 0, 0x80];
+                let _ = self.make(seat, round, Call::VcpuInject, &arguments);
+            }
+        }
+    }
+
+    /// Prints what was noted, in lines for the tool.
+    fn tell(&self, number: usize, ipa_bits: u16) {
+        let join = |words: &mut dyn Iterator<Item = u64>| {
+            words.fold(String::new(), |mut text, word| {
+                // A string takes it.
+                let _ = write!(text, " {word:x}");
+                text
+            })
+        };
+        let cpus = join(&mut self.cores.iter().map(|core| team::engine_cpu(*core)));
+        let lists = join(&mut self.lists.iter().copied());
+        let blocks = join(&mut self.blocks.iter().copied());
+        println!("@order-team {number} {ipa_bits} {PAGES}{cpus}{lists}{blocks}");
+        for (seat, notes) in self.notes.iter().enumerate() {
+            for note in &*notes.lock() {
+                let Note {
+                    round,
+                    begun,
+                    ended,
+                    x,
+                    told,
+                    list,
+                } = note;
+                let x = join(&mut x.iter().copied());
+                let told = join(&mut told.iter().copied());
+                let list = join(&mut list.iter().flatten().copied());
+                println!("@order {number} {round} {seat} {begun} {ended} |{x} |{told} |{list}");
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Histories of a whole machine: the bare-metal test `order::calls_at_once` on many cores, told over the console when it
+//! is over.
+//!
+//! Invariants: each round of each team is judged, and each team has some; a run in which nothing was at the same time
+//! shows nothing and has failed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use abi::Status;
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::count::Count;
+use crate::hw::{Report, TESTS};
+use crate::image::boot::{BootFiles, HostFiles};
+use crate::image::build::{self, ENGINE};
+use crate::linear::rename::{Note, Team};
+use crate::linear::{Checker, Options, Row, Verdict};
+use crate::paths::Paths;
+use crate::run::machine::{Machine, cpu_argument};
+use crate::run::size::{Bytes, GIB};
+use crate::run::supervise::{Input, Supervision};
+use crate::setup::Tools;
+
+/// The hardware test.
+const TEST: &str = "order::calls_at_once";
+/// Cores of a team, as the test has them.
+const CORES: usize = 3;
+/// How a team's line begins, and a call's.
+const TEAM: &str = "@order-team ";
+const NOTE: &str = "@order ";
+/// Seconds for boot, for telling, and for what a busy machine takes longer.
+const REST_S: u64 = 900;
+
+/// What the machine told.
+#[derive(Default)]
+struct Told {
+    teams: BTreeMap<u64, Team>,
+    /// By team and round.
+    rounds: BTreeMap<(u64, u64), Vec<Note>>,
+}
+
+/// Boots a machine of so many cores and has its histories judged.
+pub fn run(paths: &Paths, program: &Path, options: &Options, cpus: u32) -> Result<Vec<Row>> {
+    let begun = Instant::now();
+    ensure!(
+        (CORES as u32..=512).contains(&cpus),
+        "--cpus {cpus}: {CORES} to 512 can be"
+    );
+    let tools = Tools::set_up(&paths.cache(), None)?;
+    let tests = build::build(paths, &tools.toolchain, TESTS, None)?;
+    let engine = build::build(paths, &tools.toolchain, ENGINE, options.mutant.as_deref())?;
+    let (seed, seconds) = (options.seed, options.seconds);
+    let host = HostFiles {
+        image: &tests,
+        cmdline: &format!("exact={TEST} seed={seed} seconds={seconds}"),
+        initrd: &[],
+    };
+    let files = BootFiles::write(paths, "linear", &engine, &host)?;
+    let machine = Machine {
+        cpus,
+        cpu: cpu_argument("max", false),
+        mem: Bytes(2 * GIB),
+        icount: false,
+        gdb: false,
+    };
+    println!("==> {cpus} cores, {seconds} s, seed {seed}");
+    let log = paths.logs().join(format!("linear-{cpus}.log"));
+    let outcome = Supervision {
+        limit: Some(Duration::from_secs(REST_S + seconds)),
+        input: Input::Nothing,
+        log: &log,
+    }
+    .run(machine.command(&tools.qemu, &files), io::sink())?;
+    let console = fs::read(&log)?;
+    let report = Report::read(&String::from_utf8_lossy(&console), outcome.troubles());
+    let mut fault = None;
+    if report.count() != Count::new(1, 0, 0) {
+        let what = report.results.iter().map(ToString::to_string);
+        fault = Some(
+            what.chain(outcome.quoted_tail())
+                .collect::<Vec<_>>()
+                .join("\n    "),
+        );
+    }
+    let name = |what: &str| format!("{cpus} cores: {what}");
+    let evidence = format!("log {}", log.display());
+    let mut rows = vec![Row::new(name("the machine"), evidence, fault, begun)];
+    let begun = Instant::now();
+    let told = Told::read(&outcome.records)?;
+    let (evidence, fault) = told.judge(program, options, &log)?;
+    let again =
+        format!("    again: cargo xtask linear --cpus {cpus} --seconds {seconds} --seed {seed}");
+    let fault = fault.map(|fault| format!("{fault}{again}"));
+    rows.push(Row::new(
+        name("every round has an order"),
+        evidence,
+        fault,
+        begun,
+    ));
+    Ok(rows)
+}
+
+impl Told {
+    fn read(records: &[String]) -> Result<Self> {
+        let mut told = Self::default();
+        for line in records {
+            if let Some(line) = line.strip_prefix(TEAM) {
+                let (number, team) = Team::parse(line, CORES)?;
+                told.teams.insert(number, team);
+            } else if let Some(line) = line.strip_prefix(NOTE) {
+                let (key, note) = Note::parse(line)?;
+                told.rounds.entry(key).or_default().push(note);
+            }
+        }
+        Ok(told)
+    }
+
+    /// What there was, and what is wrong with it.
+    fn judge(
+        &self,
+        program: &Path,
+        options: &Options,
+        log: &Path,
+    ) -> Result<(String, Option<String>)> {
+        let (mut calls, mut busy, mut at_once) = (0, 0, 0);
+        for notes in self.rounds.values() {
+            calls += notes.len();
+            busy += notes
+                .iter()
+                .filter(|note| note.status() == Some(Status::Busy))
+                .count();
+            let overlaps = |note: &&Note| notes.iter().any(|other| note.overlaps(other));
+            at_once += notes.iter().filter(overlaps).count();
+        }
+        let rounds: Vec<_> = self.rounds.iter().collect();
+        let jobs = options.jobs();
+        let part = rounds.len().div_ceil(jobs).max(1);
+        let refused = std::thread::scope(|scope| {
+            let work = |part| scope.spawn(move || self.check(program, part));
+            let workers: Vec<_> = rounds.chunks(part).map(work).collect();
+            let mut refused = Vec::new();
+            for worker in workers {
+                refused.extend(
+                    worker
+                        .join()
+                        .map_err(|_| anyhow!("a worker has panicked"))??,
+                );
+            }
+            Ok::<_, anyhow::Error>(refused)
+        })?;
+        let evidence = format!(
+            "{} rounds of {} teams, {calls} calls, {at_once} of them beside others, {busy} BUSY",
+            rounds.len(),
+            self.teams.len()
+        );
+        let idle = self
+            .teams
+            .keys()
+            .find(|team| !rounds.iter().any(|((of, _), _)| of == *team));
+        let fault = match (refused.first(), idle) {
+            (Some((history, why)), _) => {
+                let file = log.with_extension("refused");
+                fs::write(&file, format!("{history}.\n"))?;
+                let file = file.display();
+                let number = refused.len();
+                Some(format!(
+                    "{number} without an order\n{history}{why}    history: {file}\n"
+                ))
+            }
+            (None, Some(team)) => Some(format!("team {team} told nothing\n")),
+            (None, None) if self.teams.is_empty() || at_once == 0 => {
+                Some("nothing was at the same time\n".into())
+            }
+            (None, None) => None,
+        };
+        Ok((evidence, fault))
+    }
+
+    /// Those of these rounds that have no order, and why.
+    fn check(
+        &self,
+        program: &Path,
+        rounds: &[(&(u64, u64), &Vec<Note>)],
+    ) -> Result<Vec<(String, String)>> {
+        let mut checker = Checker::start(program)?;
+        let mut refused = Vec::new();
+        for ((team, _), notes) in rounds {
+            let team = self.teams.get(team).context("a call of no team")?;
+            let history = team.history(notes)?;
+            if let Verdict::Refused(why) = checker.check(&history)? {
+                refused.push((history, why));
+            }
+        }
+        Ok(refused)
+    }
+}
