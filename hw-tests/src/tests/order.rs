@@ -350,7 +350,8 @@ impl Team {
         let cpus = join(&mut self.cores.iter().map(|core| team::engine_cpu(*core)));
         let lists = join(&mut self.lists.iter().copied());
         let blocks = join(&mut self.blocks.iter().copied());
-        println!("@order-team {number} {ipa_bits} {PAGES}{cpus}{lists}{blocks}");
+        let pages = BLOCK_BYTES / PAGE;
+        println!("@order-team {number} {ipa_bits} {pages}{cpus}{lists}{blocks}");
         for (seat, notes) in self.notes.iter().enumerate() {
             for note in &*notes.lock() {
                 let Note {

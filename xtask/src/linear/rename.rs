@@ -21,7 +21,7 @@ const GENERATION: u64 = 1 << 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Team {
     ipa_bits: u64,
-    /// Pages of each block that calls are about.
+    /// Pages of each block, the host's when a round begins.
     pages: u64,
     cpus: Vec<u64>,
     lists: Vec<u64>,

@@ -50,6 +50,7 @@ pub fn all() -> Vec<Stage> {
         ),
         Stage::new("spec", "cargo xtask spec", Rule::OwnCount),
         Stage::new("conform", "cargo xtask conform", Rule::OwnCount),
+        Stage::new("linear", "cargo xtask linear", Rule::OwnCount),
         Stage::new("loom", "cargo xtask loom", Rule::OwnCount),
         Stage::new("litmus", "cargo xtask litmus", Rule::OwnCount),
         Stage::new("hw-test", "cargo xtask hw-test", Rule::OwnCount),
@@ -73,6 +74,11 @@ pub fn all() -> Vec<Stage> {
         Stage::new(
             "stress-1t",
             "cargo xtask stress --cpus 8 --seconds 20 --mem 1T",
+            Rule::OwnCount,
+        ),
+        Stage::new(
+            "linear-machine",
+            "cargo xtask linear --cpus 12 --seconds 5",
             Rule::OwnCount,
         ),
         Stage::new("run", "cargo xtask run", Rule::Status),
