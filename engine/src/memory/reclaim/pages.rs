@@ -145,6 +145,7 @@ impl<P: Platform> Engine<P> {
                 lost: 0,
                 back: 1..,
                 met_busy: true,
+                ..
             } => Step::Parted,
             Outcome {
                 done: 0,
