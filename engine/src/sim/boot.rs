@@ -17,10 +17,11 @@ use crate::trap::guest_call::Firmware;
 use crate::trap::sysreg::IdRegisters;
 use crate::vcpu::context::GuestMachine;
 use crate::vm::HOST_VMID;
-use ownership::{Owner, PageTable, Pfn, State, VmSlot, Word};
+use ownership::{GranuleSize, Owner, PageTable, Pfn, State, VmSlot, Word};
 use percpu::{CpuId, PerCpu, Pins, RunQueues};
-use std::sync::Arc;
-use sync::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::vec::Vec;
+use sync::{AtomicU64, Ordering};
 
 /// First page of memory.
 pub const RAM_BASE: u64 = 0x40000;
@@ -82,6 +83,41 @@ pub(super) fn store<T>(count: usize, mut make: impl FnMut(usize) -> T) -> Arc<[T
     (0..count).map(&mut make).collect()
 }
 
+/// Page words that machines had which are gone, and up to where they may have been written: a GiB's are 2 MiB, and
+/// who tries many small machines would do little else than write them.
+static KEPT: Mutex<Vec<(PageWords, usize)>> = Mutex::new(Vec::new());
+/// As many are kept.
+const KEPT_MOST: usize = 16;
+
+type PageWords = Arc<[AtomicU64]>;
+
+/// Page words as boot finds them.
+fn page_words(base: Pfn, pages: usize) -> PageWords {
+    let clear = PageTable::<PageWords>::words_to_clear(base, pages);
+    let all = PageTable::<PageWords>::words_for(base, pages);
+    let at_first = |index| if index < clear { 0 } else { UNWRITTEN };
+    // Behind the words of larger granules stand the pages', and of these only whole 2 MiB are ever written.
+    let (giant, block) = (GranuleSize::Block1G.pages(), GranuleSize::Block2M.pages());
+    let behind = |granule: u64| pages.next_multiple_of(granule as usize);
+    let written = all - behind(giant) + behind(block);
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let free =
+        |(words, _): &mut (PageWords, usize)| words.len() == all && Arc::get_mut(words).is_some();
+    if let Some((words, to)) = kept.iter_mut().find_map(|kept| free(kept).then_some(kept)) {
+        for (index, word) in words.iter().enumerate().take(written.max(*to)) {
+            // Relaxed: nobody else has them.
+            word.store(at_first(index), Ordering::Relaxed);
+        }
+        *to = written;
+        return words.clone();
+    }
+    let words = store(all, |index| AtomicU64::new(at_first(index)));
+    if kept.len() < KEPT_MOST {
+        kept.push((words.clone(), written));
+    }
+    words
+}
+
 /// An engine, its host's cores running.
 ///
 /// # Panics
@@ -89,11 +125,7 @@ pub(super) fn store<T>(count: usize, mut make: impl FnMut(usize) -> T) -> Arc<[T
 pub(super) fn engine(config: Config) -> Engine<Sim> {
     let base = Pfn::from_raw(RAM_BASE);
     let pages = config.ram_pages as usize;
-    let clear = PageTable::<Arc<[AtomicU64]>>::words_to_clear(base, pages);
-    let all = PageTable::<Arc<[AtomicU64]>>::words_for(base, pages);
-    let words: Arc<[AtomicU64]> = store(all, |index| {
-        AtomicU64::new(if index < clear { 0 } else { UNWRITTEN })
-    });
+    let words = page_words(base, pages);
     let ram = Ram::new(base, pages);
     let sim = Sim::new(
         ram,
@@ -190,4 +222,35 @@ pub(super) fn engine(config: Config) -> Engine<Sim> {
         holes: heapless::Vec::new(),
         ram: all_ram,
     })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Whoever gets words that a machine had before finds them as if it were the first.
+    #[test]
+    fn words_that_were_kept_are_as_new() {
+        let base = Pfn::from_raw(RAM_BASE);
+        // A number of GiB that no other test has.
+        let pages = 3 << 18 | 700;
+        for used in [pages, 3 << 18 | 1] {
+            let words = page_words(base, used);
+            let clear = PageTable::<PageWords>::words_to_clear(base, used);
+            let is_new = |(index, word): (usize, &AtomicU64)| {
+                let first = if index < clear { 0 } else { UNWRITTEN };
+                word.load(Ordering::Relaxed) == first
+            };
+            assert!(words.iter().enumerate().all(is_new));
+            let mut table = PageTable::new(base, used, words);
+            table
+                .boot_set(base, used, State::Owned(Owner::Host))
+                .unwrap();
+            for page in [0, used as u64 - 1] {
+                let page = Pfn::from_raw(RAM_BASE + page);
+                let claim = table.claim_page(page, ownership::Op::Lend, 0, |_| true);
+                drop(claim.unwrap());
+            }
+        }
+    }
 }

@@ -192,6 +192,11 @@ impl Sim {
         self.inner().broken.insert(page.raw());
     }
 
+    /// Pages that have one.
+    pub fn broken_pages(&self) -> Vec<u64> {
+        self.inner().broken.iter().copied().collect()
+    }
+
     /// Has a page hold something else than zero whenever it was zeroed.
     pub fn stick_page(&self, page: Pfn) {
         self.inner().stuck.insert(page.raw());

@@ -12,7 +12,7 @@ use engine::host::Next;
 use engine::sim::machine::vmid_of;
 use engine::sim::told::{Told, Tried};
 use engine::sim::{Config, GuestOp, Machine, Portrait, Want};
-use ownership::Pfn;
+use ownership::{Pfn, State};
 
 use crate::corrupt::Corruption;
 use crate::deed::{Act, Deed, call_of};
@@ -112,6 +112,17 @@ impl Rig {
         tape.before = before;
         tape.ended.clear();
         tape.after = None;
+    }
+
+    /// Pages with a memory error that is still to be found.
+    pub fn broken(&self) -> Vec<u64> {
+        let mut broken = self.machine.sim().broken_pages();
+        let tape = self.tape();
+        broken.retain(|page| {
+            let state = tape.before.pages.get((page - tape.base) as usize);
+            state != Some(&State::Poisoned)
+        });
+        broken
     }
 
     /// The oracle keeps the model's state as `id`.

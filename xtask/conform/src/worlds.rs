@@ -63,14 +63,14 @@ pub const WORLDS: &[World] = &[
     },
     World {
         name: "guests",
-        says: "a guest that shares, gives up and touches its pages, with memory errors",
-        follow: &[
-            Topic::Life,
-            Topic::Memory,
-            Topic::Guest,
-            Topic::Content,
-            Topic::Errors,
-        ],
+        says: "a guest that shares, gives up and touches its pages, and what stands in them",
+        follow: &[Topic::Life, Topic::Memory, Topic::Guest, Topic::Content],
+        begin: a_vm_that_runs,
+    },
+    World {
+        name: "errors",
+        says: "the same without what stands in them, with memory errors",
+        follow: &[Topic::Life, Topic::Memory, Topic::Guest, Topic::Errors],
         begin: a_vm_that_runs,
     },
 ];
