@@ -3,7 +3,8 @@
 //!
 //! Invariants: time is a word of the model's that each beginning and each end advances, so that who comes later knows of
 //! what came before, as hosts do whose cores tell each other: without that, a core may go by what was true before, and no
-//! order of time has to explain it. Only an execution in which all that began ended is written, and of those that are alike one.
+//! order of time has to explain it. Only an execution in which all that began ended is written, and of those that are
+//! alike one.
 //! Where no histories are wanted, nothing here takes a step.
 
 use crate::world::{RAM_BASE, Size};

@@ -2,12 +2,12 @@
 
    A call is one step of [Spec.step]; one that takes pages in a batch is a step a page: the first with all that the call
    checks, then the specification's own function for one page. VM_START is two, as if it had been told BUSY first, and
-   VM_DESTROY, as if it were called twice: it ends the VM, and then counts. CPU_RUN is a step of the host, the steps of engine and
-   guests that were seen, and the step with which it ends.
+   VM_DESTROY, as if it were called twice: it ends the VM, and then counts. CPU_RUN is a step of the host, the steps of
+   engine and guests that were seen, and the step with which it ends.
 
    Invariants: a step is found only if the model tells what was told. BUSY is found without a change only if
-   [in_the_way] says that somebody was; of what is left open besides, what was told is taken (the slot, the pages that come
-   home out of the pool), or every choice is tried (which pages of a dying VM come home). *)
+   [in_the_way] says that somebody was; of what is left open besides, what was told is taken (the slot, the pages that
+   come home out of the pool), or every choice is tried (which pages of a dying VM come home). *)
 
 open Spec
 open Dump

@@ -2,8 +2,8 @@
    before something else began comes before it; after Wing and Gong, remembering like Lowe which places with which states
    lead nowhere.
 
-   Invariants: a history is explained only by a whole order, to the last thing recorded and to the state that was found when
-   all was over; what was refused was tried in every order, or the search says that it gave up. *)
+   Invariants: a history is explained only by a whole order, to the last thing recorded and to the state that was found
+   when all was over; what was refused was tried in every order, or the search says that it gave up. *)
 
 open Dump
 open History

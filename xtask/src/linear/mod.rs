@@ -1,12 +1,12 @@
 //! `cargo xtask linear`: are the results of calls that were made at the same time explained by some order of the
 //! specification's atomic steps that respects real time?
 //!
-//! Histories come from loom's executions of the engine's models, or with `--cpus` from a machine in QEMU. The checker is the extracted
-//! specification with a search (`xtask/conform/oracle/linear.ml`); `xtask/conform/histories` holds histories of which it
-//! is known whether there is an order.
+//! Histories come from loom's executions of the engine's models, or with `--cpus` from a machine in QEMU. The checker
+//! is the extracted specification with a search (`xtask/conform/oracle/linear.ml`); `xtask/conform/histories` holds
+//! histories of which it is known whether there is an order.
 //!
-//! Invariants: a model has passed only if loom completed its search, it left histories, and each of these is explained; a
-//! checker that does not refuse what it must has failed.
+//! Invariants: a model has passed only if loom completed its search, it left histories, and each of these is
+//! explained; a checker that does not refuse what it must has failed.
 
 mod checker;
 mod machine;

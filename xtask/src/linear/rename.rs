@@ -1,8 +1,8 @@
 //! What the image noted of one team's round, as a history: handles, pages and cores get the numbers that a machine of
 //! the team's own would give them.
 //!
-//! Invariants: two things that are told apart there have two numbers here; a handle that is told twice is an error. A time
-//! is doubled, so that what ended in the tick in which something else began may have been after it.
+//! Invariants: two things that are told apart there have two numbers here; a handle that is told twice is an error. A
+//! time is doubled, so that what ended in the tick in which something else began may have been after it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
