@@ -10,6 +10,7 @@
 //! the core that needs it, and none relies on the core that crashed; what that one held stays BUSY for them.
 
 use core::arch::global_asm;
+use core::fmt;
 use core::panic::PanicInfo;
 
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, MPIDR_EL1, Readable, SPSR_EL2};
@@ -116,13 +117,23 @@ extern "C" fn smp_boot_report_exception(vector: u64, sp: u64, lr: u64) -> ! {
     ))
 }
 
+/// What a panic says. A type of its own, so that who bounds the stack knows by its name what formats the arguments
+/// of others.
+struct Reason<'a>(&'a PanicInfo<'a>);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Reports a panic: what a `#[panic_handler]` calls.
 pub fn report_panic(info: &PanicInfo<'_>) -> ! {
-    end(format_args!("{info}"))
+    end(format_args!("{}", Reason(info)))
 }
 
 /// Writes one crash record and powers off. Only the first core to come here writes.
-pub fn end(what: core::fmt::Arguments<'_>) -> ! {
+pub fn end(what: fmt::Arguments<'_>) -> ! {
     let mpidr = MPIDR_EL1.get();
     match WITNESS.part(mpidr) {
         Part::Tell => {}

@@ -16,7 +16,7 @@ use heapless::Vec;
 use crate::error::BootError;
 use crate::machine::{Gic, MAX_RAM, MachineInfo, Mpidr, Redistributors, TimerPpis, UartInfo};
 use crate::names::Name;
-use crate::range::PaRange;
+use crate::range::{self, PaRange};
 use crate::tokens::Blob;
 use crate::tree::{self, Node, Path};
 
@@ -256,7 +256,7 @@ impl<'m, 't> Reader<'m, 't> {
             _ => return Err(BootError::NoPsci),
         }
         let ram = &mut self.machine.ram;
-        ram.sort_unstable();
+        range::put_in_order(ram);
         join_neighbours(ram);
         if ram.is_empty() {
             return Err(BootError::BadNode("no memory node with RAM"));

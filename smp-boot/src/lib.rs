@@ -10,7 +10,7 @@
 //!
 //! Mutants (`--cfg mutant="name"`), each without one protective step: `boot-no-tlbi-alle1` (stale
 //! entries of all VMIDs survive), `stage1-no-tlbi` (a page that left the engine stays reachable),
-//! `boot-no-guard-page` (a stack overflow is noticed late).
+//! `boot-no-guard-page` (a stack overflow is noticed late), `sort-by-library` (no bound for the boot core's stack).
 
 #![no_std]
 

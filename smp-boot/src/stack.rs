@@ -20,6 +20,18 @@ pub const EMERGENCY_TOP: u64 = 4 * PAGE;
 /// Where the stack begins: below it lies the guard page.
 pub const STACK_BOTTOM: u64 = 5 * PAGE;
 
+// For who looks at the linked image: the bytes that each of a block's stacks has.
+#[cfg(target_os = "none")]
+core::arch::global_asm!(
+    ".global smp_boot_stack_block, smp_boot_stack_bytes, smp_boot_emergency_bytes",
+    ".set smp_boot_stack_block, {block}",
+    ".set smp_boot_stack_bytes, {stack}",
+    ".set smp_boot_emergency_bytes, {emergency}",
+    block = const BLOCK_BYTES,
+    stack = const BLOCK_BYTES - STACK_BOTTOM,
+    emergency = const EMERGENCY_TOP - EMERGENCY_BOTTOM,
+);
+
 /// The parts of the block at `block` that are mapped.
 pub fn mapped_parts(block: u64) -> [PaRange; 2] {
     let emergency_end = match cfg!(mutant = "boot-no-guard-page") {

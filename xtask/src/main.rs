@@ -20,6 +20,7 @@ mod process;
 mod run;
 mod setup;
 mod spec;
+mod stack;
 mod stress;
 mod test;
 mod walk;
@@ -74,6 +75,8 @@ enum Task {
     Stress(stress::Options),
     /// Count what each call takes the engine while all cores take pages away at once
     Storm(figures::storm::Options),
+    /// Measure how deep the engine's stacks are, beside what is possible, and have one overrun
+    Stack(stack::Options),
     /// Explore the models of the protocols, and tell what failed
     Loom(loom::Options),
     /// Build protections away, one at a time, and see a test of each fail (`--all`: every test, hours)
@@ -123,6 +126,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Teardown(options) => figures::teardown::run(&paths, &options),
         Task::Stress(options) => stress::run(&paths, &options),
         Task::Storm(options) => figures::storm::run(&paths, &options),
+        Task::Stack(options) => stack::run(&paths, &options),
         Task::Loom(options) => loom::run(&paths, &options),
         Task::Mutants(options) => mutants::run(&paths, &options),
         Task::Litmus(options) => litmus::run(&paths, &options),

@@ -18,14 +18,19 @@
 //! for the result; `trace=FILE` has the engine's instructions in the first core's windows written there too, one window a line, each instruction
 //! by its distance from `low`, or with `start=CORE` all of that core's up to its first ERET, as one window;
 //! `each=yes` counts instruction by instruction, slower but exact with `-icount` too, and has a window that
-//! was not begun begin with the machine. Invariant: the record of a core is written by that core; the
+//! was not begun begin with the machine; `stack=yes` has the depth of each core's stack noted. Invariant: the record of a core is written by that core; the
 //! windows' lists and the trace are behind locks, used at marks, at the end, and with `trace` at each
 //! instruction of the engine's.
 
 mod qemu;
+#[path = "../../src/litmus/sp.rs"]
+mod sp;
+mod stack;
 mod visits;
 
 use qemu::{Block, Field, Id, Instruction, Register, Scoreboard};
+use sp::Effect;
+use stack::Depths;
 use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::fmt::Write;
 use std::ops::Range;
@@ -66,6 +71,9 @@ const HIGH: usize = 2;
 const BROADCASTS: usize = 3;
 const WHOLE_VM: usize = 4;
 
+/// Bits of a distance from the engine's start.
+const DISTANCE_BITS: u32 = 32;
+
 type Counts = [u64; FIELDS.len()];
 
 /// A core's windows.
@@ -78,8 +86,9 @@ struct Windows {
 struct State {
     engine: Range<u64>,
     calls: u64,
-    /// X0, to QEMU: the same for all cores.
+    /// X0 and SP, to QEMU: the same for all cores.
     x0: AtomicPtr<Register>,
+    sp: AtomicPtr<Register>,
     out: String,
     score: *mut Scoreboard,
     windows: Mutex<Vec<Windows>>,
@@ -89,6 +98,8 @@ struct State {
     start: Option<c_uint>,
     /// Instruction by instruction.
     each: bool,
+    /// How deep stacks were, if that is asked.
+    depths: Option<Depths>,
     /// The traced windows, instruction by instruction; the last is open while `tracing` says so.
     traced: Mutex<Vec<Vec<u64>>>,
     tracing: AtomicBool,
@@ -123,6 +134,8 @@ impl State {
             engine: address("low")?..address("high")?,
             calls: address("calls")?,
             x0: AtomicPtr::default(),
+            sp: AtomicPtr::default(),
+            depths: find("stack").ok().map(|_| Depths::default()),
             out: find("out")?.to_owned(),
             // SAFETY: called once, while the plugin is installed.
             score: unsafe { qemu::qemu_plugin_scoreboard_new(size_of::<Counts>()) },
@@ -217,9 +230,12 @@ impl State {
             // Writing to a string does not fail.
             let _ = write!(
                 text,
-                "{comma}\n{{\"total\":{},\"visits\":{},\"windows\":[{}]}}",
+                "{comma}\n{{\"total\":{},\"visits\":{},\"depth\":{},\"windows\":[{}]}}",
                 object(&self.counts(core)),
                 self.visits.object(core),
+                self.depths
+                    .as_ref()
+                    .map_or("null".into(), |depths| depths.object(core)),
                 windows.join(",")
             );
         }
@@ -259,7 +275,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
             }
             // SAFETY: both functions keep to what QEMU demands of callbacks.
             unsafe {
-                qemu::qemu_plugin_register_vcpu_init_cb(id, find_x0);
+                qemu::qemu_plugin_register_vcpu_init_cb(id, find_registers);
                 qemu::qemu_plugin_register_vcpu_tb_trans_cb(id, instrument);
                 qemu::qemu_plugin_register_atexit_cb(id, write_result, ptr::null_mut());
             }
@@ -309,6 +325,11 @@ extern "C" fn instrument(_: Id, block: *mut Block) {
             // SAFETY: as above.
             let address = unsafe { qemu::qemu_plugin_insn_vaddr(instruction) };
             follow(instruction, address - state.engine.start);
+        }
+        if is_engine && state.depths.is_some() {
+            // SAFETY: as above.
+            let address = unsafe { qemu::qemu_plugin_insn_vaddr(instruction) };
+            watch_sp(instruction, address - state.engine.start);
         }
         match (code_of(instruction), is_engine) {
             (BEGIN, false) => watch(instruction, true),
@@ -362,6 +383,26 @@ fn watch(instruction: *mut Instruction, begins: bool) {
     }
 }
 
+/// Has SP read in front of an instruction that lowers it: by how much, and the instruction's distance from the
+/// engine's start, are in one number.
+fn watch_sp(instruction: *mut Instruction, distance: u64) {
+    let Effect::Lowers(bytes @ 1..) = sp::effect(code_of(instruction)) else {
+        return;
+    };
+    let (Ok(bytes), Ok(distance)) = (usize::try_from(bytes), usize::try_from(distance)) else {
+        return;
+    };
+    // SAFETY: as in `instrument`; the data is a number, no address.
+    unsafe {
+        qemu::qemu_plugin_register_vcpu_insn_exec_cb(
+            instruction,
+            note_depth,
+            qemu::READS_REGISTERS,
+            ptr::without_provenance_mut(bytes << DISTANCE_BITS | distance),
+        );
+    }
+}
+
 fn watch_return(instruction: *mut Instruction) {
     // SAFETY: as in `instrument`.
     unsafe {
@@ -387,37 +428,60 @@ fn watch_call(instruction: *mut Instruction) {
 }
 
 /// A core is there: its registers have names.
-extern "C" fn find_x0(_: Id, _: c_uint) {
+extern "C" fn find_registers(_: Id, _: c_uint) {
     let Some(state) = STATE.get() else { return };
     // SAFETY: QEMU's array of so many; the names are strings that stay; the array is ours to free.
     unsafe {
         let all = qemu::qemu_plugin_get_registers();
         for index in 0..(*all).len as usize {
             let described = &*(*all).data.add(index);
-            if CStr::from_ptr(described.name) == c"x0" {
-                // Relaxed: it is a number, and every core stores the same.
-                state.x0.store(described.register, Ordering::Relaxed);
+            let name = CStr::from_ptr(described.name);
+            for (wanted, place) in [(c"x0", &state.x0), (c"sp", &state.sp)] {
+                if name == wanted {
+                    // Relaxed: it is a number, and every core stores the same.
+                    place.store(described.register, Ordering::Relaxed);
+                }
             }
         }
         qemu::g_array_free(all, 1);
     }
 }
 
-extern "C" fn begin_call(core: c_uint, _: *mut c_void) {
-    let Some(state) = STATE.get() else { return };
-    // Relaxed: as in `find_x0`, which came before on this core.
-    let x0 = state.x0.load(Ordering::Relaxed);
-    // SAFETY: a callback that may read registers; QEMU fills the array, which is ours.
-    let value = unsafe {
+/// A register's value.
+///
+/// # Safety
+/// Called by a callback that may read registers.
+unsafe fn read(register: &AtomicPtr<Register>) -> Option<u64> {
+    // Relaxed: as in `find_registers`, which came before on this core.
+    let register = register.load(Ordering::Relaxed);
+    // SAFETY: by the caller's word; QEMU fills the array, which is ours.
+    unsafe {
         let bytes = qemu::g_byte_array_new();
-        qemu::qemu_plugin_read_register(x0, bytes);
+        qemu::qemu_plugin_read_register(register, bytes);
         let read = std::slice::from_raw_parts((*bytes).data, (*bytes).len as usize);
         let value = read.first_chunk().map(|read| u64::from_le_bytes(*read));
         qemu::g_byte_array_free(bytes, 1);
         value
-    };
+    }
+}
+
+extern "C" fn begin_call(core: c_uint, _: *mut c_void) {
+    let Some(state) = STATE.get() else { return };
+    // SAFETY: registered so.
+    let value = unsafe { read(&state.x0) };
     let number = value.map_or(u64::MAX, |x0| (x0 & 0xffff_ffff).wrapping_sub(state.calls));
     state.visits.call(core, number);
+}
+
+extern "C" fn note_depth(core: c_uint, data: *mut c_void) {
+    let Some(state) = STATE.get() else { return };
+    // SAFETY: registered so.
+    let sp = unsafe { read(&state.sp) };
+    if let (Some(sp), Some(depths)) = (sp, &state.depths) {
+        let data = data.addr() as u64;
+        let distance = data & ((1 << DISTANCE_BITS) - 1);
+        depths.note(core, sp.wrapping_sub(data >> DISTANCE_BITS), distance);
+    }
 }
 
 extern "C" fn end_visit(core: c_uint, _: *mut c_void) {

@@ -14,7 +14,7 @@ use crate::mutants::{Kind, Manifest, Mutant};
 const FILE: &str = "docs/protections.md";
 /// What the columns behind the mutants stand for.
 const TOOLS: [(&str, &[Kind]); 4] = [
-    ("QEMU", &[Kind::Hw, Kind::Run]),
+    ("QEMU", &[Kind::Hw, Kind::Run, Kind::Stack]),
     ("simulated", &[Kind::Sim, Kind::Unit]),
     ("loom", &[Kind::Loom]),
     ("litmus", &[Kind::Litmus]),

@@ -17,7 +17,7 @@ const PACKAGE: &str = "bulkhead-plugin";
 const LIBRARY: &str = "libbulkhead_plugin.so";
 /// Where QEMU's `virt` machine puts the image: the engine does not move itself, and says in its
 /// banner where it is.
-const LOADED_AT: u64 = 0x4020_0000;
+pub const LOADED_AT: u64 = 0x4020_0000;
 /// The identifier of the call with number 0.
 const FIRST_CALL: u64 = Call::EngineInfo.function_id();
 
@@ -42,6 +42,24 @@ pub struct Core {
     pub windows: Vec<Counts>,
     /// Between two returns from the engine.
     pub visits: Visits,
+    /// How deep its stacks were, if that was asked.
+    pub depth: Option<Depths>,
+}
+
+/// How deep a core's stacks were in the engine.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Depths {
+    /// The one that it works on.
+    pub stack: Deepest,
+    /// The one on which it reports a crash.
+    pub emergency: Deepest,
+}
+
+/// The deepest: bytes, and how far from the engine's start the instruction lies that went there.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Deepest {
+    pub bytes: u64,
+    pub at: u64,
 }
 
 /// What a core executed in the engine between two returns from it.
@@ -114,6 +132,11 @@ impl Plugin {
     /// Adds it to count instruction by instruction, with a window that was not begun from the machine's start.
     pub fn count_each(&self, command: &mut Command) {
         self.add(command, ",each=yes");
+    }
+
+    /// Adds it, and has the depths of stacks noted.
+    pub fn watch_stacks(&self, command: &mut Command) {
+        self.add(command, ",stack=yes");
     }
 
     fn add(&self, command: &mut Command, more: &str) {

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::litmus::panics::Panics;
 use crate::litmus::pattern::Pattern;
 use crate::litmus::program::{Instruction, Place};
+use crate::litmus::stack::Stack;
 
 /// The folder in the checkout.
 pub const FOLDER: &str = "loom-tests/litmus";
@@ -33,6 +34,8 @@ pub struct Manifest {
     pub unnoticed: Vec<Unnoticed>,
     /// Where the engine may give up.
     pub panic: Panics,
+    /// How deep its stacks may get.
+    pub stack: Stack,
     pub herd: BTreeMap<String, HerdTest>,
     pub smt: BTreeMap<String, SolverTest>,
 }
@@ -221,6 +224,7 @@ impl Manifest {
             approved: BTreeMap::new(),
             unnoticed: unnoticed.into_iter().collect(),
             panic: Panics::default(),
+            stack: Stack::default(),
             herd: BTreeMap::new(),
             smt: BTreeMap::new(),
         }

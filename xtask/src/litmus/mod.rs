@@ -3,6 +3,7 @@
 //!
 //! Kinds of tests, all about the linked image and listed in `loom-tests/litmus/litmus.toml`:
 //! - `panic::after-boot`, `panic::boot`: where the library's panics can be come to;
+//! - `stack::ENTRY`, `stack::pointers`: how deep a stack can get from each way into the engine on;
 //! - `approved::FORM`: every barrier, TLBI, cache maintenance and write of a translation register is
 //!   of an approved form and comes from an approved function;
 //! - `sequence::NAME`: every way through a function of the engine keeps to a pattern of these;
@@ -14,18 +15,23 @@
 
 mod approved;
 mod callers;
+mod frames;
 mod herd;
 mod instruction;
 mod manifest;
 mod order;
 mod panics;
 mod pattern;
+mod pointers;
 mod program;
 mod report;
 mod row;
 mod smt;
+mod sp;
+mod stack;
 mod sweep;
 mod switch;
+mod ways;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,6 +111,12 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     Ok(count.exit_code())
 }
 
+/// The most bytes of stack that are possible by `entry`, and how many there are.
+pub fn stack_bound(paths: &Paths, program: &Program, entry: &str) -> Result<(u64, u64)> {
+    let manifest = Manifest::load(&paths.root)?;
+    stack::possible(program, &manifest.stack, entry)
+}
+
 /// The tests, of these forms too, with that name or beginning; all if there is none.
 fn names(
     manifest: &Manifest,
@@ -113,8 +125,10 @@ fn names(
     wanted: Option<&str>,
 ) -> Vec<String> {
     let panics: Vec<String> = panics::TESTS.map(String::from).into();
-    let kinds: [(&str, Vec<&String>); 6] = [
+    let stacks = manifest.stack.tests();
+    let kinds: [(&str, Vec<&String>); 7] = [
         ("panic", panics.iter().collect()),
+        ("stack", stacks.iter().collect()),
         ("approved", forms.iter().collect()),
         ("sequence", manifest.sequence_names().collect()),
         ("sweep", swept.iter().collect()),
@@ -177,6 +191,11 @@ impl Bench<'_> {
             ("panic", ..) => {
                 let fault = panics::check(&self.program, &self.manifest.panic, name)?;
                 Ok(Outcome::of(fault))
+            }
+            ("stack", ..) => {
+                let depth = stack::check(&self.program, &self.manifest.stack, name)?;
+                depth.tell(name);
+                Ok(Outcome::of(depth.fault))
             }
             ("approved", ..) => {
                 let fault = approved::check(&self.program, &self.manifest, name);

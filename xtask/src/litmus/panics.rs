@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::litmus::instruction::Flow;
 use crate::litmus::program::{Function, Program};
+use crate::litmus::ways::{self, Ways};
 
 /// Vectors of a table, and bytes of one.
 const VECTORS: u64 = 16;
@@ -131,38 +132,30 @@ impl<'a> Walk<'a> {
 
     /// Adds where control goes from `address`.
     fn step(&mut self, address: u64, work: &mut Vec<u64>) {
-        let next = address + 4;
         let word = self.program.code().get(&address).map_or(0, |it| it.word);
         if is_trap(word) {
             self.faults.push((address, "traps"));
             return;
         }
-        match self.program.flow(address) {
-            Flow::Next => work.push(next),
-            Flow::Jump(to) => {
+        match ways::from(self.program, address) {
+            Ways::On(to) => {
+                to.iter().for_each(|&to| self.note(address, to));
+                work.extend(to);
+            }
+            Ways::Call { to, back } => {
                 self.note(address, to);
                 work.push(to);
+                work.extend(back);
             }
-            Flow::Branch(to) => {
-                self.note(address, to);
-                work.extend([to, next]);
+            Ways::Pointer { back } => {
+                let what = match back {
+                    Some(_) => "calls through a pointer",
+                    None => "jumps through a pointer",
+                };
+                self.faults.push((address, what));
+                work.extend(back);
             }
-            Flow::Call(to) => {
-                self.note(address, to);
-                work.push(to);
-                if self.program.returns(to) {
-                    work.push(next);
-                }
-            }
-            Flow::CallRegister => {
-                self.faults.push((address, "calls through a pointer"));
-                work.push(next);
-            }
-            Flow::JumpRegister => match self.program.switch_at(address) {
-                Some(targets) => work.extend(targets),
-                None => self.faults.push((address, "jumps through a pointer")),
-            },
-            Flow::Return | Flow::Stop => {}
+            Ways::Return | Ways::Stop => {}
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use elf::ElfBytes;
-use elf::abi::{SHF_EXECINSTR, SHT_PROGBITS, STB_GLOBAL, STT_FUNC, STT_NOTYPE};
+use elf::abi::{SHF_EXECINSTR, SHT_PROGBITS, SHT_RELA, STB_GLOBAL, STT_FUNC, STT_NOTYPE};
 
 use crate::image::lines::{DebugLines, Frame};
 use crate::litmus::instruction::{self, Flow};
@@ -47,6 +47,10 @@ pub struct Program {
     switches: BTreeMap<u64, Vec<u64>>,
     /// Functions that can come back.
     returning: BTreeSet<u64>,
+    /// Addresses in the image that its data holds.
+    relocated: BTreeSet<u64>,
+    /// Every symbol's value.
+    values: BTreeMap<String, u64>,
 }
 
 impl Program {
@@ -96,9 +100,10 @@ impl Program {
             }
         }
         ensure!(!code.is_empty(), "{} holds no code", file.display());
-        Ok(Self::finish(code, functions, |address| {
-            word_at(&elf, address)
-        }))
+        let mut program = Self::finish(code, functions, |address| word_at(&elf, address));
+        program.relocated = relocated(&elf)?;
+        program.values = values(&elf)?;
+        Ok(program)
     }
 
     /// A program of these functions: name, address, words. Each instruction comes from its function.
@@ -134,6 +139,8 @@ impl Program {
             functions,
             switches: BTreeMap::new(),
             returning: BTreeSet::new(),
+            relocated: BTreeSet::new(),
+            values: BTreeMap::new(),
         };
         program.switches = switch::find_all(&program, memory);
         program.find_returning();
@@ -149,6 +156,8 @@ impl Program {
             functions: self.functions.clone(),
             switches: self.switches.clone(),
             returning: self.returning.clone(),
+            relocated: self.relocated.clone(),
+            values: self.values.clone(),
         }
     }
 
@@ -190,6 +199,25 @@ impl Program {
     /// Where the `BR` at `address` may go, if that is known.
     pub fn switch_at(&self, address: u64) -> Option<&[u64]> {
         self.switches.get(&address).map(Vec::as_slice)
+    }
+
+    /// The addresses in the image that its data holds, tables of methods among them.
+    pub fn relocated(&self) -> &BTreeSet<u64> {
+        &self.relocated
+    }
+
+    /// The value of a symbol.
+    pub fn value(&self, symbol: &str) -> Option<u64> {
+        self.values.get(symbol).copied()
+    }
+
+    /// The same with these symbols, and this in its data.
+    #[cfg(test)]
+    pub fn with(mut self, values: &[(&str, u64)], relocated: &[u64]) -> Self {
+        let values = values.iter().map(|&(name, value)| (name.to_owned(), value));
+        self.values.extend(values);
+        self.relocated.extend(relocated);
+        self
     }
 
     /// Whether the function that begins at `start` can come back.
@@ -293,6 +321,28 @@ fn symbols(elf: &Elf<'_>) -> Result<(BTreeMap<u64, Function>, BTreeMap<u64, bool
         }
     }
     Ok((functions, data))
+}
+
+/// What the loader adds the image's place to, and writes into its data.
+fn relocated(elf: &Elf<'_>) -> Result<BTreeSet<u64>> {
+    let mut addresses = BTreeSet::new();
+    for header in elf.section_headers().context("no sections")? {
+        if header.sh_type == SHT_RELA {
+            let all = elf.section_data_as_relas(&header)?;
+            addresses.extend(all.map(|it| it.r_addend as u64));
+        }
+    }
+    Ok(addresses)
+}
+
+/// Every symbol that has a name.
+fn values(elf: &Elf<'_>) -> Result<BTreeMap<String, u64>> {
+    let (symbols, names) = elf.symbol_table()?.context("no symbol table")?;
+    let value = |symbol: elf::symbol::Symbol| {
+        let name = names.get(symbol.st_name as usize)?;
+        Ok((name.to_owned(), symbol.st_value))
+    };
+    symbols.iter().map(value).collect()
 }
 
 /// The functions that the instruction was inlined through, the innermost first, and its line in each.

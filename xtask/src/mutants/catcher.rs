@@ -32,9 +32,11 @@ pub enum Kind {
     Storm,
     /// An operation of several cores, counted in QEMU
     Bench,
+    /// A core that runs out of stack, in QEMU
+    Stack,
 }
 
-/// A test by its kind and name: `hw`, `litmus`, `sim`, `conform`, `linear` and `bench` by the test's, `unit` by crate and test,
+/// A test by its kind and name: `hw`, `litmus`, `sim`, `conform`, `linear`, `bench` and `stack` by the test's, `unit` by crate and test,
 /// `loom` by file and test, the main run and the storm by nothing. Behind a hardware test's name its machine may stand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Catcher {
@@ -45,7 +47,7 @@ pub struct Catcher {
 
 impl Kind {
     /// What is quick to try first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unit,
         Self::Sim,
         Self::Loom,
@@ -56,6 +58,7 @@ impl Kind {
         Self::Run,
         Self::Storm,
         Self::Bench,
+        Self::Stack,
     ];
 }
 
@@ -72,6 +75,7 @@ impl fmt::Display for Kind {
             Self::Run => "run",
             Self::Storm => "storm",
             Self::Bench => "bench",
+            Self::Stack => "stack",
         })
     }
 }
@@ -96,12 +100,18 @@ impl Catcher {
     pub fn check(&self) -> Result<()> {
         let words = match self.kind {
             Kind::Run | Kind::Storm => 0,
-            Kind::Sim | Kind::Conform | Kind::Linear | Kind::Litmus | Kind::Hw | Kind::Bench => 1,
+            Kind::Sim
+            | Kind::Conform
+            | Kind::Linear
+            | Kind::Litmus
+            | Kind::Hw
+            | Kind::Bench
+            | Kind::Stack => 1,
             Kind::Unit | Kind::Loom => 2,
         };
         ensure!(
             self.test.split_whitespace().count() == words,
-            "{self}: bench, conform, hw, linear, litmus and sim tests have one word, unit and loom tests two"
+            "{self}: bench, conform, hw, linear, litmus, sim and stack tests have one word, unit and loom tests two"
         );
         let (cpus, model) = self.machine();
         ensure!(
@@ -159,6 +169,7 @@ impl Catcher {
             Kind::Run => format!("cargo xtask run{option}"),
             Kind::Storm => format!("cargo xtask storm --cpus 1{option}"),
             Kind::Bench => format!("cargo xtask bench --cores {test} --check{option}"),
+            Kind::Stack => format!("cargo xtask stack --test {test}{option}"),
         }
     }
 }
@@ -198,6 +209,10 @@ mod tests {
         assert_eq!(
             line(Kind::Bench, "donate_4k_192x", Some("m")),
             "cargo xtask bench --cores donate_4k_192x --check --mutant m"
+        );
+        assert_eq!(
+            line(Kind::Stack, "overrun-boot", Some("m")),
+            "cargo xtask stack --test overrun-boot --mutant m"
         );
     }
 }

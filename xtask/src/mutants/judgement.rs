@@ -42,7 +42,7 @@ impl Catcher {
             Kind::Run => judge_run(status, output),
             Kind::Conform => self.judge_conform(status, output),
             Kind::Linear => self.judge_linear(status, output),
-            Kind::Storm | Kind::Bench => judge_counted(status, output),
+            Kind::Storm | Kind::Bench | Kind::Stack => judge_counted(status, output),
         }
     }
 

@@ -124,7 +124,8 @@ impl<'a> Laboratory<'a> {
             | Kind::Hw
             | Kind::Run
             | Kind::Storm
-            | Kind::Bench => None,
+            | Kind::Bench
+            | Kind::Stack => None,
         };
         if let Some(workbench) = &mut workbench {
             workbench.take_up(mutant)?;

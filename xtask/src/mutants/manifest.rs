@@ -48,6 +48,8 @@ pub struct Mutant {
     litmus: Vec<String>,
     #[serde(default)]
     bench: Vec<String>,
+    #[serde(default)]
+    stack: Vec<String>,
     /// Weaknesses of the models' hardware: without any one of these its first model passes.
     #[serde(default)]
     pub lives_without: Vec<String>,
@@ -156,6 +158,7 @@ impl Mutant {
             all.push(Catcher::new(Kind::Storm, ""));
         }
         all.extend(tests(Kind::Bench, &self.bench));
+        all.extend(tests(Kind::Stack, &self.stack));
         all
     }
 

@@ -45,7 +45,7 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
                 .any(named);
             return (!found).then(|| format!("{catcher} is no property"));
         }
-        Kind::Unit | Kind::Run | Kind::Storm | Kind::Bench => return None,
+        Kind::Unit | Kind::Run | Kind::Storm | Kind::Bench | Kind::Stack => return None,
     };
     let (modules, name) = test.rsplit_once("::").unwrap_or(("", test));
     let mark = format!("fn {name}(");
@@ -69,6 +69,8 @@ fn missing_in_manifest(root: &Path, catcher: &Catcher) -> Option<String> {
         Some(("approved", form)) => ("approved.toml", format!("\"{form}\" = [")),
         // All of that kind have one table.
         Some(("panic", _)) => ("litmus.toml", "[panic]".to_owned()),
+        // Ways into the engine are lines of a table.
+        Some(("stack", name)) => ("litmus.toml", format!("{name} = {{ from = ")),
         Some((kind, name)) => ("litmus.toml", format!("[{kind}.{name}]")),
         None => return Some(format!("{catcher} is no test")),
     };
@@ -103,10 +105,17 @@ mod tests {
             "approved::DSB.ISH",
             "herd::flush-whole-vm",
             "smt::flush",
+            "stack::primary",
         ] {
             assert!(!missing(Kind::Litmus, test), "{test}");
         }
-        for test in ["flush", "sequence::flus", "approved::DSB", "sequence::"] {
+        for test in [
+            "flush",
+            "sequence::flus",
+            "approved::DSB",
+            "sequence::",
+            "stack::no",
+        ] {
             assert!(missing(Kind::Litmus, test), "{test}");
         }
     }

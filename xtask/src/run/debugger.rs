@@ -16,7 +16,8 @@ use anyhow::{Context, Result, bail, ensure};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The most bytes of an answer.
 const LONGEST: usize = 1 << 16;
-/// Among the registers of an AArch64 core, 8 bytes each, the program counter stands behind x0 to x30 and SP.
+/// Among the registers of an AArch64 core, 8 bytes each, SP and the program counter stand behind x0 to x30.
+const SP: usize = 31;
 const PC: usize = 32;
 
 /// A connection.
@@ -54,17 +55,57 @@ impl<S: Read + Write> Debugger<S> {
         Ok(())
     }
 
+    /// Lets all cores go until the first of them is at `address`; which one that is.
+    pub fn run_to(&mut self, address: u64) -> Result<u32> {
+        self.send(&format!("Z1,{address:x},4"))?;
+        self.expect_ok()?;
+        self.send("vCont;c")?;
+        let answer = self.answer()?;
+        let core = answer.split_once("thread:").map(|(_, rest)| rest);
+        let digits = core.and_then(|rest| rest.split(';').next());
+        let core = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let core = core.with_context(|| format!("no core in QEMU's answer {answer:?}"))?;
+        self.send(&format!("z1,{address:x},4"))?;
+        self.expect_ok()?;
+        let pc = self.program_counter(core)?;
+        ensure!(
+            pc == address,
+            "core {core} stopped at {pc:#x}, not {address:#x}"
+        );
+        Ok(core)
+    }
+
     /// Where a core is; all are stopped.
     pub fn program_counter(&mut self, core: u32) -> Result<u64> {
-        self.send(&format!("Hg{core:x}"))?;
-        self.expect_ok()?;
+        self.register(core, PC)
+    }
+
+    /// A core's stack pointer; all are stopped.
+    pub fn stack_pointer(&mut self, core: u32) -> Result<u64> {
+        self.register(core, SP)
+    }
+
+    /// Makes a core's stack pointer this; all are stopped.
+    pub fn set_stack_pointer(&mut self, core: u32, value: u64) -> Result<()> {
+        self.choose(core)?;
+        self.send(&format!("P{SP:x}={:016x}", value.swap_bytes()))?;
+        self.expect_ok()
+    }
+
+    fn register(&mut self, core: u32, index: usize) -> Result<u64> {
+        self.choose(core)?;
         self.send("g")?;
         let registers = self.answer()?;
-        let digits = registers.get(PC * 16..(PC + 1) * 16);
+        let digits = registers.get(index * 16..(index + 1) * 16);
         let value = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
         Ok(value
-            .context("no program counter in QEMU's answer")?
+            .context("too few registers in QEMU's answer")?
             .swap_bytes())
+    }
+
+    fn choose(&mut self, core: u32) -> Result<()> {
+        self.send(&format!("Hg{core:x}"))?;
+        self.expect_ok()
     }
 
     /// Leaves the machine, every core running.
@@ -150,6 +191,27 @@ mod tests {
         assert_eq!(saying(&said).program_counter(4).unwrap(), 0x4020_1000);
         let short = format!("+{}+{}", packet("OK"), packet("E22"));
         assert!(saying(&short).program_counter(4).is_err());
+    }
+
+    #[test]
+    fn a_machine_runs_to_where_a_core_is_then() {
+        let registers = "0".repeat(PC * 16) + "0010204000000000";
+        let ok = packet("OK");
+        let said = |at: &str| {
+            let stopped = packet(&format!("T05thread:{at}"));
+            let answers = [&ok, &stopped, &ok, &ok, &packet(&registers)];
+            answers.map(|it| format!("+{it}")).concat()
+        };
+        assert_eq!(saying(&said("0a;")).run_to(0x4020_1000).unwrap(), 10);
+        assert!(saying(&said("0a;")).run_to(0x4020_1004).is_err());
+        assert!(saying(&said("")).run_to(0x4020_1000).is_err());
+        let set = format!("+{ok}+{ok}");
+        assert!(saying(&set).set_stack_pointer(1, 0x1000).is_ok());
+        assert!(
+            saying(&format!("+{ok}+{}", packet("E22")))
+                .set_stack_pointer(1, 0)
+                .is_err()
+        );
     }
 
     #[test]

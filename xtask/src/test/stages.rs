@@ -54,6 +54,7 @@ pub fn all() -> Vec<Stage> {
         Stage::new("loom", "cargo xtask loom", Rule::OwnCount),
         Stage::new("litmus", "cargo xtask litmus", Rule::OwnCount),
         Stage::new("hw-test", "cargo xtask hw-test", Rule::OwnCount),
+        Stage::new("stack", "cargo xtask stack", Rule::OwnCount),
         Stage::new("bench", "cargo xtask bench --check", Rule::OwnCount),
         Stage::new(
             "bench-cores",
