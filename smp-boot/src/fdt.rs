@@ -195,7 +195,8 @@ impl<'m, 't> Reader<'m, 't> {
     /// A child of the root.
     fn visit_top(&mut self, path: Path<'_, 't>, node: &Node<'t>) -> Result<(), BootError> {
         self.console.see(node);
-        match node.base_name() {
+        // The specification gives these no unit address: one that has one is another node.
+        match node.name {
             b"cpus" if self.cpus.is_none() => self.cpus = Some(node.at),
             b"reserved-memory" if self.reserved.is_none() => self.reserved = Some(node.at),
             b"chosen" if !self.has_chosen => {

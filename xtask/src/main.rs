@@ -7,6 +7,7 @@ mod bench;
 mod conform;
 mod count;
 mod figures;
+mod fuzz;
 mod hw;
 mod image;
 mod interface;
@@ -91,6 +92,8 @@ enum Task {
     Linear(linear::Options),
     /// Try all that shows a property, for each property of docs/assurance.md, and print the table (half an hour; `--only`)
     Assure(assure::Options),
+    /// Fuzz the engine, guided by coverage (5 minutes; `--deep`)
+    Fuzz(fuzz::Options),
     /// Check the rules that keep the project's shape
     Audit,
     /// Write what follows from engine/abi/interface.toml, and docs/trusted-base.md
@@ -134,6 +137,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Conform(options) => conform::run(&paths, &options),
         Task::Linear(options) => linear::run(&paths, &options),
         Task::Assure(options) => assure::run(&paths, &options),
+        Task::Fuzz(options) => fuzz::run(&paths, &options),
         Task::Audit => audit::run(&paths.root),
         Task::Gen { check } => {
             interface::generate(&paths.root, check)?;

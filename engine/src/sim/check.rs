@@ -67,14 +67,18 @@ impl Words {
             .copied()
     }
 
-    /// The first page of a translation that its VM may not reach.
+    /// The first page of a translation that its VM may not reach. Where there is no memory the host may, and nobody else.
     fn first_forbidden(&self, translation: &Translation) -> Option<u64> {
         let who = party(translation.vmid);
-        let pages = translation.page..translation.page + translation.pages;
-        pages.into_iter().find(|page| match self.state(*page) {
-            Some(state) => !may_reach(who, state),
-            None => who != Owner::Host,
-        })
+        let (first, end) = (translation.page, translation.page + translation.pages);
+        let (base, top) = (self.base, self.base + self.states.len() as u64);
+        let outside = || if first < base { first } else { first.max(top) };
+        let is_outside = first < base || end > top;
+        let mut inside = first.max(base)..end.min(top);
+        let forbidden = |page: &u64| self.state(*page).is_some_and(|state| !may_reach(who, state));
+        inside
+            .find(forbidden)
+            .or_else(|| (is_outside && who != Owner::Host).then(outside))
     }
 }
 

@@ -9,6 +9,7 @@
 use super::access::{Fault, Want};
 use super::hardware::{Inner, Sim};
 use super::told::{Told, Tried};
+use crate::trap::syndrome::{class, exception_class};
 use crate::vcpu::calls::AFFINITY;
 use crate::vcpu::context::{Context, GuestExit, PSTATE_EL1H_MASKED, Stop};
 use percpu::CpuId;
@@ -49,6 +50,10 @@ pub enum GuestOp {
     SError,
     /// A load from there ends in a TLB conflict abort; it is not tried again.
     TlbConflict(u64),
+    /// Any synchronous exception to EL2, whatever its syndrome says; it is not tried again.
+    Trap(Box<AnyTrap>),
+    /// Where a [`GuestOp::Trap`] was: says what became of it.
+    Trapped,
     /// Says what all registers hold.
     Look,
     /// Says which list registers are in use.
@@ -83,6 +88,34 @@ impl Shape {
     }
 }
 
+/// A synchronous exception to EL2 with all that the engine may read of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnyTrap {
+    /// General registers.
+    pub x: [u64; 31],
+    /// PSTATE, as SPSR_EL2 has it.
+    pub pstate: u64,
+    /// ESR_EL2.
+    pub esr: u64,
+    /// FAR_EL2.
+    pub far: u64,
+    /// HPFAR_EL2.
+    pub hpfar: u64,
+}
+
+/// A guest when it goes on after a trap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AfterTrap {
+    /// General registers.
+    pub x: [u64; 31],
+    /// Where it goes on.
+    pub pc: u64,
+    /// How.
+    pub pstate: u64,
+    /// ESR_EL1, ELR_EL1, SPSR_EL1 and FAR_EL1.
+    pub exception: [u64; 4],
+}
+
 /// What a guest saw of one step.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Seen {
@@ -102,6 +135,8 @@ pub enum Seen {
     Started(u64),
     /// General registers.
     Registers(Box<[u64; 31]>),
+    /// The guest after a trap, and where its instruction is.
+    Trapped(u64, Box<AfterTrap>),
     /// List registers that are not empty.
     Interrupts(Vec<u64>),
     /// Nothing to say.
@@ -114,6 +149,8 @@ pub(super) struct Script {
     ops: VecDeque<GuestOp>,
     /// The trap that the first operation is at: the address of its instruction.
     trapped_at: Option<u64>,
+    /// The address of the instruction of a [`GuestOp::Trap`].
+    any_at: u64,
     log: Vec<Seen>,
 }
 
@@ -320,6 +357,36 @@ impl Sim {
                 script.ops.pop_front();
                 let esr = esr(0x24, 0b11_0000);
                 Step::Exit(GuestExit::Sync { esr, far, hpfar })
+            }
+            GuestOp::Trap(_) => {
+                let Some(GuestOp::Trap(trap)) = script.ops.pop_front() else {
+                    return Step::Next(Seen::Done);
+                };
+                script.ops.push_front(GuestOp::Trapped);
+                script.any_at = pc;
+                let AnyTrap {
+                    x,
+                    pstate,
+                    esr,
+                    far,
+                    hpfar,
+                } = *trap;
+                (context.frame.x, context.frame.pstate) = (x, pstate);
+                if exception_class(esr) == class::HVC {
+                    context.frame.pc = pc.wrapping_add(4);
+                }
+                Step::Exit(GuestExit::Sync { esr, far, hpfar })
+            }
+            GuestOp::Trapped => {
+                let Context { frame, el1, .. } = context;
+                let after = AfterTrap {
+                    x: frame.x,
+                    pc: frame.pc,
+                    pstate: frame.pstate,
+                    exception: [el1.esr, el1.elr, el1.spsr, el1.far],
+                };
+                (frame.pc, frame.pstate) = (script.any_at, PSTATE_EL1H_MASKED);
+                Step::Next(Seen::Trapped(script.any_at, Box::new(after)))
             }
             GuestOp::Interrupt => {
                 inner.cores[cpu.index()].interrupt = true;

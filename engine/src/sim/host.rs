@@ -5,6 +5,7 @@
 use super::access::Want;
 use super::check;
 use super::guest::{Shape, abort_registers};
+use super::hardware::HostException;
 use super::machine::Machine;
 use crate::host::Next;
 use crate::vcpu::context::{Frame, HostFrame};
@@ -36,6 +37,22 @@ impl Machine {
         });
         let x = frame.0.x;
         ([x[0], x[1], x[2], x[3]], next)
+    }
+
+    /// Any synchronous exception of the host's: the host with these registers, what the core does next, and what the
+    /// host took at EL1.
+    pub fn host_trap(
+        &self,
+        cpu: usize,
+        frame: Frame,
+        [esr, far, hpfar]: [u64; 3],
+    ) -> (Frame, Next, Option<HostException>) {
+        let mut host = HostFrame(frame);
+        let next = self.on_core(cpu, |token| {
+            self.engine().host_trap(token, &mut host, esr, far, hpfar)
+        });
+        let taken = self.sim().inner().cores[cpu].exception.take();
+        (host.0, next, taken)
     }
 
     /// An access of the host, its stage-2 faults taken to the engine as hardware does.

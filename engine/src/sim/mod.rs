@@ -50,8 +50,8 @@ mod walker;
 
 pub use access::{Fault, Want};
 pub use boot::Config;
-pub use guest::{GuestOp, Seen, Shape};
-pub use hardware::Sim;
+pub use guest::{AfterTrap, AnyTrap, GuestOp, Seen, Shape};
+pub use hardware::{HostException, Sim};
 pub use host::HostAbort;
 pub use machine::{Machine, Reply};
 pub use portrait::Portrait;

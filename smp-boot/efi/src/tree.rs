@@ -108,7 +108,8 @@ pub fn complete(
         set_ranges(&mut node, "reg", &[*ram]);
         root.add_child(node);
     }
-    if root.child("chosen").is_none() {
+    // By its whole name: `child` also finds one that has a unit address, which is another node.
+    if root.child_mut("chosen").is_none() {
         root.add_child(node("chosen"));
     }
     if let Some(chosen) = root.child_mut("chosen") {

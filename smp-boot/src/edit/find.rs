@@ -56,6 +56,10 @@ impl<'t> Places<'t> {
         tree::walk_with(blob, names, tree::all, |path| {
             match path {
                 [root] => root_cells = root.cells(),
+                // What is needed cannot go.
+                [_, node] if matches!(node.name, b"chosen" | b"reserved-memory") && is_its(node) => {
+                    return Err(tree::MALFORMED);
+                }
                 [_, node] if node.name == b"chosen" => {
                     chosen.get_or_insert(node.at);
                 }
@@ -94,6 +98,9 @@ impl<'t> Places<'t> {
                 match kind {
                     // There is no tree without a root.
                     Kind::Its if above.is_empty() => return Err(tree::MALFORMED),
+                    Kind::Timer | Kind::Psci | Kind::Gic if is_its(node) => {
+                        return Err(tree::MALFORMED);
+                    }
                     Kind::Its => {
                         its.push((node.at, phandle_of(node)))
                             .map_err(|_| BootError::TooMany {

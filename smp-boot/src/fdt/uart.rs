@@ -27,7 +27,7 @@ pub struct Wanted<'t> {
 impl<'t> Wanted<'t> {
     /// Sees a child of the root. Of two with one name the first counts.
     pub fn see(&mut self, node: &Node<'t>) {
-        match node.base_name() {
+        match node.name {
             b"chosen" if self.chosen.is_none() => {
                 self.chosen = Some(node.at);
                 self.stdout = node.get(Name::StdoutPath);

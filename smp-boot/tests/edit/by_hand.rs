@@ -227,3 +227,27 @@ fn the_root_stays() {
         .finish();
     assert!(edit_in(&blob, SPARE, &host_tree(&[])).is_err());
 }
+
+/// Found by fuzzing: the host's tree had no `/chosen`, or no timer.
+#[test]
+fn what_the_host_needs_is_no_its() {
+    for (node, compatible) in [
+        ("chosen", &b"arm,gic-v3-its\0"[..]),
+        ("reserved-memory", b"arm,gic-v3-its\0"),
+        ("one", b"arm,gic-v3-its\0arm,armv8-timer\0"),
+        ("two", b"arm,psci-1.0\0arm,gic-v3-its\0"),
+        ("three", b"arm,gic-v3\0arm,gic-v3-its\0"),
+    ] {
+        let blob = Maker::default()
+            .begin("")
+            .common()
+            .begin(node)
+            .property("compatible", compatible)
+            .end()
+            .end()
+            .finish();
+        let malformed = BootError::BadNode("malformed");
+        let edited = edit_in(&blob, SPARE, &host_tree(&[]));
+        assert_eq!(edited, Err(malformed.into()), "{node}");
+    }
+}

@@ -8,7 +8,7 @@ use crate::audit::Findings;
 use crate::audit::workspace::Workspace;
 
 /// Each folder with the folders that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("sync", &[]),
     ("ownership", &["sync"]),
     ("percpu", &["sync"]),
@@ -18,6 +18,15 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     (
         "engine",
         &["engine/abi", "ownership", "percpu", "smp-boot", "sync"],
+    ),
+    (
+        "engine/fuzz/inputs",
+        &[
+            "engine",
+            "engine/abi",
+            "smp-boot",
+            "smp-boot/efi",
+        ],
     ),
     (
         "xtask/conform",

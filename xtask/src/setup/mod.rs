@@ -8,6 +8,7 @@ pub mod coq;
 pub mod cross;
 pub mod debian;
 pub mod edk2;
+pub mod fuzz;
 pub mod guest;
 pub mod litmus;
 pub mod loader;

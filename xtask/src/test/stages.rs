@@ -3,6 +3,7 @@
 //! A stage is a command line that a person can repeat. To add one, add an entry to [`all`].
 
 use crate::process::find_program;
+use crate::setup::fuzz;
 use crate::test::rule::Rule;
 
 /// One stage.
@@ -27,6 +28,11 @@ pub fn all() -> Vec<Stage> {
     if find_program("cargo-deny").is_none() {
         deny = deny.skipped_because("cargo-deny is not installed");
     }
+    let mut fuzzing = Stage::new("fuzz", "cargo xtask fuzz", Rule::OwnCount);
+    let missing = fuzz::missing();
+    if !missing.is_empty() {
+        fuzzing = fuzzing.skipped_because(missing.join("; "));
+    }
     vec![
         Stage::new("format", "cargo fmt --all --check", Rule::Status),
         deny,
@@ -50,6 +56,7 @@ pub fn all() -> Vec<Stage> {
         ),
         Stage::new("spec", "cargo xtask spec", Rule::OwnCount),
         Stage::new("conform", "cargo xtask conform", Rule::OwnCount),
+        fuzzing,
         Stage::new("linear", "cargo xtask linear", Rule::OwnCount),
         Stage::new("loom", "cargo xtask loom", Rule::OwnCount),
         Stage::new("litmus", "cargo xtask litmus", Rule::OwnCount),

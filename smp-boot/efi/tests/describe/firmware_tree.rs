@@ -55,6 +55,17 @@ fn reservations_of_the_tree_stay() {
     assert_eq!(read.reserved.len(), 1 + tables::ram().reserved.len());
 }
 
+/// Found by fuzzing: the archive went into neither node.
+#[test]
+fn a_node_whose_name_only_begins_like_chosen_does_not_keep_the_archive() {
+    let mut own = tree::adopt(VIRT).unwrap();
+    own.root.remove_child("chosen").unwrap();
+    own.root
+        .add_child(DeviceTreeNode::new_unchecked("chosen@1"));
+    let read = tree::check(&complete(&own.to_dtb()).unwrap(), 0).unwrap();
+    assert_eq!(read.initrd, Some(tables::archive()));
+}
+
 #[test]
 fn a_tree_that_is_too_deep_is_refused_before_it_is_walked() {
     let mut node = DeviceTreeNode::new_unchecked("deepest");
