@@ -130,7 +130,11 @@ impl<'t> Edit<'_, 't, '_> {
                     return Ok(());
                 }
                 // One that is there already is written anew.
-                if self.places.is_its(span.start) || self.is_ours(name) {
+                #[cfg(not(mutant = "edit-keep-its"))]
+                let goes = self.places.is_its(span.start);
+                #[cfg(mutant = "edit-keep-its")]
+                let goes = false;
+                if goes || self.is_ours(name) {
                     self.writer.take_to(span.start)?;
                     skip_node(tokens)?;
                     self.writer.skip_to(tokens.span().end);

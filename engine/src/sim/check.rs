@@ -75,7 +75,10 @@ impl Words {
         let outside = || if first < base { first } else { first.max(top) };
         let is_outside = first < base || end > top;
         let mut inside = first.max(base)..end.min(top);
-        let forbidden = |page: &u64| self.state(*page).is_some_and(|state| !may_reach(who, state));
+        let forbidden = |page: &u64| {
+            self.state(*page)
+                .is_some_and(|state| !may_reach(who, state))
+        };
         inside
             .find(forbidden)
             .or_else(|| (is_outside && who != Owner::Host).then(outside))

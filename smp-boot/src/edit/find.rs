@@ -57,7 +57,9 @@ impl<'t> Places<'t> {
             match path {
                 [root] => root_cells = root.cells(),
                 // What is needed cannot go.
-                [_, node] if matches!(node.name, b"chosen" | b"reserved-memory") && is_its(node) => {
+                [_, node]
+                    if matches!(node.name, b"chosen" | b"reserved-memory") && is_its(node) =>
+                {
                     return Err(tree::MALFORMED);
                 }
                 [_, node] if node.name == b"chosen" => {

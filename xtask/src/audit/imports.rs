@@ -21,12 +21,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ),
     (
         "engine/fuzz/inputs",
-        &[
-            "engine",
-            "engine/abi",
-            "smp-boot",
-            "smp-boot/efi",
-        ],
+        &["engine", "engine/abi", "smp-boot", "smp-boot/efi"],
     ),
     (
         "xtask/conform",

@@ -19,17 +19,24 @@ const MOST: usize = 200_000;
 
 /// The kept file of a target.
 pub fn file(paths: &Paths, target: &str) -> PathBuf {
-    paths.root.join("engine/fuzz/corpus").join(format!("{target}.txt"))
+    paths
+        .root
+        .join("engine/fuzz/corpus")
+        .join(format!("{target}.txt"))
 }
 
-/// The folder that libFuzzer works in.
-pub fn folder(paths: &Paths, target: &str) -> PathBuf {
-    paths.target.join("fuzz/corpus").join(target)
+/// The folder that libFuzzer works in: deep runs go on where the last one ended, others begin with what is kept.
+pub fn folder(paths: &Paths, target: &str, is_deep: bool) -> PathBuf {
+    let name = if is_deep { "deep" } else { "short" };
+    paths.target.join("fuzz").join(name).join(target)
 }
 
 /// Puts the kept inputs where libFuzzer takes them from; how many.
-pub fn unpack(paths: &Paths, target: &str) -> Result<usize> {
-    let (file, folder) = (file(paths, target), folder(paths, target));
+pub fn unpack(paths: &Paths, target: &str, is_deep: bool) -> Result<usize> {
+    let (file, folder) = (file(paths, target), folder(paths, target, is_deep));
+    if !is_deep && folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
@@ -54,7 +61,7 @@ pub fn keep(paths: &Paths, target: &str, program: &Path, log: &Path) -> Result<u
     let mut merge = Command::new(program);
     // By edges alone: how often each was gone would keep a hundred times as much.
     merge.args(["-merge=1", "-use_counters=0"]);
-    merge.arg(&merged).arg(folder(paths, target));
+    merge.arg(&merged).arg(folder(paths, target, true));
     let (status, _) = run_logged(&mut merge, log)?;
     if status != Some(0) {
         bail!("the corpus of {target} does not merge: {}", log.display());
@@ -70,7 +77,10 @@ pub fn keep(paths: &Paths, target: &str, program: &Path, log: &Path) -> Result<u
 
 fn name_of(input: &[u8]) -> String {
     let hash = Sha256::digest(input);
-    hash[..20].iter().map(|byte| format!("{byte:02x}")).collect()
+    hash[..20]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn parse(text: &str) -> Result<Vec<Vec<u8>>> {

@@ -81,9 +81,11 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     if let Some(input) = &options.replay {
         return replay(&targets, input);
     }
-    let seconds = options.seconds.unwrap_or(if options.deep { DEEP } else { SHORT });
+    let seconds = options
+        .seconds
+        .unwrap_or(if options.deep { DEEP } else { SHORT });
     println!("==> {seconds} s of each, {} at a time", options.jobs.max(1));
-    let outcomes = play(paths, &targets, seconds, options.jobs)?;
+    let outcomes = play(paths, &targets, seconds, options)?;
     let mut total = Count::default();
     for (target, outcome) in targets.iter().zip(&outcomes) {
         total += report(paths, target, outcome);
@@ -103,7 +105,13 @@ fn build(paths: &Paths, tools: &FuzzTools, wanted: &[(&'static str, u32)]) -> Re
     for (name, most_bytes) in wanted {
         let mut command = tools.command();
         command
-            .args(["build", "--sanitizer", "none", "--no-trace-compares", "--fuzz-dir"])
+            .args([
+                "build",
+                "--sanitizer",
+                "none",
+                "--no-trace-compares",
+                "--fuzz-dir",
+            ])
             .arg(paths.root.join("engine/fuzz"))
             .arg(name)
             .current_dir(paths.root.join("engine"))
@@ -113,7 +121,11 @@ fn build(paths: &Paths, tools: &FuzzTools, wanted: &[(&'static str, u32)]) -> Re
         if status != Some(0) {
             let errors = said.lines().filter(|line| line.starts_with("error"));
             let errors: Vec<&str> = errors.take(5).collect();
-            bail!("{name} does not build: {}\nlog: {}", errors.join("\n"), log.display());
+            bail!(
+                "{name} does not build: {}\nlog: {}",
+                errors.join("\n"),
+                log.display()
+            );
         }
         let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
         targets.push(Target {
@@ -129,21 +141,30 @@ fn log_file(paths: &Paths, name: &str) -> PathBuf {
     paths.logs().join("fuzz").join(format!("{name}.log"))
 }
 
-/// Runs all targets, `jobs` at a time.
-fn play(paths: &Paths, targets: &[Target], seconds: u64, jobs: usize) -> Result<Vec<Outcome>> {
+/// Runs all targets, some at a time.
+fn play(
+    paths: &Paths,
+    targets: &[Target],
+    seconds: u64,
+    options: &Options,
+) -> Result<Vec<Outcome>> {
     let queue: Mutex<VecDeque<usize>> = Mutex::new((0..targets.len()).collect());
     let outcomes = Mutex::new(vec![None; targets.len()]);
     let next = || queue.lock().expect("nobody panicked").pop_front();
     let work = || -> Result<()> {
         while let Some(index) = next() {
-            let outcome = play_one(paths, &targets[index], seconds)?;
+            let outcome = play_one(paths, &targets[index], seconds, options.deep)?;
             outcomes.lock().expect("nobody panicked")[index] = Some(outcome);
         }
         Ok(())
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        let mut results = workers.into_iter().map(|worker| worker.join().expect("no panic"));
+        let workers: Vec<_> = (0..options.jobs.max(1))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let mut results = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("no panic"));
         results.try_for_each(|result| result)
     })?;
     let outcomes = outcomes.into_inner().expect("nobody panicked");
@@ -151,9 +172,9 @@ fn play(paths: &Paths, targets: &[Target], seconds: u64, jobs: usize) -> Result<
 }
 
 /// Runs one target from the kept corpus.
-fn play_one(paths: &Paths, target: &Target, seconds: u64) -> Result<Outcome> {
+fn play_one(paths: &Paths, target: &Target, seconds: u64, is_deep: bool) -> Result<Outcome> {
     let name = target.name;
-    let kept = corpus::unpack(paths, name)?;
+    let kept = corpus::unpack(paths, name, is_deep)?;
     let crashes = paths.target.join("fuzz/crashes");
     fs::create_dir_all(&crashes).with_context(|| crashes.display().to_string())?;
     let log = log_file(paths, name);
@@ -162,11 +183,16 @@ fn play_one(paths: &Paths, target: &Target, seconds: u64) -> Result<Outcome> {
     println!("    {name}: from {kept} kept inputs");
     let mut command = Command::new(&target.program);
     command
-        .arg(corpus::folder(paths, name))
+        .arg(corpus::folder(paths, name, is_deep))
         .arg(format!("-artifact_prefix={}/{name}-", crashes.display()))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-max_len={}", target.most_bytes))
-        .args(["-len_control=20", "-reload=0", "-timeout=60", "-print_final_stats=1"])
+        .args([
+            "-len_control=20",
+            "-reload=0",
+            "-timeout=60",
+            "-print_final_stats=1",
+        ])
         .stdin(std::process::Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file);

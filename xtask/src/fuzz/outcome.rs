@@ -16,7 +16,11 @@ pub struct Outcome {
 impl Outcome {
     /// From a log, of a run of so many seconds.
     pub fn read(log: &str, seconds: u64) -> Self {
-        let after = |mark: &str| log.lines().filter_map(|line| line.split_once(mark)).next_back();
+        let after = |mark: &str| {
+            log.lines()
+                .filter_map(|line| line.split_once(mark))
+                .next_back()
+        };
         let number = |text: &str| text.split_whitespace().next()?.parse().ok();
         let inputs = after("stat::number_of_executed_units:").and_then(|(_, rest)| number(rest));
         let edges = after(" cov: ").and_then(|(_, rest)| number(rest));
@@ -37,7 +41,9 @@ impl Outcome {
 
 /// What libFuzzer said last of how far it is, for a person who waits.
 pub fn progress(log: &str) -> Option<&str> {
-    let line = log.lines().rfind(|line| line.starts_with('#') && line.contains("cov: "))?;
+    let line = log
+        .lines()
+        .rfind(|line| line.starts_with('#') && line.contains("cov: "))?;
     Some(line.trim())
 }
 
@@ -66,7 +72,10 @@ stat::average_exec_per_sec:     300
     #[test]
     fn a_run_is_read_from_its_log() {
         let outcome = Outcome::read(LOG, 2);
-        assert_eq!((outcome.inputs, outcome.edges, outcome.rate()), (617, 84, 308));
+        assert_eq!(
+            (outcome.inputs, outcome.edges, outcome.rate()),
+            (617, 84, 308)
+        );
         assert_eq!(outcome.crash.as_deref(), Some("c/calls-crash-0a"));
         let why = "inputs/src/calls/raw.rs:3:5: x0 is a status";
         assert_eq!(panic(LOG).as_deref(), Some(why));
@@ -75,7 +84,13 @@ stat::average_exec_per_sec:     300
 
     #[test]
     fn a_run_that_said_nothing_played_nothing() {
-        assert_eq!(Outcome::read("", 5), Outcome { seconds: 5, ..Outcome::default() });
+        assert_eq!(
+            Outcome::read("", 5),
+            Outcome {
+                seconds: 5,
+                ..Outcome::default()
+            }
+        );
         assert_eq!(panic("fine"), None);
     }
 }

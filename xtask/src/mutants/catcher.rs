@@ -20,6 +20,8 @@ pub enum Kind {
     Loom,
     /// A litmus test of an instruction sequence
     Litmus,
+    /// A target's kept corpus of fuzzing
+    Fuzz,
     /// A property of the engine beside the extracted specification
     Conform,
     /// An order of what a model's cores did at the same time, by the extracted specification
@@ -36,7 +38,7 @@ pub enum Kind {
     Stack,
 }
 
-/// A test by its kind and name: `hw`, `litmus`, `sim`, `conform`, `linear`, `bench` and `stack` by the test's, `unit` by crate and test,
+/// A test by its kind and name: `fuzz`, `hw`, `litmus`, `sim`, `conform`, `linear`, `bench` and `stack` by the test's, `unit` by crate and test,
 /// `loom` by file and test, the main run and the storm by nothing. Behind a hardware test's name its machine may stand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Catcher {
@@ -47,9 +49,10 @@ pub struct Catcher {
 
 impl Kind {
     /// What is quick to try first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unit,
         Self::Sim,
+        Self::Fuzz,
         Self::Loom,
         Self::Litmus,
         Self::Conform,
@@ -67,6 +70,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Unit => "unit",
             Self::Sim => "sim",
+            Self::Fuzz => "fuzz",
             Self::Conform => "conform",
             Self::Linear => "linear",
             Self::Loom => "loom",
@@ -101,6 +105,7 @@ impl Catcher {
         let words = match self.kind {
             Kind::Run | Kind::Storm => 0,
             Kind::Sim
+            | Kind::Fuzz
             | Kind::Conform
             | Kind::Linear
             | Kind::Litmus
@@ -111,7 +116,7 @@ impl Catcher {
         };
         ensure!(
             self.test.split_whitespace().count() == words,
-            "{self}: bench, conform, hw, linear, litmus, sim and stack tests have one word, unit and loom tests two"
+            "{self}: bench, conform, fuzz, hw, linear, litmus, sim and stack tests have one word, unit and loom tests two"
         );
         let (cpus, model) = self.machine();
         ensure!(
@@ -151,6 +156,7 @@ impl Catcher {
             Kind::Sim => format!(
                 "cargo test -p bulkhead-engine --features sim --test simulated -- --exact {test}"
             ),
+            Kind::Fuzz => format!("cargo test -p bulkhead-fuzz --test corpus -- --exact {test}"),
             Kind::Conform => {
                 format!("cargo xtask conform --only {test} --calls 30000 --seconds 30{option}")
             }

@@ -30,7 +30,7 @@ impl Catcher {
     /// Judges a run of that command line.
     pub fn judge(&self, status: Option<i32>, output: &str) -> Verdict {
         match self.kind {
-            Kind::Unit | Kind::Sim => self.judge_cargo(status, output),
+            Kind::Unit | Kind::Sim | Kind::Fuzz => self.judge_cargo(status, output),
             Kind::Loom => match self.judge_cargo(status, output) {
                 Verdict::Passed if !output.contains("completed after ") => {
                     Verdict::Invalid("the model was not explored to the end".into())

@@ -116,7 +116,7 @@ impl<'a> Laboratory<'a> {
     ) -> Result<(Verdict, PathBuf)> {
         let mut command = process::command(&catcher.command(mutant))?;
         let mut workbench = match catcher.kind {
-            Kind::Unit | Kind::Sim => Some(&mut self.tests),
+            Kind::Unit | Kind::Sim | Kind::Fuzz => Some(&mut self.tests),
             Kind::Loom => Some(&mut self.models),
             Kind::Litmus
             | Kind::Conform

@@ -37,6 +37,8 @@ pub struct Mutant {
     #[serde(default)]
     sim: Vec<String>,
     #[serde(default)]
+    fuzz: Vec<String>,
+    #[serde(default)]
     conform: Vec<String>,
     #[serde(default)]
     linear: Vec<String>,
@@ -146,6 +148,7 @@ impl Mutant {
         };
         let mut all = tests(Kind::Unit, &self.unit);
         all.extend(tests(Kind::Sim, &self.sim));
+        all.extend(tests(Kind::Fuzz, &self.fuzz));
         all.extend(tests(Kind::Loom, &self.loom));
         all.extend(tests(Kind::Litmus, &self.litmus));
         all.extend(tests(Kind::Conform, &self.conform));

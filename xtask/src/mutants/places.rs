@@ -30,6 +30,7 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
     let (place, test) = catcher.parts();
     let folder = match catcher.kind {
         Kind::Sim => root.join("engine/tests/simulated"),
+        Kind::Fuzz => root.join("engine/fuzz/inputs/tests/corpus"),
         Kind::Loom => root.join("loom-tests/tests").join(place),
         Kind::Linear => root.join("loom-tests/tests/engine"),
         Kind::Hw => root.join("hw-tests/src/tests"),
@@ -98,6 +99,7 @@ mod tests {
         ));
         assert!(missing(Kind::Loom, "engine donate_against_donate"));
         assert!(missing(Kind::Sim, "random::no_such_test"));
+        assert!(!missing(Kind::Fuzz, "device_tree") && missing(Kind::Fuzz, "tree"));
         assert!(!missing(Kind::Hw, "tlb::donate::run_of_pages"));
         assert!(missing(Kind::Hw, "tlb::donate::run"));
         for test in [

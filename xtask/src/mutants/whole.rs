@@ -17,7 +17,7 @@ use crate::paths::Paths;
 use crate::walk::files_with;
 
 /// What a test's result depends on: the code, its manifests, its assembly.
-const KINDS: [&str; 7] = ["rs", "toml", "lock", "S", "ld", "litmus", "smt2"];
+const KINDS: [&str; 8] = ["rs", "toml", "lock", "S", "ld", "litmus", "smt2", "txt"];
 /// Folders of the checkout with nothing of that.
 const ELSEWHERE: [&str; 3] = ["target", ".git", "docs"];
 /// How far the models are explored.

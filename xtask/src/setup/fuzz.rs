@@ -56,7 +56,8 @@ impl FuzzTools {
         }
         let root = cache.join("cargo-fuzz");
         let private = root.join("bin/cargo-fuzz");
-        let found = find_program("cargo-fuzz").or_else(|| private.exists().then(|| private.clone()));
+        let found =
+            find_program("cargo-fuzz").or_else(|| private.exists().then(|| private.clone()));
         if let Some(cargo_fuzz) = found {
             return Ok(Self { cargo_fuzz });
         }
@@ -84,7 +85,8 @@ impl FuzzTools {
 
     /// What to tell a person about them.
     pub fn describe(&self) -> String {
-        let version = capture(Command::new("rustup").args(["run", TOOLCHAIN, "rustc", "--version"]));
+        let version =
+            capture(Command::new("rustup").args(["run", TOOLCHAIN, "rustc", "--version"]));
         let version = version.unwrap_or_default();
         format!("{}, {}", version.trim(), self.cargo_fuzz.display())
     }

@@ -28,7 +28,10 @@ fn bytes(line: &str) -> Vec<u8> {
 }
 
 fn play_all(target: &str) {
-    let (_, play) = TARGETS.iter().find(|(name, _)| *name == target).expect("a target");
+    let (_, play) = TARGETS
+        .iter()
+        .find(|(name, _)| *name == target)
+        .expect("a target");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
     let text = std::fs::read_to_string(folder.join(target).with_extension("txt"));
     let text = text.expect("the kept corpus");

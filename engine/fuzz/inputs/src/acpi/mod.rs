@@ -146,7 +146,10 @@ fn tables(bytes: &mut Bytes, memory: &Memory) {
 fn check(made: &Made, machine: &Machine) {
     let need = |signature| {
         let table = second::table(made, signature);
-        table.ok().flatten().expect("a machine without a table that it needs")
+        table
+            .ok()
+            .flatten()
+            .expect("a machine without a table that it needs")
     };
     assert!(second::has_psci(need(b"FACP")), "PSCI from nowhere");
     need(b"GTDT");
@@ -159,10 +162,19 @@ fn check(made: &Made, machine: &Machine) {
     assert!(matches!(version, 0 | 3 | 4));
     assert!(!machine.redistributors.is_empty());
     let timers = machine.timers;
-    for timer in [timers.secure, timers.physical, timers.virtual_, timers.hypervisor] {
+    for timer in [
+        timers.secure,
+        timers.physical,
+        timers.virtual_,
+        timers.hypervisor,
+    ] {
         assert!(timer.is_none_or(|timer| (16..32).contains(&timer.intid)));
     }
-    assert!(machine.maintenance.is_none_or(|intid| (16..32).contains(&intid)));
+    assert!(
+        machine
+            .maintenance
+            .is_none_or(|intid| (16..32).contains(&intid))
+    );
     for ecam in &machine.ecam {
         assert!(ecam.buses.0 <= ecam.buses.1);
     }
@@ -183,7 +195,11 @@ fn describe(machine: &Machine, memory: &Memory) {
         assert!(read.reserved.contains(kept), "{kept} is not reserved");
     }
     assert_eq!(read.initrd, Some(archive()));
-    let mut cores: Vec<Mpidr> = machine.cores.iter().map(|it| Mpidr::from_bits(*it)).collect();
+    let mut cores: Vec<Mpidr> = machine
+        .cores
+        .iter()
+        .map(|it| Mpidr::from_bits(*it))
+        .collect();
     let mut found = read.cpus.to_vec();
     cores.sort_unstable();
     // Of two with one name a tree keeps one.
@@ -193,7 +209,10 @@ fn describe(machine: &Machine, memory: &Memory) {
     let base = machine.distributor / 4096 * 4096;
     assert_eq!(read.gic.distributor.start(), base);
     let regions = read.gic.redistributors.iter().map(|region| region.range);
-    let wanted = machine.redistributors.iter().map(|region| region.pages_around());
+    let wanted = machine
+        .redistributors
+        .iter()
+        .map(|region| region.pages_around());
     assert!(regions.eq(wanted), "redistributors");
     let timers = machine.timers;
     let said = [timers.physical, timers.virtual_, timers.hypervisor];

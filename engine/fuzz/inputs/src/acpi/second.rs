@@ -23,7 +23,11 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> u64 {
 
 /// The first listed table with this signature, if it may be believed; `Err` if not.
 pub fn table<'m>(made: &'m Made, signature: &[u8; 4]) -> Result<Option<&'m [u8]>, ()> {
-    match made.listed.iter().find(|table| table.signature == *signature) {
+    match made
+        .listed
+        .iter()
+        .find(|table| table.signature == *signature)
+    {
         Some(table) if table.is_sound => Ok(Some(&table.bytes)),
         Some(_) => Err(()),
         None => Ok(None),

@@ -53,7 +53,11 @@ fn finish(shared: &Arc<Mutex<World>>) {
     }
     engine::sim::check::assert_all(&machine, &|| "all is over".into());
     let [.., vm, shared_pages, claimed, broken] = census(&machine);
-    assert_eq!([vm, shared_pages, claimed], [0; 3], "pages that are no host's");
+    assert_eq!(
+        [vm, shared_pages, claimed],
+        [0; 3],
+        "pages that are no host's"
+    );
     assert_eq!(broken, poisoned, "poisoned pages");
 }
 

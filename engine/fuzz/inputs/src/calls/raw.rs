@@ -20,7 +20,10 @@ pub fn hvc(machine: &Machine, cpu: usize, imm: u16, before: [u64; 18]) -> [u64; 
     let call = Call::from_function_id(function).filter(|_| imm == 0);
     let context = || {
         let name = call.map_or("no call", Call::name);
-        format!("{name} {:x?} on core {cpu}: {x:x?}", &before[..=ARGUMENT_REGISTERS])
+        format!(
+            "{name} {:x?} on core {cpu}: {x:x?}",
+            &before[..=ARGUMENT_REGISTERS]
+        )
     };
     check::assert_all(machine, &context);
     let Some(call) = call else {
@@ -32,7 +35,11 @@ pub fn hvc(machine: &Machine, cpu: usize, imm: u16, before: [u64; 18]) -> [u64; 
     };
     let status = Status::from_raw(x[0] as i64).expect("x0 is a status");
     if status == Status::Success {
-        assert!(x[1 + call.results()..].iter().all(|it| *it == 0), "{}", context());
+        assert!(
+            x[1 + call.results()..].iter().all(|it| *it == 0),
+            "{}",
+            context()
+        );
         if call == Call::CpuRun {
             check_exit(&x);
         }
@@ -88,7 +95,9 @@ fn check_exit(x: &[u64; 18]) {
             assert_eq!(x[2], 0, "a vCPU of no exit");
             rest(0);
         }
-        ExitReason::Idle | ExitReason::VcpuOn | ExitReason::LevelEnded | ExitReason::Fault => rest(1),
+        ExitReason::Idle | ExitReason::VcpuOn | ExitReason::LevelEnded | ExitReason::Fault => {
+            rest(1)
+        }
         _ => rest(0),
     }
 }

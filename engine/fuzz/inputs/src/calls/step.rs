@@ -59,7 +59,11 @@ fn known_call(shared: &Arc<Mutex<World>>, cpu: usize, which: Call, may_run: bool
         let is_run = which == Call::CpuRun && !may_run;
         // Pages that nobody has again are few.
         let is_poison = which == Call::PagePoison && world.poisoned > 3;
-        let which = if is_run || is_poison { Call::PageInfo } else { which };
+        let which = if is_run || is_poison {
+            Call::PageInfo
+        } else {
+            which
+        };
         let arguments: Vec<u64> = kinds(which)
             .iter()
             .map(|kind| world.argument(*kind))
@@ -202,7 +206,12 @@ fn smc(shared: &Arc<Mutex<World>>, cpu: usize) {
         let bytes = &mut world.bytes;
         let function = match bytes.byte() {
             choice @ 0..=127 => {
-                let functions = [psci::CPU_ON_64, psci::AFFINITY_INFO_64, psci::FEATURES, psci::VERSION];
+                let functions = [
+                    psci::CPU_ON_64,
+                    psci::AFFINITY_INFO_64,
+                    psci::FEATURES,
+                    psci::VERSION,
+                ];
                 functions[usize::from(choice) % functions.len()]
             }
             128..=135 => psci::CPU_OFF,

@@ -261,7 +261,11 @@ impl World {
                 let target = self.argument(Kind::Small) % 4;
                 GuestOp::Hvc([psci::CPU_ON_64, target, RAM, 5, 0, 0, 0])
             }
-            22 => call(self.bytes.pick(&[psci::CPU_OFF, psci::VERSION, 0xc600_0090]), 0),
+            22 => call(
+                self.bytes
+                    .pick(&[psci::CPU_OFF, psci::VERSION, 0xc600_0090]),
+                0,
+            ),
             23 => GuestOp::Wfi,
             24 => GuestOp::TlbConflict(self.ipa()),
             _ => {

@@ -168,7 +168,10 @@ impl Maker {
     }
 
     fn property(&mut self, name: &'static str, value: &[u8]) {
-        let known = self.known.iter().find(|(known, _)| std::ptr::eq(*known, name));
+        let known = self
+            .known
+            .iter()
+            .find(|(known, _)| std::ptr::eq(*known, name));
         let at = known.map_or(self.strings.len(), |(_, at)| *at);
         if known.is_none() {
             self.known.push((name, at));
@@ -236,7 +239,10 @@ impl Maker {
             5 => {
                 self.begin("intc@8000000");
                 self.text("compatible", "arm,gic-v3\0");
-                self.cells("reg", &[0, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000]);
+                self.cells(
+                    "reg",
+                    &[0, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000],
+                );
                 self.cells("#address-cells", &[2]);
                 self.cells("#size-cells", &[2]);
                 self.property("ranges", &[]);

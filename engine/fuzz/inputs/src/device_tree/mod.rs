@@ -67,14 +67,26 @@ fn is_pages(range: &PaRange) -> bool {
 /// What was read makes a machine, and a second reader reads the same.
 fn check_machine(blob: &[u8], machine: &MachineInfo) {
     let tree = open(blob).expect("a tree");
-    assert!(machine.ram.iter().all(|ram| is_pages(ram) && !ram.is_empty()));
+    assert!(
+        machine
+            .ram
+            .iter()
+            .all(|ram| is_pages(ram) && !ram.is_empty())
+    );
     let gaps = machine.ram.windows(2);
     assert!(gaps.into_iter().all(|two| two[0].end() < two[1].start()));
     assert_eq!(machine.ram.as_slice(), second::ram(&tree), "RAM");
     assert_eq!(machine.cpus.len(), second::cores(&tree), "cores");
-    assert_eq!(machine.cpus[0], Mpidr::from_bits(0), "the boot core is first");
+    assert_eq!(
+        machine.cpus[0],
+        Mpidr::from_bits(0),
+        "the boot core is first"
+    );
     for (index, core) in machine.cpus.iter().enumerate() {
-        assert!(!machine.cpus[..index].contains(core), "{core} is there twice");
+        assert!(
+            !machine.cpus[..index].contains(core),
+            "{core} is there twice"
+        );
     }
     assert!(machine.reserved.iter().all(is_pages));
     assert!(is_pages(&machine.gic.distributor));
@@ -95,7 +107,10 @@ fn check_machine(blob: &[u8], machine: &MachineInfo) {
 fn taken(machine: &MachineInfo) -> Vec<PaRange> {
     let reserved = machine.reserved.iter().copied();
     let initrd = machine.initrd.map(PaRange::pages_around);
-    reserved.chain(initrd).chain([machine.dtb.pages_around()]).collect()
+    reserved
+        .chain(initrd)
+        .chain([machine.dtb.pages_around()])
+        .collect()
 }
 
 /// The engine's place is free RAM.
@@ -139,7 +154,10 @@ fn edit(blob: &[u8], wishes: u8, machine: Option<&MachineInfo>) {
         }
         Err(EditError::Tree(_)) => return,
     };
-    assert!(out[size..].iter().all(|byte| *byte == UNWRITTEN), "wrote too far");
+    assert!(
+        out[size..].iter().all(|byte| *byte == UNWRITTEN),
+        "wrote too far"
+    );
     out.truncate(size);
     assert!(open(&out).is_some(), "the host's tree is none");
     check_rest(blob, &out);
@@ -169,9 +187,15 @@ fn check_host(machine: &MachineInfo, out: &[u8], tree: &HostTree<'_>) {
     assert_eq!(host.gic.redistributors, machine.gic.redistributors);
     assert!(host.gic.its.is_empty(), "the host has an ITS");
     assert_eq!(host.initrd, tree.initrd);
-    assert_eq!((host.timer.virtual_, host.timer.physical), (None, machine.timer.physical));
+    assert_eq!(
+        (host.timer.virtual_, host.timer.physical),
+        (None, machine.timer.physical)
+    );
     for kept in tree.engine.iter().chain(&machine.reserved) {
-        assert!(host.reserved.contains(kept), "{kept} is not reserved any more");
+        assert!(
+            host.reserved.contains(kept),
+            "{kept} is not reserved any more"
+        );
     }
 }
 

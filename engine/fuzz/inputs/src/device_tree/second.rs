@@ -18,7 +18,11 @@ pub fn flatten(tree: &Fdt<'_>, keep: impl Fn(&str, &FdtNode<'_>) -> bool) -> Vec
         }
         flat.push((path.clone(), String::new(), Vec::new()));
         for property in node.properties() {
-            flat.push((path.clone(), property.name().into(), property.value().into()));
+            flat.push((
+                path.clone(),
+                property.name().into(),
+                property.value().into(),
+            ));
         }
         let mut children: Vec<_> = node
             .children()
@@ -65,7 +69,10 @@ pub fn ram(tree: &Fdt<'_>) -> Vec<PaRange> {
         if !is_memory || !is_okay {
             continue;
         }
-        for entry in value(&node, "reg").unwrap_or_default().chunks_exact(address + size) {
+        for entry in value(&node, "reg")
+            .unwrap_or_default()
+            .chunks_exact(address + size)
+        {
             let (start, bytes) = entry.split_at(address);
             let end = number(start) + number(bytes);
             let first = number(start).next_multiple_of(4096);
@@ -92,7 +99,8 @@ pub fn cores(tree: &Fdt<'_>) -> usize {
     let cpus = root.children().find(|node| node.name() == "cpus");
     let is_core = |node: &FdtNode<'_>| {
         let status = value(node, "status");
-        let is_gone = status.is_some_and(|status| [&b"fail\0"[..], b"fail-sss\0"].contains(&&*status));
+        let is_gone =
+            status.is_some_and(|status| [&b"fail\0"[..], b"fail-sss\0"].contains(&&*status));
         base_name(node) == "cpu" && !is_gone
     };
     cpus.map_or(0, |cpus| cpus.children().filter(is_core).count())

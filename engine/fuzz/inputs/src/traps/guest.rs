@@ -139,7 +139,11 @@ pub fn check_after(trap: &AnyTrap, at: u64, after: &AfterTrap, answer: Answer, v
             assert!(said.is_plain() && said.has_address(), "{said:?} was done");
             let address = address(trap);
             assert!(!is_ram(address));
-            assert!(is_redistributor(address, vcpus) || matches!(answer, Answer::Values(_)) || said.is_write());
+            assert!(
+                is_redistributor(address, vcpus)
+                    || matches!(answer, Answer::Values(_))
+                    || said.is_write()
+            );
             if !said.is_write() && said.register() < 31 {
                 let value = after.x[said.register()];
                 assert_eq!(value, said.loaded(value), "more than was asked for");
@@ -163,7 +167,11 @@ pub fn check_after(trap: &AnyTrap, at: u64, after: &AfterTrap, answer: Answer, v
 fn check_exception(trap: &AnyTrap, at: u64, after: &AfterTrap) {
     let said = Said::of(trap.esr);
     let is_lower = trap.pstate & 0x10 != 0 || trap.pstate & 0b1100 == 0;
-    let from = match (trap.pstate & 0x10 != 0, trap.pstate & 0b1100, trap.pstate & 1) {
+    let from = match (
+        trap.pstate & 0x10 != 0,
+        trap.pstate & 0b1100,
+        trap.pstate & 1,
+    ) {
         (true, ..) => 0x600,
         (_, 0, _) => 0x400,
         (_, _, 0) => 0x000,

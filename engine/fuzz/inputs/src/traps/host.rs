@@ -31,7 +31,10 @@ pub fn check(
             class::DATA | class::FETCH => {
                 assert!(class == said.class || class == said.class + 1);
                 // An access that failed, and nothing of why.
-                assert!(matches!(taken.esr & 0x3f, 0b01_0000 | 0b01_0100..=0b01_0111));
+                assert!(matches!(
+                    taken.esr & 0x3f,
+                    0b01_0000 | 0b01_0100..=0b01_0111
+                ));
                 assert_eq!(taken.far, far);
             }
             _ => assert_eq!(class, 0, "an undefined instruction"),
@@ -51,7 +54,10 @@ pub fn check(
         }
         class::WFX => assert_eq!((next, after.pc), (Next::Resume, done)),
         class::SYSREG => {
-            assert!(!said.is_write(), "a write of the host's was done: {said:x?}");
+            assert!(
+                !said.is_write(),
+                "a write of the host's was done: {said:x?}"
+            );
             assert_eq!((next, after.pc), (Next::Resume, done));
             if let Some(value) = after.x.get(said.register()) {
                 x[said.register()] = *value;

@@ -25,7 +25,14 @@ const MOST: u64 = 24;
 /// vCPUs of the VM: of affinities 0, which runs, and 1, which does not.
 const VCPUS: u16 = 2;
 /// PSTATE when it traps: EL1h, EL0, EL1t, AArch32's EL0; with BTYPE and SS.
-const PSTATES: [u64; 6] = [0x3c5, 0x3c0, 0x3c4, 0x1d0, 0x3c5 | 3 << 10 | 1 << 21, 0x8000_0005];
+const PSTATES: [u64; 6] = [
+    0x3c5,
+    0x3c0,
+    0x3c4,
+    0x1d0,
+    0x3c5 | 3 << 10 | 1 << 21,
+    0x8000_0005,
+];
 
 const FUNCTIONS: [u64; 28] = [
     psci::VERSION,
@@ -134,7 +141,8 @@ impl Rig {
     fn respond(&self, values: [u64; 4], outcome: Outcome) -> Reply {
         let [x0, x1, x2, x3] = values;
         let arguments = [self.vcpu, x0, x1, x2, x3, outcome.raw()];
-        self.machine.call_unchecked(0, Call::VcpuRespond, &arguments)
+        self.machine
+            .call_unchecked(0, Call::VcpuRespond, &arguments)
     }
 
     /// What the guest saw of its trap, if it has gone on.
@@ -152,13 +160,21 @@ impl Rig {
     }
 
     fn enabled(&self, index: usize) -> u32 {
-        self.machine.engine().vcpus()[index].interrupts.private.enabled()
+        self.machine.engine().vcpus()[index]
+            .interrupts
+            .private
+            .enabled()
     }
 
     fn guest_step(&mut self, bytes: &mut Bytes, step: u64, who: u8) {
-        let trap = any_trap(bytes, secret(step, 0), PSTATES[usize::from(who >> 2) % PSTATES.len()]);
+        let trap = any_trap(
+            bytes,
+            secret(step, 0),
+            PSTATES[usize::from(who >> 2) % PSTATES.len()],
+        );
         let (sgis, enabled) = (self.sgis(), [0, 1].map(|index| self.enabled(index)));
-        self.machine.script(self.vm, 0, [GuestOp::Trap(Box::new(trap))]);
+        self.machine
+            .script(self.vm, 0, [GuestOp::Trap(Box::new(trap))]);
         let (reason, details) = self.run();
         guest::check_exit(&trap, reason, details, VCPUS.into());
         let is_data = Said::of(trap.esr).class == class::DATA;
@@ -170,7 +186,11 @@ impl Rig {
         }
         // Its frames say what is pending, too.
         if !is_data {
-            assert_eq!(self.sgis(), guest::sgis_after(&trap, sgis, 1), "the sibling's SGIs");
+            assert_eq!(
+                self.sgis(),
+                guest::sgis_after(&trap, sgis, 1),
+                "the sibling's SGIs"
+            );
         }
         let answer = self.answer(bytes, reason);
         if self.is_over {
@@ -260,7 +280,16 @@ fn any_trap(bytes: &mut Bytes, secret: u64, pstate: u64) -> AnyTrap {
                 choice => FUNCTIONS[usize::from(choice) % FUNCTIONS.len()],
             };
             // The pages that are there, the sibling, nothing.
-            let arguments = [0, 1, 2, RAM, RAM + 0x1000, RAM + 0x4000, RAM + 0x8000, secret];
+            let arguments = [
+                0,
+                1,
+                2,
+                RAM,
+                RAM + 0x1000,
+                RAM + 0x4000,
+                RAM + 0x8000,
+                secret,
+            ];
             for index in [1, 2, 3] {
                 x[index] = match bytes.byte() {
                     choice @ 0..=127 => arguments[usize::from(choice) % arguments.len()],

@@ -182,6 +182,10 @@ impl Said {
         } else {
             data
         };
-        if self.bit(15) { data } else { data & 0xffff_ffff }
+        if self.bit(15) {
+            data
+        } else {
+            data & 0xffff_ffff
+        }
     }
 }

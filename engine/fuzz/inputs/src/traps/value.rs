@@ -60,7 +60,13 @@ pub fn address(bytes: &mut Bytes) -> u64 {
         class @ 0..=119 => {
             let frames = u64::from(class / 20 % 3) * 0x2_0000;
             let offset = OFFSETS[usize::from(class) % OFFSETS.len()];
-            GICR + frames + offset + if class >= 60 { u64::from(bytes.byte()) } else { 0 }
+            GICR + frames
+                + offset
+                + if class >= 60 {
+                    u64::from(bytes.byte())
+                } else {
+                    0
+                }
         }
         class @ 120..=175 => {
             PLACES[usize::from(class) % PLACES.len()] + u64::from(bytes.half() & 0xfff)
