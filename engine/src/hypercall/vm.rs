@@ -36,18 +36,18 @@ impl<P: Platform> Engine<P> {
     pub(super) fn call_vm_create(&self, cpu: &CpuToken, x: &[u64; ARGUMENT_REGISTERS]) -> Outcome {
         let arguments = VmCreateArgs::from_registers(x);
         let plan = self.check_plan(&arguments)?;
-        let slots = || self.parts.vms.iter().enumerate();
+        let vms = &self.parts.vms;
         // A slot that begins is filled in: its generation is not to be used up by a call that is refused.
-        let Some((first, _)) = slots().find(|(_, vm)| vm.may_begin()) else {
-            return Err(Status::Limit);
-        };
+        let first = vms.iter().position(|vm| vm.may_begin());
+        let first = first.ok_or(Status::Limit)?;
         let Some(root) = self.take_root(cpu) else {
             #[cfg(mutant = "create-slot-first")]
-            let _ = self.parts.vms.get(first).and_then(|vm| vm.begin());
+            let _ = vms.get(first).and_then(|vm| vm.begin());
             return Err(Status::NoMemory);
         };
-        for (index, vm) in slots().skip(first) {
-            let Some(slot) = u16::try_from(index).ok().and_then(VmSlot::new) else {
+        for index in first..vms.len() {
+            let slot = u16::try_from(index).ok().and_then(VmSlot::new);
+            let (Some(slot), Some(vm)) = (slot, vms.get(index)) else {
                 break;
             };
             let Some(generation) = vm.begin() else {

@@ -19,7 +19,7 @@ use crate::tally::Tally;
 /// With so many deeds every call succeeds at least once.
 const MEETS_ALL: u64 = 50_000;
 /// With so many every call is refused with all that the interface lists for it.
-const MEETS_REFUSALS: u64 = 2_000_000;
+const MEETS_REFUSALS: u64 = 5_000_000;
 
 /// What came of a machine.
 struct Outcome {

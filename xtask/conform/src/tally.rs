@@ -9,7 +9,7 @@ use abi::{Call, ExitReason, Status};
 use engine::sim::told::Tried;
 
 /// Calls that are BUSY only while another core is in the middle of one.
-const NEEDS_TWO: [Call; 9] = [
+const NEEDS_TWO: [Call; 8] = [
     Call::EngineDonate,
     Call::VmMap,
     Call::VmLend,
@@ -18,7 +18,6 @@ const NEEDS_TWO: [Call; 9] = [
     Call::VmReclaim,
     Call::VcpuCreate,
     Call::PagePoison,
-    Call::VmMapList,
 ];
 
 /// How often what was met.
