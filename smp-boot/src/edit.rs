@@ -130,10 +130,7 @@ impl<'t> Edit<'_, 't, '_> {
                     return Ok(());
                 }
                 // One that is there already is written anew.
-                #[cfg(not(mutant = "edit-keep-its"))]
-                let goes = self.places.is_its(span.start);
-                #[cfg(mutant = "edit-keep-its")]
-                let goes = false;
+                let goes = self.places.is_its(span.start) && cfg!(not(mutant = "edit-keep-its"));
                 if goes || self.is_ours(name) {
                     self.writer.take_to(span.start)?;
                     skip_node(tokens)?;

@@ -137,7 +137,7 @@ fn line_of(test: &Catcher) -> String {
 
 fn rule_of(test: &Catcher) -> Rule {
     match test.kind {
-        Kind::Unit | Kind::Sim => Rule::CargoTest,
+        Kind::Unit | Kind::Sim | Kind::Fuzz => Rule::CargoTest,
         Kind::Run => Rule::Status,
         _ => Rule::OwnCount,
     }

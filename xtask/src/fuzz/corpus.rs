@@ -33,22 +33,28 @@ pub fn folder(paths: &Paths, target: &str, is_deep: bool) -> PathBuf {
 
 /// Puts the kept inputs where libFuzzer takes them from; how many.
 pub fn unpack(paths: &Paths, target: &str, is_deep: bool) -> Result<usize> {
-    let (file, folder) = (file(paths, target), folder(paths, target, is_deep));
+    let folder = folder(paths, target, is_deep);
     if !is_deep && folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let inputs = read(paths, target)?;
+    for input in &inputs {
+        fs::write(folder.join(name_of(input)), input)?;
+    }
+    Ok(inputs.len())
+}
+
+/// The kept inputs.
+fn read(paths: &Paths, target: &str) -> Result<Vec<Vec<u8>>> {
+    let file = file(paths, target);
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
         // A new target's.
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
         Err(error) => bail!("read {}: {error}", file.display()),
     };
-    let inputs = parse(&text).with_context(|| file.display().to_string())?;
-    for input in &inputs {
-        fs::write(folder.join(name_of(input)), input)?;
-    }
-    Ok(inputs.len())
+    parse(&text).with_context(|| file.display().to_string())
 }
 
 /// Keeps what of the working folder has all edges, by the target's own `program`; how many inputs.
@@ -58,6 +64,10 @@ pub fn keep(paths: &Paths, target: &str, program: &Path, log: &Path) -> Result<u
         fs::remove_dir_all(&merged)?;
     }
     fs::create_dir_all(&merged)?;
+    // What is kept stays: some of it is there for more than the edges that it goes.
+    for input in read(paths, target)? {
+        fs::write(merged.join(name_of(&input)), input)?;
+    }
     let mut merge = Command::new(program);
     // By edges alone: how often each was gone would keep a hundred times as much.
     merge.args(["-merge=1", "-use_counters=0"]);
