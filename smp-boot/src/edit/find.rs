@@ -157,6 +157,7 @@ impl<'t> Places<'t> {
     }
 }
 
+#[inline(never)]
 fn is_its(node: &Node<'_>) -> bool {
     node.compatible().any(|it| kind_of(it) == Some(Kind::Its))
 }

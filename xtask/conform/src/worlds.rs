@@ -67,12 +67,6 @@ pub const WORLDS: &[World] = &[
         follow: &[Topic::Life, Topic::Memory, Topic::Guest, Topic::Content],
         begin: a_vm_that_runs,
     },
-    World {
-        name: "errors",
-        says: "the same without what stands in them, with memory errors",
-        follow: &[Topic::Life, Topic::Memory, Topic::Guest, Topic::Errors],
-        begin: a_vm_that_runs,
-    },
 ];
 
 /// A VM with two vCPUs that is Running.
