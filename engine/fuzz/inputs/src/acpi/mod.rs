@@ -107,7 +107,7 @@ fn descriptor(bytes: &mut Bytes) -> Descriptor {
         },
         pages: match bytes.byte() {
             255 => bytes.pick(&odd),
-            pages => u64::from(pages) << (kind >> 4 & 3) * 2,
+            pages => u64::from(pages) << ((kind >> 4 & 3) * 2),
         },
         attributes: match kind >> 6 {
             2 => 0xf | 1 << 18,

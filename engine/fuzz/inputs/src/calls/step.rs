@@ -78,7 +78,7 @@ fn known_call(shared: &Arc<Mutex<World>>, cpu: usize, which: Call, may_run: bool
 
 /// The list that VM_MAP_LIST reads: pages of the host's, some of them twice.
 fn write_list(shared: &Arc<Mutex<World>>, cpu: usize, list: u64, pages: u64) {
-    if list % 4096 != 0 || list >> 40 != 0 {
+    if !list.is_multiple_of(4096) || list >> 40 != 0 {
         return;
     }
     for index in 0..pages.min(6) {

@@ -138,7 +138,7 @@ impl World {
         let handle = handles.iter().rev().nth(back).or(handles.last());
         let handle = handle.copied().unwrap_or(0);
         match choice {
-            0xf0.. => handle ^ 1 << (choice & 15) * 4,
+            0xf0.. => handle ^ 1 << ((choice & 15) * 4),
             _ => handle,
         }
     }
@@ -247,7 +247,7 @@ impl World {
     /// A step of a guest.
     pub fn guest_op(&mut self, shared: &Arc<Mutex<World>>) -> GuestOp {
         let choice = self.bytes.byte();
-        let place = u64::from(choice >> 6) * 1360 & !7;
+        let place = (u64::from(choice >> 6) * 1360) & !7;
         let call = |function, argument| GuestOp::Hvc([function, argument, 0, 0, 0, 0, 0]);
         match choice & 31 {
             0..=5 => GuestOp::Store((self.ipa() & !0xfff) + place),
