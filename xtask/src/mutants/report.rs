@@ -174,7 +174,7 @@ mod tests {
             "lives: loom percpu x".into(),
             "nothing: needs a core".into(),
             "SURVIVED: loom percpu x".into(),
-            "killed by unit 0, sim 0, loom 1,".into(),
+            "killed by unit 0, sim 0, fuzz 0, loom 1,".into(),
             "storm 0, bench 0, stack 0 of 1".into(),
         ] {
             assert!(text.contains(&said), "{said} in\n{text}");
