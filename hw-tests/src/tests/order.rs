@@ -44,8 +44,6 @@ const ROUNDS: usize = 40;
 const VMS: usize = 2;
 const VCPUS: u64 = 2;
 const RAM_BYTES: u64 = 2 * BLOCK_BYTES;
-/// Pages that the engine is given for the tables of a team's VMs.
-const TABLES: u64 = 64;
 /// Entries of a list.
 const LIST: u64 = 2;
 /// Times that the first core asks for a VM to be brought home.
@@ -112,12 +110,6 @@ fn calls_at_once(_: &mut Random) -> TestResult {
 impl Team {
     fn new(first: usize) -> TestResult<Self> {
         let block = || pages::take(BLOCK_BYTES / PAGE, BLOCK_BYTES).or_fail("2 MiB of RAM");
-        let tables = pages::take(TABLES, PAGE).or_fail("pages for tables")?;
-        let mut done = 0;
-        while done < TABLES {
-            let batch = call::engine_donate(tables + done * PAGE, TABLES - done);
-            done += batch.or_fail("ENGINE_DONATE")?.done;
-        }
         let mut lists = Vec::new();
         for _ in 0..TEAM {
             lists.push(pages::take(1, PAGE).or_fail("a page for a list")?);
@@ -134,7 +126,7 @@ impl Team {
         })
     }
 
-    /// All are home: the pages are the allocator's again, but for those that the engine keeps for tables.
+    /// All are home: the pages are the allocator's again.
     fn give_back(self) {
         for block in self.blocks {
             // SAFETY: it came from the allocator, and no VM has a page of it.

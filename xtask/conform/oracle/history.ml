@@ -4,6 +4,7 @@
 
      M, p       the machine at boot, as the oracle reads them
      g N        pages that may be one granule: who touches one of them may be in the way of another (1)
+     j          areas of the host's map may become blocks again on the occasion of any call
      c          a call:        CORE BEGUN ENDED x0..x6 | x0.. | words of the list page
      a          an access:     CORE BEGUN ENDED PAGE IS_STORE done, denied or tried
      b          CPU_RUN begins: as a call, without results
@@ -62,6 +63,7 @@ type op = { core : int; begun : int; ended : int; what : what; text : string }
 type history = {
   boot : known;
   grain : int;
+  joins : bool;
   by_core : op array array;
   final : string list option;
 }
@@ -118,7 +120,7 @@ let in_order ops =
 
 (* The history whose lines these are. *)
 let of_lines lines =
-  let boot = ref None and grain = ref 1 and ops = ref [] and final = ref None in
+  let boot = ref None and grain = ref 1 and joins = ref false and ops = ref [] and final = ref None in
   let machine_is_there () = match !boot with Some k -> k | None -> failwith "no machine" in
   let one text =
     match String.split_on_char ' ' text with
@@ -127,6 +129,7 @@ let of_lines lines =
     | [ "p"; first; count; st; mapped ] ->
       if not (boot_pages (machine_is_there ()) first count st mapped) then failwith "boot"
     | [ "g"; n ] -> grain := int_of_string n
+    | [ "j" ] -> joins := true
     | "F" :: states -> final := Some states
     | letter :: fields -> ops := op_of text letter fields :: !ops
     | [] -> () in
@@ -135,4 +138,4 @@ let of_lines lines =
   let boot = machine_is_there () in
   let by_core = Array.init (int boot.state.cfg.cores_n) (fun c ->
       in_order (List.filter (fun op -> op.core = c) !ops)) in
-  { boot; grain = !grain; by_core; final = !final }
+  { boot; grain = !grain; joins = !joins; by_core; final = !final }

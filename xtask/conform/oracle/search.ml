@@ -68,7 +68,8 @@ let settings h =
       let pages, ipas = match op.what, touch.Touch.page_runs with
         | Call (Spec.VM_MAP_LIST, _, _, _), list :: entries -> list :: behind i entries, behind i touch.Touch.ipa_runs
         | _, pages -> behind i pages, behind i touch.Touch.ipa_runs in
-      List.exists (fun (_, its) -> Touch.is_in_the_way h.grain pages_of ~pages ~ipas touch its) !others in
+      (h.joins && !others <> [] && (pages <> [] || ipas <> []))
+      || List.exists (fun (_, its) -> Touch.is_in_the_way h.grain pages_of ~pages ~ipas touch its) !others in
     let at_vm (_, its) = List.exists (fun vm -> List.mem vm its.Touch.vms) touch.Touch.vms in
     { in_the_way; others = List.length (List.filter at_vm !others); blocks = h.grain > 1 } in
   Array.map (Array.map of_op) all

@@ -18,9 +18,11 @@ type touch = {
   ipa_runs : (int * int) list;
   whole_vm : bool;
   of_vcpu : int option;
+  (* It is in nobody's way, though others are in its. *)
+  only_looks : bool;
 }
 
-let nothing = { page_runs = []; vms = []; ipa_runs = []; whole_vm = false; of_vcpu = None }
+let nothing = { page_runs = []; vms = []; ipa_runs = []; whole_vm = false; of_vcpu = None; only_looks = false }
 let page_of z = int (Z.shift_right z 12)
 let slot z = int (Z.logand z (n 0xffff))
 let fits z = Z.fits_int (Z.shift_right z 12)
@@ -52,7 +54,8 @@ let by_call call (a : args) told list =
   | VM_START | VM_DESTROY | VM_RECLAIM | VCPU_CREATE -> { (in_vm a.x1) with whole_vm = true }
   | VCPU_ENQUEUE | VCPU_DEQUEUE | VCPU_RESPOND | VCPU_INJECT -> { nothing with of_vcpu = Some (slot a.x1) }
   | PAGE_POISON -> { nothing with page_runs = run a.x1 one }
-  | ENGINE_INFO | ENGINE_DOORBELL | CPU_RUN | PAGE_INFO | PAGE_CENSUS | TRACE_READ | STATS_READ -> nothing
+  | PAGE_INFO -> { nothing with page_runs = run a.x1 one; only_looks = true }
+  | ENGINE_INFO | ENGINE_DOORBELL | CPU_RUN | PAGE_CENSUS | TRACE_READ | STATS_READ -> nothing
 
 (* A vCPU touches its VM; what a core does in CPU_RUN touches the VM of the vCPU [entered] there. *)
 let of_op vms_of_vcpu entered op =
@@ -97,9 +100,10 @@ let is_in_the_way grain pages_of ~pages ~ipas (a : touch) (b : touch) =
   let same_vm = List.exists (fun vm -> List.mem vm b.vms) a.vms in
   let goes_about t =
     if t.whole_vm || (t.page_runs = [] && t.ipa_runs <> []) then pages_of t else [] in
-  runs_meet grain pages b.page_runs
+  not b.only_looks
+  && (runs_meet grain pages b.page_runs
   || runs_meet grain pages (goes_about b)
   || runs_meet grain (goes_about a) b.page_runs
   || (same_vm && (a.whole_vm || b.whole_vm || runs_meet grain ipas b.ipa_runs))
   || (a.of_vcpu <> None && (a.of_vcpu = b.of_vcpu || (same_vm && b.whole_vm)))
-  || (b.of_vcpu <> None && same_vm && a.whole_vm)
+  || (b.of_vcpu <> None && same_vm && a.whole_vm))

@@ -71,7 +71,7 @@ impl Team {
         let (cores, blocks) = (self.cpus.len(), self.blocks.len() as u64);
         let words = (blocks + 1) * BLOCK;
         let mut text = format!(
-            "M {cores} 2 {VCPUS} {} {BLOCK} {words} {cores}\ng {BLOCK}\n",
+            "M {cores} 2 {VCPUS} {} {BLOCK} {words} {cores}\ng {BLOCK}\nj\n",
             self.ipa_bits
         );
         for block in 0..blocks {
