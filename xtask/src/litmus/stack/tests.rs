@@ -1,5 +1,6 @@
 //! Images that are wrong, each in one way, and what the tests of stacks say of them.
 
+use super::walk::VECTOR;
 use super::*;
 
 const RET: u32 = 0xd65f_03c0;
