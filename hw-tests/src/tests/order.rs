@@ -37,9 +37,10 @@ const TEAM: usize = 3;
 const BLOCKS: usize = 2;
 const BLOCK_BYTES: u64 = 2 << 20;
 const PAGES: u64 = 2;
-/// Calls of a core in a round, and rounds at most: what is noted has to be told.
+/// Calls of a core in a round; rounds of a team at most, and of all together: what is noted lies in the heap until it is told.
 const CALLS: usize = 6;
 const ROUNDS: usize = 40;
+const ALL_ROUNDS: usize = 480;
 /// VMs of a round, vCPUs of each, and bytes of its RAM: two blocks.
 const VMS: usize = 2;
 const VCPUS: u64 = 2;
@@ -88,9 +89,10 @@ fn calls_at_once(_: &mut Random) -> TestResult {
     }
     let teams = Arc::new(teams);
     let end = timer::now() + timer::ticks(args.seconds * 1000);
+    let rounds = ROUNDS.min(ALL_ROUNDS / teams.len());
     let shared = teams.clone();
     team::everywhere(move |core| match shared.get(core / TEAM) {
-        Some(team) => team.work(core % TEAM, args.seed, end),
+        Some(team) => team.work(core % TEAM, args.seed, (rounds, end)),
         None => Ok(()),
     })?;
     for (number, team) in teams.iter().enumerate() {
@@ -138,9 +140,9 @@ impl Team {
         }
     }
 
-    fn work(&self, seat: usize, seed: u64, end: u64) -> TestResult {
+    fn work(&self, seat: usize, seed: u64, (rounds, end): (usize, u64)) -> TestResult {
         let mut random = Random::new(seed, 1 + self.cores[seat] as u64);
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             if seat == 0 {
                 let is_over = timer::now() > end;
                 // Relaxed, here and below: published by `meet`.
