@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -50,6 +50,9 @@ pub struct Options {
     /// Keep what is new: add to the kept corpus and to engine/fuzz/figures.toml
     #[arg(long)]
     deep: bool,
+    /// Where libFuzzer's choices begin: the same seed goes the same way, as far as it comes [default: 1, deep the time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u32>,
     /// How many targets run at a time
     #[arg(long, value_name = "N", default_value_t = 2)]
     jobs: usize,
@@ -84,8 +87,13 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let seconds = options
         .seconds
         .unwrap_or(if options.deep { DEEP } else { SHORT });
-    println!("==> {seconds} s of each, {} at a time", options.jobs.max(1));
-    let outcomes = play(paths, &targets, seconds, options)?;
+    // At every commit the same way from the kept inputs: what is new to find is for deep runs.
+    let seed = options
+        .seed
+        .unwrap_or(if options.deep { clock() } else { 1 });
+    let jobs = options.jobs.max(1);
+    println!("==> {seconds} s of each from seed {seed}, {jobs} at a time");
+    let outcomes = play(paths, &targets, seconds, seed, options)?;
     let mut total = Count::default();
     for (target, outcome) in targets.iter().zip(&outcomes) {
         total += report(paths, target, outcome);
@@ -146,6 +154,7 @@ fn play(
     paths: &Paths,
     targets: &[Target],
     seconds: u64,
+    seed: u32,
     options: &Options,
 ) -> Result<Vec<Outcome>> {
     let queue: Mutex<VecDeque<usize>> = Mutex::new((0..targets.len()).collect());
@@ -153,7 +162,7 @@ fn play(
     let next = || queue.lock().expect("nobody panicked").pop_front();
     let work = || -> Result<()> {
         while let Some(index) = next() {
-            let outcome = play_one(paths, &targets[index], seconds, options.deep)?;
+            let outcome = play_one(paths, &targets[index], seconds, seed, options.deep)?;
             outcomes.lock().expect("nobody panicked")[index] = Some(outcome);
         }
         Ok(())
@@ -172,7 +181,13 @@ fn play(
 }
 
 /// Runs one target from the kept corpus.
-fn play_one(paths: &Paths, target: &Target, seconds: u64, is_deep: bool) -> Result<Outcome> {
+fn play_one(
+    paths: &Paths,
+    target: &Target,
+    seconds: u64,
+    seed: u32,
+    is_deep: bool,
+) -> Result<Outcome> {
     let name = target.name;
     let kept = corpus::unpack(paths, name, is_deep)?;
     let crashes = paths.target.join("fuzz/crashes");
@@ -186,6 +201,7 @@ fn play_one(paths: &Paths, target: &Target, seconds: u64, is_deep: bool) -> Resu
         .arg(corpus::folder(paths, name, is_deep))
         .arg(format!("-artifact_prefix={}/{name}-", crashes.display()))
         .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-seed={seed}"))
         .arg(format!("-max_len={}", target.most_bytes))
         .args([
             "-len_control=20",
@@ -218,6 +234,12 @@ fn play_one(paths: &Paths, target: &Target, seconds: u64, is_deep: bool) -> Resu
         outcome.crash = Some(String::new());
     }
     Ok(outcome)
+}
+
+/// A seed that no run had: seconds, but never 0, which libFuzzer takes for none.
+fn clock() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(1, |now| (now.as_secs() as u32).max(1))
 }
 
 fn read_log(log: &Path) -> String {

@@ -2,7 +2,7 @@
 
 use abi::{ARGUMENT_REGISTERS, Call, Status, VmShape, psci};
 use engine::host::Next;
-use engine::sim::{Want, check};
+use engine::sim::{Want, check, content};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::raw::hvc;
@@ -87,7 +87,13 @@ fn write_list(shared: &Arc<Mutex<World>>, cpu: usize, list: u64, pages: u64) {
             let pa = world.pa();
             (world.machine.clone(), pa)
         };
-        let _ = machine.host_store_raw(cpu, list + index * 8, pa);
+        // A value that looks as if it said who wrote it would be taken at its word.
+        let entry = if content::origin(pa).is_some() {
+            !pa
+        } else {
+            pa
+        };
+        let _ = machine.host_store_raw(cpu, list + index * 8, entry);
     }
 }
 
