@@ -3,7 +3,7 @@
 use abi::{ExitReason, smccc};
 use engine::sim::{AfterTrap, AnyTrap};
 
-use super::syndrome::{ICC_SGI1R, SYSREG, Said, class};
+use super::syndrome::{ICC_SGI0R, ICC_SGI1R, SYSREG, Said, class};
 use super::value::{GICR, RAM, RAM_SIZE};
 
 /// BTYPE and SS of PSTATE, which an instruction that is over has ended.
@@ -195,18 +195,23 @@ fn check_exception(trap: &AnyTrap, at: u64, after: &AfterTrap) {
     }
 }
 
-/// SGIs pending for a vCPU with this affinity, after a trap of the one with affinity 0.
-pub fn sgis_after(trap: &AnyTrap, before: u32, affinity: u64) -> u32 {
+/// SGIs pending for a vCPU with this affinity, after a trap of the one with affinity 0: all in the first and none but
+/// those in the second. One of Group 0 is for who has put it there, which its frames say.
+pub fn sgis_after(trap: &AnyTrap, before: u32, affinity: u64) -> (u32, u32) {
     let said = Said::of(trap.esr);
-    if said.class != class::SYSREG || said.iss & SYSREG != ICC_SGI1R || !said.is_write() {
-        return before;
+    let register = said.iss & SYSREG;
+    let is_one = register == ICC_SGI1R || register == ICC_SGI0R;
+    if said.class != class::SYSREG || !is_one || !said.is_write() {
+        return (before, before);
     }
     let value = held(trap, said);
     let field = |at: u32| value >> at & 0xff;
     let cluster = field(48) << 32 | field(32) << 16 | field(16) << 8 | (value >> 44 & 0xf) << 4;
     let is_listed = cluster == affinity & !0xf && value >> (affinity & 0xf) & 1 != 0;
     let is_meant = value >> 40 & 1 != 0 || is_listed;
-    before | u32::from(is_meant) << (value >> 24 & 0xf)
+    let after = before | u32::from(is_meant) << (value >> 24 & 0xf);
+    let least = if register == ICC_SGI1R { after } else { before };
+    (least, after)
 }
 
 /// Which private interrupts of the `index`th vCPU may be enabled after a trap: of `before`, all in the first and none

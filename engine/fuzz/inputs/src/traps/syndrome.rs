@@ -23,6 +23,8 @@ pub const fn sysreg([op0, op1, crn, crm, op2]: [u64; 5]) -> u64 {
 pub const SYSREG: u64 = sysreg([3, 7, 15, 15, 7]);
 /// A write of this sends SGIs of any group.
 pub const ICC_SGI1R: u64 = sysreg([3, 0, 12, 11, 5]);
+/// `ICC_SGI0R_EL1` (the same).
+pub const ICC_SGI0R: u64 = sysreg([3, 0, 12, 11, 7]);
 
 const SYSREGS: [[u64; 5]; 32] = [
     [3, 0, 12, 11, 5],
