@@ -272,6 +272,30 @@ fn a_poisoned_page_keeps_its_granule_in_parts() {
     assert_eq!((done.pages as u64, done.poisoned), (BLOCK - 1, 1));
 }
 
+#[test]
+fn a_run_takes_no_more_words_than_it_may() {
+    let table = table(GIANT);
+    // The GiB is in blocks then, and the second of these in pages.
+    drop(
+        table
+            .claim(page(BLOCK).into(), Op::Lend, 0, |_| true)
+            .unwrap(),
+    );
+    let in_parts = BLOCK as usize + 1;
+    for (words, pages) in [
+        (0, 0),
+        (1, BLOCK),
+        (3, BLOCK + 2),
+        (in_parts, 2 * BLOCK),
+        (in_parts + 1, 3 * BLOCK),
+        (usize::MAX, 4 * BLOCK),
+    ] {
+        let (run, refused) =
+            table.claim_run_of(BASE, 4 * BLOCK as usize, words, Op::VmMap, 0, HOST);
+        assert_eq!((run.len() as u64, refused), (pages, None), "{words} words");
+    }
+}
+
 /// A small generator (xorshift64*); the seed is printed and can be given.
 struct Random(u64);
 

@@ -26,8 +26,8 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         self.claim_run_of(first, pages, usize::MAX, op, cpu, expect)
     }
 
-    /// The same, with at most about `words` page words: nobody refuses what is behind these, and by one at most there are
-    /// more. What was counted on as one word may be in parts by now.
+    /// The same, with at most `words` page words: nobody refuses what is behind these. What was counted on as one word may
+    /// be in parts by now.
     pub fn claim_run_of(
         &self,
         first: Pfn,
@@ -54,7 +54,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         )
     }
 
-    /// Extends a claim up to the end of `run`, or to the first page that is not to be had, by about `words` words.
+    /// Extends a claim up to the end of `run`, or to the first page that is not to be had, by at most `words` words.
     pub(super) fn claim_on(
         &self,
         claim: &mut RunClaim<'_>,

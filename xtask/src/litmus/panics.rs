@@ -17,7 +17,7 @@ use crate::litmus::ways::{self, Ways};
 
 /// Vectors of a table, and bytes of one.
 const VECTORS: u64 = 16;
-const VECTOR: u64 = 0x80;
+pub const VECTOR: u64 = 0x80;
 
 /// What `litmus.toml` says.
 #[derive(Debug, Default, Deserialize)]

@@ -1,7 +1,7 @@
 //! Images that are wrong, each in one way, and what the tests of stacks say of them.
 
-use super::walk::VECTOR;
 use super::*;
+use crate::litmus::panics::VECTOR;
 
 const RET: u32 = 0xd65f_03c0;
 const NOP: u32 = 0xd503_201f;

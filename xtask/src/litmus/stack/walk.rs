@@ -10,12 +10,11 @@ use anyhow::{Result, ensure};
 
 use super::{Entry, Stack};
 use crate::litmus::frames::{Edge, Frame, Knowledge};
+use crate::litmus::panics::VECTOR;
 use crate::litmus::pointers;
 use crate::litmus::program::Program;
 use crate::litmus::sp::{self, Effect};
 
-/// Bytes of a vector.
-pub const VECTOR: u64 = 0x80;
 /// Levels of targets that pass on what others made.
 const PASSING: u32 = 100;
 /// No level is above this.
