@@ -108,7 +108,7 @@ pub fn read(records: &[String]) -> Result<Vec<Figure>> {
 }
 
 /// A whole number, or two decimals of a small one.
-fn in_short(value: f64) -> String {
+pub fn in_short(value: f64) -> String {
     if value < 10.0 && value.fract() != 0.0 {
         format!("{value:.2}")
     } else {

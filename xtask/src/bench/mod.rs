@@ -14,6 +14,7 @@ mod native;
 mod peers;
 pub mod profile;
 mod stacks;
+mod ways;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -119,7 +120,14 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         .into_iter()
         .map(|figure| figure.beside(&peers))
         .collect();
-    let table = figure::render(&figures, &peers);
+    let (others, usual): (Vec<Figure>, Vec<Figure>) = figures
+        .iter()
+        .cloned()
+        .partition(|figure| ways::is_one(&figure.op, &peers));
+    let mut table = figure::render(&usual, &peers);
+    if !others.is_empty() {
+        table += &format!("\n{}", ways::render(&figures, &peers));
+    }
     print!("\n{table}");
     if options.docs {
         ensure!(

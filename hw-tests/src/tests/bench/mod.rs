@@ -6,11 +6,14 @@
 //! done; what is not the operation (first tables, first touches) is done before the rounds begin, unless the
 //! name says `cold`. No cost is asserted here.
 
+mod alternating;
+mod cold;
 pub mod cores;
 mod guest;
 mod host;
 pub mod longest;
 mod memory;
+mod random;
 
 use crate::{
     measure::Ticks,
@@ -22,7 +25,14 @@ use core::fmt::Write;
 use el1::println;
 
 /// All operations.
-pub const TESTS: &[&[Test]] = &[host::TESTS, memory::TESTS, guest::TESTS];
+pub const TESTS: &[&[Test]] = &[
+    host::TESTS,
+    memory::TESTS,
+    guest::TESTS,
+    cold::TESTS,
+    random::TESTS,
+    alternating::TESTS,
+];
 
 /// Rounds of an operation.
 const ROUNDS: u64 = 64;
