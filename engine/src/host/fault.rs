@@ -77,24 +77,23 @@ impl<P: Platform> Engine<P> {
         &self,
         cpu: &mut CpuToken,
         frame: &mut Frame,
-        abort: &Abort,
-        is_fetch: bool,
+        abort: Abort,
         far: u64,
         hpfar: u64,
     ) -> Next {
         #[cfg(not(mutant = "host-keep-conflict"))]
-        if abort.status.kind == FaultKind::TlbConflict {
+        if abort.kind() == FaultKind::TlbConflict {
             self.resolve_conflict(cpu, self.parts.host.regime());
             return Next::Resume;
         }
-        let address = match abort.status.kind {
+        let address = match abort.kind() {
             FaultKind::Translation | FaultKind::AccessFlag | FaultKind::AddressSize => {
                 abort.ipa(hpfar, far)
             }
             _ => None,
         };
         let Some(address) = address else {
-            return self.deny_host(cpu, frame, abort, is_fetch, far, 0);
+            return self.deny_host(cpu, frame, abort, far, 0);
         };
         let page = Pa::from_raw(address.page).pfn();
         let area = PageRun {
@@ -121,18 +120,14 @@ impl<P: Platform> Engine<P> {
             HostFault::Retry => return Next::Resume,
             HostFault::Deny => {}
         }
-        let plain = if is_fetch || abort.on_walk {
-            None
-        } else {
-            abort.access
-        };
+        let plain = abort.access().filter(|_| !abort.on_walk());
         if let (Some(access), Some(exact)) = (plain, address.exact()) {
             let mut runs = self.parts.guarded.iter();
             if let Some(offset) = runs.find_map(|run| run.offset_of(exact)) {
-                let bytes = access.bytes;
-                if abort.is_write {
+                let bytes = access.bytes();
+                if abort.is_write() {
                     if let Ruling::Pass { mask } = rule_write(offset, u64::from(bytes)) {
-                        let value = access.narrow(frame.reg(access.rt)) & mask;
+                        let value = access.narrow(frame.reg(access.rt())) & mask;
                         self.parts
                             .platform
                             .device_write(cpu.id(), exact, bytes, value);
@@ -144,37 +139,30 @@ impl<P: Platform> Engine<P> {
                         }
                         Ruling::Refuse => 0,
                     };
-                    frame.set_reg(access.rt, access.extend(value));
+                    frame.set_reg(access.rt(), access.extend(value));
                 }
                 frame.skip_instruction();
                 return Next::Resume;
             }
         }
-        self.deny_host(cpu, frame, abort, is_fetch, far, page.raw())
+        self.deny_host(cpu, frame, abort, far, page.raw())
     }
 
     fn deny_host(
         &self,
         cpu: &CpuToken,
         frame: &mut Frame,
-        abort: &Abort,
-        is_fetch: bool,
+        abort: Abort,
         far: u64,
         page: u64,
     ) -> Next {
         self.count(cpu, Counter::HostFaultDenied, 1);
         self.trace(cpu, Event::HostDenied, page);
-        let mut external = if is_fetch {
-            ExternalAbort::on_fetch()
-        } else {
-            ExternalAbort::on_data(abort)
-        };
-        if let (true, Some(level)) = (abort.on_walk, abort.status.level) {
-            external = external.at_walk_level(level.max(0) as u8);
-        }
-        let taken = self
-            .interrupted(cpu, frame)
-            .take_abort(&external, far, self.pstate_features());
+        let taken = self.interrupted(cpu, frame).take_abort(
+            &ExternalAbort::to(abort),
+            far,
+            self.pstate_features(),
+        );
         self.enter_host_exception(cpu, frame, &taken);
         Next::Resume
     }

@@ -61,8 +61,7 @@ impl<P: Platform> Engine<P> {
                 }
                 _ => self.host_undefined(cpu, host),
             },
-            Trap::DataAbort(abort) => self.host_abort(cpu, frame, &abort, false, far, hpfar),
-            Trap::InstrAbort(abort) => self.host_abort(cpu, frame, &abort, true, far, hpfar),
+            Trap::Abort(abort) => self.host_abort(cpu, frame, abort, far, hpfar),
             Trap::Wfx { .. } => {
                 frame.skip_instruction();
                 Next::Resume

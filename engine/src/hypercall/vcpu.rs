@@ -281,7 +281,7 @@ fn complete(
             let value = access.extend(values[0]);
             #[cfg(mutant = "answer-any-width")]
             let value = values[0];
-            state.context.frame.set_reg(access.rt, value);
+            state.context.frame.set_reg(access.rt(), value);
             state.context.frame.skip_instruction();
         }
         (Pending::MmioRead { far, .. }, HostOutcome::Abort) => abort(state, false, far),

@@ -127,31 +127,14 @@ pub struct ExternalAbort {
 }
 
 impl ExternalAbort {
-    /// The answer to a data abort taken to EL2.
-    pub fn on_data(abort: &Abort) -> Self {
+    /// The answer to an abort taken to EL2.
+    pub fn to(abort: Abort) -> Self {
+        let level = abort.level().filter(|_| abort.on_walk());
         Self {
-            is_instruction: false,
-            is_write: abort.is_write,
-            is_cache_op: abort.is_cache_op,
-            walk_level: None,
-        }
-    }
-
-    /// The answer to an instruction abort taken to EL2.
-    pub const fn on_fetch() -> Self {
-        Self {
-            is_instruction: true,
-            is_write: false,
-            is_cache_op: false,
-            walk_level: None,
-        }
-    }
-
-    /// The same abort as one of a stage-1 walk at `level`.
-    pub const fn at_walk_level(self, level: u8) -> Self {
-        Self {
-            walk_level: Some(level),
-            ..self
+            is_instruction: abort.is_fetch(),
+            is_write: abort.is_write(),
+            is_cache_op: abort.is_cache_op(),
+            walk_level: level.map(|level| level.max(0) as u8),
         }
     }
 

@@ -27,12 +27,11 @@ impl<P: Platform> Engine<P> {
         slot: u16,
         state: &mut VcpuState,
         pinned: &PinnedVm<'_>,
-        abort: &Abort,
-        is_fetch: bool,
+        abort: Abort,
         far: u64,
         hpfar: u64,
     ) -> Verdict {
-        match abort.status.kind {
+        match abort.kind() {
             Kind::Translation | Kind::AccessFlag | Kind::AddressSize => {}
             #[cfg(not(mutant = "guest-keep-conflict"))]
             Kind::TlbConflict => {
@@ -42,16 +41,16 @@ impl<P: Platform> Engine<P> {
             }
             // A leaf without the right that the guest used: the host's choice of rights, answered
             // like a bus that refuses.
-            Kind::Permission => return self.abort_guest(cpu, state, abort, is_fetch, far),
+            Kind::Permission => return self.abort_guest(cpu, state, abort, far),
             Kind::External | Kind::ExternalOnWalk | Kind::Parity | Kind::ParityOnWalk => {
                 let fault = [FaultKind::External.raw(), 0, 0];
                 let exit = VcpuExit::new(ExitReason::Fault, fault);
                 return Verdict::Host(exit);
             }
-            _ => return self.abort_guest(cpu, state, abort, is_fetch, far),
+            _ => return self.abort_guest(cpu, state, abort, far),
         }
         let Some(address) = abort.ipa(hpfar, far) else {
-            return self.abort_guest(cpu, state, abort, is_fetch, far);
+            return self.abort_guest(cpu, state, abort, far);
         };
         let page = address.page >> 12;
         if pinned.vm.ram_holds(page, 1) {
@@ -62,27 +61,18 @@ impl<P: Platform> Engine<P> {
             return Verdict::Resume;
         }
         #[cfg(not(mutant = "mmio-any-access"))]
-        let plain = if is_fetch || abort.on_walk {
-            None
-        } else {
-            abort.access
-        };
+        let plain = abort.access().filter(|_| !abort.on_walk());
         #[cfg(mutant = "mmio-any-access")]
-        let plain = abort.access.or(Some(Access {
-            bytes: 8,
-            sign_extend: false,
-            rt: 0,
-            is_64bit: true,
-        }));
+        let plain = abort.access().or(Some(Access::OF_X0));
         let (Some(access), Some(exact)) = (plain, address.exact()) else {
-            return self.abort_guest(cpu, state, abort, is_fetch, far);
+            return self.abort_guest(cpu, state, abort, far);
         };
         if let Some((index, offset)) = pinned.vm.redistributor_at(Ipa::from_raw(exact)) {
             return self.redistributor(cpu, slot, state, pinned, index, offset, abort, access);
         }
-        let bytes = u64::from(access.bytes);
-        if abort.is_write {
-            let data = access.narrow(state.context.frame.reg(access.rt));
+        let bytes = u64::from(access.bytes());
+        if abort.is_write() {
+            let data = access.narrow(state.context.frame.reg(access.rt()));
             state.pending = Pending::MmioWrite { far };
             let exit = VcpuExit::new(ExitReason::MmioWrite, [exact, bytes, data]);
             return Verdict::Host(exit);
@@ -142,13 +132,13 @@ impl<P: Platform> Engine<P> {
         pinned: &PinnedVm<'_>,
         index: usize,
         offset: u64,
-        abort: &Abort,
+        abort: Abort,
         access: Access,
     ) -> Verdict {
         let target = pinned.vm.vcpus().nth(index);
         let count = pinned.vm.vcpus().count();
         let target = target.and_then(|slot| Some((slot, self.parts.vcpus.get(usize::from(slot))?)));
-        let bytes = u64::from(access.bytes);
+        let bytes = u64::from(access.bytes());
         let mut verdict = Verdict::Resume;
         if let Some((owner_slot, owner)) = target {
             let frames = Frames {
@@ -157,8 +147,8 @@ impl<P: Platform> Engine<P> {
                 number: index as u16,
                 last: index + 1 == count,
             };
-            if abort.is_write {
-                let value = access.narrow(state.context.frame.reg(access.rt));
+            if abort.is_write() {
+                let value = access.narrow(state.context.frame.reg(access.rt()));
                 let effect = frames.write(offset, bytes, value);
                 // This vCPU's own lists are filled anew before it goes on.
                 if effect == Effect::LookAgain && owner_slot != slot {
@@ -166,11 +156,11 @@ impl<P: Platform> Engine<P> {
                 }
             } else {
                 let value = access.extend(frames.read(offset, bytes));
-                state.context.frame.set_reg(access.rt, value);
+                state.context.frame.set_reg(access.rt(), value);
             }
-        } else if !abort.is_write {
+        } else if !abort.is_write() {
             // A frame of a vCPU that was never created: nothing answers there.
-            state.context.frame.set_reg(access.rt, 0);
+            state.context.frame.set_reg(access.rt(), 0);
         }
         state.context.frame.skip_instruction();
         verdict
@@ -180,18 +170,10 @@ impl<P: Platform> Engine<P> {
         &self,
         cpu: &CpuToken,
         state: &mut VcpuState,
-        abort: &Abort,
-        is_fetch: bool,
+        abort: Abort,
         far: u64,
     ) -> Verdict {
-        let mut external = if is_fetch {
-            ExternalAbort::on_fetch()
-        } else {
-            ExternalAbort::on_data(abort)
-        };
-        if let (true, Some(level)) = (abort.on_walk, abort.status.level) {
-            external = external.at_walk_level(level.max(0) as u8);
-        }
+        let external = ExternalAbort::to(abort);
         self.count(cpu, Counter::GuestAbort, 1);
         inject_abort(&mut state.context, &external, far, self.pstate_features());
         Verdict::Resume

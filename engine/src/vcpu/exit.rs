@@ -167,12 +167,7 @@ impl<P: Platform> Engine<P> {
                 self.guest_call(cpu, state, pinned, imm)
             }
             Trap::Sysreg(access) => self.guest_sysreg(cpu, vcpu, state, pinned, access),
-            Trap::DataAbort(abort) => {
-                self.guest_abort(cpu, slot, state, pinned, &abort, false, far, hpfar)
-            }
-            Trap::InstrAbort(abort) => {
-                self.guest_abort(cpu, slot, state, pinned, &abort, true, far, hpfar)
-            }
+            Trap::Abort(abort) => self.guest_abort(cpu, slot, state, pinned, abort, far, hpfar),
             Trap::Illegal => Verdict::Host(VcpuExit::new(
                 ExitReason::Fault,
                 [FaultKind::Illegal.raw(), 0, 0],

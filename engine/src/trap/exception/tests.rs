@@ -1,5 +1,5 @@
 use super::*;
-use crate::trap::syndrome::{FaultKind, Trap};
+use crate::trap::syndrome::{Abort, FaultKind, Trap};
 use crate::vcpu::context::GuestMachine;
 
 const ALL: PstateFeatures = PstateFeatures {
@@ -11,6 +11,14 @@ const NONE: PstateFeatures = PstateFeatures {
     pan: false,
     ssbs: false,
     tco: false,
+};
+
+/// On a fetch.
+const FETCH: ExternalAbort = ExternalAbort {
+    is_instruction: true,
+    is_write: false,
+    is_cache_op: false,
+    walk_level: None,
 };
 
 #[test]
@@ -77,9 +85,13 @@ fn syndromes_match_what_hardware_reports() {
     );
     assert_eq!(store.syndrome(0), 0x9200_0050);
     assert_eq!(store.syndrome(0x10), 0x9200_0050);
-    assert_eq!(ExternalAbort::on_fetch().syndrome(0x3c5), 0x8600_0010);
-    assert_eq!(ExternalAbort::on_fetch().syndrome(0), 0x8200_0010);
-    assert_eq!(store.at_walk_level(3).syndrome(0x3c5), 0x9600_0057);
+    assert_eq!(FETCH.syndrome(0x3c5), 0x8600_0010);
+    assert_eq!(FETCH.syndrome(0), 0x8200_0010);
+    let on_walk = |level| ExternalAbort {
+        walk_level: Some(level),
+        ..store
+    };
+    assert_eq!(on_walk(3).syndrome(0x3c5), 0x9600_0057);
     let fetch = ExternalAbort {
         is_instruction: true,
         is_write: true,
@@ -87,19 +99,24 @@ fn syndromes_match_what_hardware_reports() {
     };
     assert_eq!(fetch.syndrome(0), 0x8200_0010);
     // The decoder understands what the encoder says.
-    let Trap::DataAbort(read_back) = Trap::decode(store.at_walk_level(2).syndrome(0)) else {
+    let Trap::Abort(read_back) = Trap::decode(on_walk(2).syndrome(0)) else {
         panic!("not a data abort");
     };
-    assert!(read_back.is_write && read_back.far_valid && read_back.access.is_none());
-    assert_eq!(read_back.status.kind, FaultKind::ExternalOnWalk);
-    assert_eq!(read_back.status.level, Some(2));
+    assert!(read_back.is_write() && read_back.far_valid() && read_back.access().is_none());
+    assert_eq!(read_back.kind(), FaultKind::ExternalOnWalk);
+    assert_eq!(read_back.level(), Some(2));
     assert_eq!(
-        ExternalAbort::on_data(&read_back),
+        ExternalAbort::to(read_back),
         ExternalAbort {
             is_write: true,
             ..store
         }
     );
+    // A stage-2 fault of a stage-1 walk (S1PTW) is one of that walk's; its level -1 cannot be told.
+    for (iss, level) in [(0b0110, 2), (0b10_1011, 0)] {
+        let abort = Abort::of_data(1 << 7 | 1 << 6 | iss);
+        assert_eq!(ExternalAbort::to(abort), on_walk(level));
+    }
 }
 
 #[test]
@@ -127,7 +144,7 @@ fn injection_leaves_general_registers_alone() {
     // A second one nests in the handler of the first.
     let abort = ExternalAbort {
         is_write: true,
-        ..ExternalAbort::on_fetch()
+        ..FETCH
     };
     inject_abort(&mut context, &abort, 0xdead_0000, NONE);
     assert_eq!((context.frame.pc, context.el1.elr), (0x8_0200, 0x8_0400));
