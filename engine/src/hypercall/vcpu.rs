@@ -202,7 +202,7 @@ impl<P: Platform> Engine<P> {
 
     pub(super) fn call_vcpu_respond(
         &self,
-        cpu: &CpuToken,
+        cpu: &mut CpuToken,
         x: &[u64; ARGUMENT_REGISTERS],
     ) -> Outcome {
         let arguments = VcpuRespondArgs::from_registers(x);
@@ -235,9 +235,9 @@ impl<P: Platform> Engine<P> {
         }
         #[cfg(not(mutant = "respond-keep-bar"))]
         found.slot.publish_bar(&mut ticket);
-        let home = cpu.id();
-        ticket.requeue(home);
-        let _ = self.parts.queues.push(home, found.number);
+        ticket.requeue(cpu.id());
+        // Its own order: no mail for others to see.
+        self.put_last(cpu, found.number);
         Ok(Answer::DONE)
     }
 

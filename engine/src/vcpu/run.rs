@@ -141,7 +141,8 @@ impl<P: Platform> Engine<P> {
         });
     }
 
-    fn put_last(&self, cpu: &mut CpuToken, slot: u16) {
+    /// Puts a vCPU that is queued on this core at the end of its order.
+    pub(crate) fn put_last(&self, cpu: &mut CpuToken, slot: u16) {
         self.parts.cores.get(cpu, |core| core.order.push_back(slot));
     }
 
