@@ -69,7 +69,8 @@ impl<const WORDS: usize, S: Deref<Target = [Mailbox<WORDS>]>> RunQueues<S, WORDS
     }
 
     /// Hands a vCPU slot to a CPU; the vCPU's residency already says so. `None` if there is no such
-    /// CPU or slot.
+    /// CPU or slot. Not inlined: its instructions are looked at one by one (`cargo xtask litmus`).
+    #[inline(never)]
     pub fn push(&self, to: CpuId, slot: u16) -> Option<Wake> {
         let mailbox = self.boxes.get(to.index())?;
         let index = usize::from(slot / 64);

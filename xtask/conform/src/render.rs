@@ -207,10 +207,10 @@ fn render_content(text: &mut String, vcpu: &VcpuSeen, content: &ContentSeen) {
         Pending::MmioRead { access, .. } => write!(
             text,
             " r{}.{}.{}{}",
-            access.rt,
-            access.bytes,
-            u8::from(access.sign_extend),
-            u8::from(access.is_64bit)
+            access.rt(),
+            access.bytes(),
+            u8::from(access.sign_extends()),
+            u8::from(access.is_64bit())
         ),
         Pending::MmioWrite { .. } => write!(text, " W"),
         Pending::Call => write!(text, " A"),

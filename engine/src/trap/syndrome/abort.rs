@@ -123,7 +123,7 @@ impl Access {
     }
 
     /// SSE: the load sign-extends.
-    const fn sign_extends(self) -> bool {
+    pub const fn sign_extends(self) -> bool {
         self.0 >> 21 & 1 != 0
     }
 
@@ -133,7 +133,7 @@ impl Access {
     }
 
     /// SF: the register is 64 bits wide.
-    const fn is_64bit(self) -> bool {
+    pub const fn is_64bit(self) -> bool {
         self.0 >> 15 & 1 != 0
     }
 
@@ -216,7 +216,7 @@ impl FaultKind {
             0b01_1000 => Self::Parity,
             0b01_1011..=0b01_1111 => Self::ParityOnWalk,
             0b10_0001 => Self::Alignment,
-            0b10_0010..=0b10_0111 | 0b10_1000 => Self::GranuleProtection,
+            0b10_0010..=0b10_1000 => Self::GranuleProtection,
             0b11_0000 => Self::TlbConflict,
             0b11_0001 => Self::UnsupportedUpdate,
             0b11_0100 => Self::Lockdown,
