@@ -129,18 +129,24 @@ impl Run {
     }
 }
 
-/// Stores the same in all of these words; eight at a time, as granules have hundreds.
+/// Stores the same in all of these words; many at a time, as granules have hundreds.
 fn fill(words: &[AtomicU64], with: Word) {
-    let (eights, rest) = words.as_chunks::<8>();
-    // Relaxed: published by the Release of `unfold`.
-    for eight in eights {
-        for word in eight {
+    let rest = fill_by::<32>(words, with);
+    let rest = fill_by::<4>(rest, with);
+    let _ = fill_by::<1>(rest, with);
+}
+
+/// The same in as many as make whole turns; those that are left.
+#[inline(always)]
+fn fill_by<const TURN: usize>(words: &[AtomicU64], with: Word) -> &[AtomicU64] {
+    let (turns, rest) = words.as_chunks::<TURN>();
+    for turn in turns {
+        for word in turn {
+            // Relaxed: published by the Release of `unfold`.
             word.store(with.raw(), Ordering::Relaxed);
         }
     }
-    for word in rest {
-        word.store(with.raw(), Ordering::Relaxed);
-    }
+    rest
 }
 
 /// The page after a granule's last.

@@ -123,7 +123,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
     let (others, usual): (Vec<Figure>, Vec<Figure>) = figures
         .iter()
         .cloned()
-        .partition(|figure| ways::is_one(&figure.op, &peers));
+        .partition(|figure| ways::is_one(&figure.op, &figures, &peers));
     let mut table = figure::render(&usual, &peers);
     if !others.is_empty() {
         table += &format!("\n{}", ways::render(&figures, &peers));

@@ -15,9 +15,10 @@ fn base<'a>(op: &str, peers: &'a Peers) -> Option<(&'a str, f64)> {
     WAYS.contains(&way).then_some((base.as_str(), *times))
 }
 
-/// Whether the operation is another one in another way.
-pub fn is_one(op: &str, peers: &Peers) -> bool {
-    base(op, peers).is_some()
+/// Whether the operation is another one of `figures` in another way.
+pub fn is_one(op: &str, figures: &[Figure], peers: &Peers) -> bool {
+    let usual = base(op, peers).map(|(usual, _)| usual);
+    usual.is_some_and(|usual| figures.iter().any(|figure| figure.op == usual))
 }
 
 /// A Markdown table of the medians in each way beside the usual one; empty if there are none.
@@ -102,9 +103,14 @@ mod tests {
 
     #[test]
     fn a_way_belongs_to_the_operation_of_its_name() {
-        assert!(is_one("a_cold", &peers()));
-        assert!(!is_one("b_cold", &peers()));
-        assert!(!is_one("a", &peers()));
+        let both = [figure("a", 1.0), figure("a_cold", 1.0)];
+        assert!(is_one("a_cold", &both, &peers()));
+        assert!(
+            !is_one("a_cold", &both[1..], &peers()),
+            "nothing is beside it"
+        );
+        assert!(!is_one("b_cold", &both, &peers()));
+        assert!(!is_one("a", &both, &peers()));
         assert_eq!(
             render(&[figure("b", 1.0), figure("b_cold", 9.0)], &peers()),
             ""
