@@ -88,11 +88,15 @@ impl Private {
 
     /// Drives a PPI's line. Only the runner does.
     pub fn set_line(&self, ppi: PrivateId, line: Line) {
-        // Relaxed: the runner reads its own store; others read it for `GICR_ISPENDR0` only.
-        match line {
-            Line::High => self.lines.fetch_or(ppi.bit() & !SGIS, Ordering::Relaxed),
-            Line::Low => self.lines.fetch_and(!ppi.bit(), Ordering::Relaxed),
+        // Relaxed, and no read-modify-write: the runner reads its own store; others read it for `GICR_ISPENDR0` only.
+        let lines = self.lines.load(Ordering::Relaxed);
+        let driven = match line {
+            Line::High => lines | (ppi.bit() & !SGIS),
+            Line::Low => lines & !ppi.bit(),
         };
+        if driven != lines {
+            self.lines.store(driven, Ordering::Relaxed);
+        }
     }
 
     /// Whether a PPI's line is high.

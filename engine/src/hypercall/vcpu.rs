@@ -8,7 +8,7 @@ use super::{Answer, Outcome};
 use crate::engine::Engine;
 use crate::gic::Spi;
 use crate::platform::Platform;
-use crate::trap::exception::{ExternalAbort, inject_abort};
+use crate::trap::exception::{ExternalAbort, PstateFeatures, inject_abort};
 use crate::vcpu::calls::{AFFINITY, vmpidr};
 use crate::vcpu::context::Context;
 use crate::vcpu::slot::{Pending, VcpuSlot, VcpuState};
@@ -224,10 +224,11 @@ impl<P: Platform> Engine<P> {
                 _ => Status::BadState,
             })?;
         let values = [arguments.x0, arguments.x1, arguments.x2, arguments.x3];
-        let has = self.pstate_features();
         let answered = found
             .slot
-            .with(&mut ticket, |state| complete(state, outcome, values, has))
+            .with(&mut ticket, |state| {
+                complete(state, outcome, values, || self.pstate_features())
+            })
             .unwrap_or(Err(Status::BadState));
         if let Err(status) = answered {
             self.put_back(cpu, found.number, ticket);
@@ -264,7 +265,7 @@ fn complete(
     state: &mut VcpuState,
     outcome: HostOutcome,
     values: [u64; 4],
-    has: crate::trap::exception::PstateFeatures,
+    has: impl Fn() -> PstateFeatures,
 ) -> Result<(), Status> {
     let abort = |state: &mut VcpuState, is_write: bool, far: u64| {
         let external = ExternalAbort {
@@ -273,7 +274,7 @@ fn complete(
             is_cache_op: false,
             walk_level: None,
         };
-        inject_abort(&mut state.context, &external, far, has);
+        inject_abort(&mut state.context, &external, far, has());
     };
     match (state.pending, outcome) {
         (Pending::MmioRead { access, .. }, HostOutcome::Complete) => {

@@ -150,7 +150,6 @@ impl<P: Platform> Engine<P> {
         far: u64,
         hpfar: u64,
     ) -> Verdict {
-        let has = self.pstate_features();
         match Trap::decode(esr) {
             Trap::Wfx { is_wfe, is_timed } => {
                 state.context.frame.skip_instruction();
@@ -181,7 +180,7 @@ impl<P: Platform> Engine<P> {
             | Trap::Aarch32(_)
             | Trap::Other(_) => {
                 self.count(cpu, Counter::SysregDenied, 1);
-                inject_undefined(&mut state.context, has);
+                inject_undefined(&mut state.context, self.pstate_features());
                 Verdict::Resume
             }
         }

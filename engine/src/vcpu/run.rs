@@ -104,11 +104,12 @@ impl<P: Platform> Engine<P> {
             }
             #[cfg(not(mutant = "doorbell-dropped-late"))]
             self.take_in(cpu);
-            if platform.counter(cpu.id()) >= end {
+            let now = platform.counter(cpu.id());
+            if now >= end {
                 *exit = RunExit::of_core(ExitReason::Budget, 0);
                 return;
             }
-            let (picked, deadline) = self.pick(cpu);
+            let (picked, deadline) = self.pick(cpu, now);
             if let Some(picked) = picked {
                 if self.play(cpu, picked, deadline.min(end), exit) {
                     return;
@@ -119,7 +120,7 @@ impl<P: Platform> Engine<P> {
                 continue;
             }
             // The last look at those that wait, now that wakers see this core as idle.
-            let (picked, deadline) = self.pick(cpu);
+            let (picked, deadline) = self.pick(cpu, platform.counter(cpu.id()));
             let Some(picked) = picked else {
                 *exit = RunExit::of_core(ExitReason::Idle, deadline);
                 return;
@@ -147,8 +148,8 @@ impl<P: Platform> Engine<P> {
     }
 
     /// The next vCPU that can run, and the earliest deadline of those that wait for their timer.
-    fn pick(&self, cpu: &mut CpuToken) -> (Option<Picked<'_>>, u64) {
-        let (id, now) = (cpu.id(), self.parts.platform.counter(cpu.id()));
+    fn pick(&self, cpu: &mut CpuToken, now: u64) -> (Option<Picked<'_>>, u64) {
+        let id = cpu.id();
         let picked = self
             .parts
             .cores
