@@ -138,25 +138,29 @@ impl<P: Platform> Engine<P> {
             self.standard_call(imm, function, x);
             return;
         };
-        let mut beyond = Beyond::default();
-        let [_, arguments @ ..] = &*x;
-        let Some(arguments) = arguments.first_chunk() else {
+        let [first, registers @ ..] = x;
+        let Some((registers, beyond)) = registers.split_first_chunk_mut::<RESULTS>() else {
             return;
         };
-        let answer = self.dispatch(cpu, call, arguments, &mut beyond);
-        x[0] = answer.status.raw() as u64;
+        let (Some(arguments), Some(beyond)) = (registers.first_chunk(), beyond.first_chunk_mut())
+        else {
+            return;
+        };
+        // No arguments are there (SMCCC's x10 to x17); a call that says more than others says it there.
         #[cfg(not(mutant = "call-keep-results"))]
         {
-            let (_, registers) = x.split_at_mut(1);
-            let results = answer.results.into_iter().chain(beyond);
-            for (register, result) in registers.iter_mut().zip(results) {
-                *register = result;
-            }
+            *beyond = Beyond::default();
+        }
+        let answer = self.dispatch(cpu, call, arguments, beyond);
+        *first = answer.status.raw() as u64;
+        #[cfg(not(mutant = "call-keep-results"))]
+        {
+            *registers = answer.results;
         }
         #[cfg(mutant = "call-keep-results")]
-        for (register, result) in x[1..]
+        for (register, result) in registers
             .iter_mut()
-            .zip(answer.results.into_iter().chain(beyond))
+            .zip(answer.results)
             .take(call.results())
         {
             *register = result;
