@@ -106,15 +106,23 @@ impl<const WORDS: usize, S: Deref<Target = [Mailbox<WORDS>]>> RunQueues<S, WORDS
             .is_some_and(|mailbox| mailbox.head.summary.load(Ordering::Relaxed) != 0)
     }
 
-    /// Empties this CPU's mailbox: every slot handed over before is given to `take`.
-    pub fn drain(&self, token: &CpuToken, mut take: impl FnMut(u16)) {
+    /// Gives `take` the slots that were handed to this CPU before, but no more than 63 beyond `most`. `true` if some
+    /// are left, which the mailbox still tells of.
+    pub fn drain(&self, token: &CpuToken, most: usize, mut take: impl FnMut(u16)) -> bool {
         let Some(mailbox) = self.boxes.get(token.id().index()) else {
-            return;
+            return false;
         };
         // Acquire: pairs with the Release of `push` on the summary.
         let look = unless(cfg!(mutant = "drain-told-relaxed"), Ordering::Acquire);
         let mut summary = mailbox.head.summary.swap(0, look);
+        let mut taken = 0_usize;
         while summary != 0 {
+            if taken >= most {
+                // Relaxed: this CPU has acquired what it says, and is the only one that takes it away.
+                #[cfg(not(mutant = "drain-forget-rest"))]
+                mailbox.head.summary.fetch_or(summary, Ordering::Relaxed);
+                return true;
+            }
             let index = summary.trailing_zeros() as usize;
             summary &= summary - 1;
             let Some(word) = mailbox.words.get(index) else {
@@ -125,11 +133,13 @@ impl<const WORDS: usize, S: Deref<Target = [Mailbox<WORDS>]>> RunQueues<S, WORDS
             while bits != 0 {
                 let bit = bits.trailing_zeros() as usize;
                 bits &= bits - 1;
+                taken = taken.wrapping_add(1);
                 if let Ok(slot) = u16::try_from(index * 64 + bit) {
                     take(slot);
                 }
             }
         }
+        false
     }
 
     /// Publishes that this CPU sleeps until it is rung, and looks again: `false`, and it is awake
@@ -194,9 +204,25 @@ mod tests {
             assert_eq!(queues.push(ZERO, slot), Some(Wake::Nothing));
         }
         let mut seen = Vec::new();
-        queues.drain(&token, |slot| seen.push(slot));
+        assert!(!queues.drain(&token, MAX_VCPUS, |slot| seen.push(slot)));
         assert_eq!(seen, [0, 63, 64, 4095]);
-        queues.drain(&token, |_| panic!("drained twice"));
+        queues.drain(&token, MAX_VCPUS, |_| panic!("drained twice"));
+    }
+
+    #[test]
+    fn what_is_too_much_at_once_stays() {
+        let (queues, token) = (queues(), token(ZERO));
+        for slot in [1, 2, 3, 70, 140] {
+            assert_eq!(queues.push(ZERO, slot), Some(Wake::Nothing));
+        }
+        let mut seen = Vec::new();
+        assert!(queues.drain(&token, 2, |slot| seen.push(slot)));
+        assert_eq!(seen, [1, 2, 3], "the slots of one word come together");
+        assert!(queues.has_mail(&token) && !queues.go_idle(&token));
+        assert!(queues.drain(&token, 1, |slot| seen.push(slot)));
+        assert!(!queues.drain(&token, 1, |slot| seen.push(slot)));
+        assert_eq!(seen, [1, 2, 3, 70, 140]);
+        assert!(!queues.has_mail(&token));
     }
 
     #[test]
@@ -206,7 +232,7 @@ mod tests {
         assert_eq!(queues.push(ZERO, u16::MAX), None);
         assert_eq!(queues.push(ONE, 0), None);
         let stranger = token(ONE);
-        queues.drain(&stranger, |_| panic!("there is no such mailbox"));
+        queues.drain(&stranger, 1, |_| panic!("there is no such mailbox"));
     }
 
     #[test]
@@ -215,7 +241,7 @@ mod tests {
         assert!(queues.go_idle(&token));
         assert_eq!(queues.push(ZERO, 1), Some(Wake::Ring));
         assert!(!queues.go_idle(&token) && !queues.is_idle(ZERO));
-        queues.drain(&token, |_| {});
+        queues.drain(&token, 1, |_| {});
         assert!(queues.go_idle(&token) && queues.is_idle(ZERO));
         queues.leave_idle(&token);
         assert!(!queues.is_idle(ZERO));

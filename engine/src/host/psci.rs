@@ -5,8 +5,9 @@ use super::trap::Next;
 use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::trap::psci::{CpuOn, PsciCall, affinity_info, already, check_suspend, features};
+use crate::vcpu::run::LOOKS;
 use abi::psci;
-use percpu::CpuToken;
+use percpu::{CpuToken, MAX_VCPUS};
 
 impl<P: Platform> Engine<P> {
     /// Answers a PSCI call: x0, and what the core does next.
@@ -69,9 +70,15 @@ impl<P: Platform> Engine<P> {
         Ok(())
     }
 
-    /// Has this core vCPUs queued? CPU_OFF would strand them.
+    /// Has this core vCPUs queued? CPU_OFF would strand them. As long as the core has many: it is the host's last call
+    /// here.
     fn has_queued(&self, cpu: &mut CpuToken) -> bool {
-        self.take_in(cpu);
+        // As many turns as empty a full mailbox.
+        for _ in 0..MAX_VCPUS / LOOKS {
+            if !self.take_in(cpu) {
+                break;
+            }
+        }
         let id = cpu.id();
         self.parts
             .cores

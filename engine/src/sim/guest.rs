@@ -58,9 +58,18 @@ pub enum GuestOp {
     Look,
     /// Says which list registers are in use.
     LookAtInterrupts,
+    /// Arms the virtual timer for this physical count.
+    SetTimer(u64),
+    /// Enables both groups of interrupts, of any priority.
+    EnableInterrupts,
     /// Something that another core does meanwhile.
     Elsewhere(Box<dyn FnOnce() + Send>),
 }
+
+/// ICH_VMCR_EL2: VPMR, VENG1, VENG0.
+const VMCR_ALL: u64 = 0xff << 24 | 0b11;
+/// CNTV_CTL_EL0.ENABLE.
+const TIMER_ENABLE: u64 = 1;
 
 /// What a load or store of a register is of, as a syndrome says it (Arm ARM D19.2.37).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -213,6 +222,11 @@ impl Sim {
         let mut inner = self.inner();
         let script = inner.scripts.entry((vmid, affinity)).or_default();
         std::mem::take(&mut script.log)
+    }
+
+    /// How often a core looked whether an interrupt waits for the host.
+    pub fn looks_for_interrupts(&self, cpu: usize) -> u64 {
+        self.inner().cores[cpu].looks
     }
 
     /// Forgets the scripts of a VMID: another VM begins there.
@@ -390,6 +404,16 @@ impl Sim {
             }
             GuestOp::Interrupt => {
                 inner.cores[cpu.index()].interrupt = true;
+                Step::Next(Seen::Done)
+            }
+            GuestOp::EnableInterrupts => {
+                context.gic.ich.vmcr = VMCR_ALL;
+                Step::Next(Seen::Done)
+            }
+            GuestOp::SetTimer(at) => {
+                let timer = &mut context.timer;
+                timer.cval = at.wrapping_sub(timer.offset);
+                timer.ctl = TIMER_ENABLE;
                 Step::Next(Seen::Done)
             }
             GuestOp::LookAtInterrupts => {

@@ -50,6 +50,8 @@ pub(super) struct CoreState {
     pub(super) exception: Option<HostException>,
     pub(super) interrupt: bool,
     pub(super) doorbell: bool,
+    /// How often it looked whether an interrupt waits for the host.
+    pub(super) looks: u64,
     /// Whose stage-1 translations and instructions the core may have cached, by VMID.
     pub(super) cached_for: BTreeMap<u16, u64>,
 }

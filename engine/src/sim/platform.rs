@@ -212,6 +212,7 @@ impl Platform for Sim {
     fn host_interrupt_pending(&self, cpu: CpuId, _doorbell: Option<u8>) -> bool {
         let mut inner = self.inner();
         let core = &mut inner.cores[cpu.index()];
+        core.looks += 1;
         core.doorbell = false;
         core.interrupt
     }

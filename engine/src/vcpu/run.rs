@@ -71,11 +71,31 @@ pub(crate) enum Leave {
     Off,
 }
 
+/// vCPUs that are looked at, or taken from the mailbox, before the host's interrupts are looked for again: a core may
+/// have thousands.
+#[cfg(not(mutant = "look-at-all"))]
+pub(crate) const LOOKS: usize = 64;
+/// All.
+#[cfg(mutant = "look-at-all")]
+pub(crate) const LOOKS: usize = percpu::MAX_VCPUS;
+
 /// A vCPU that may run now.
 struct Picked<'e> {
     slot: u16,
     vcpu: &'e VcpuSlot,
     ticket: RunTicket<'e>,
+}
+
+/// A look at some of a core's vCPUs.
+struct Look<'e> {
+    /// The first that can run.
+    found: Option<Picked<'e>>,
+    /// When a turn of that one ends at the latest: the earliest timer among those that wait, or the end of a slice.
+    deadline: u64,
+    /// How many were looked at.
+    seen: usize,
+    /// How many there were.
+    of: usize,
 }
 
 impl<P: Platform> Engine<P> {
@@ -94,6 +114,8 @@ impl<P: Platform> Engine<P> {
         } else {
             start.saturating_add(budget)
         };
+        // Looked at one after the other, and none could run.
+        let mut passed = 0_usize;
         loop {
             #[cfg(mutant = "doorbell-dropped-late")]
             self.take_in(cpu);
@@ -109,37 +131,67 @@ impl<P: Platform> Engine<P> {
                 *exit = RunExit::of_core(ExitReason::Budget, 0);
                 return;
             }
-            let (picked, deadline) = self.pick(cpu, now);
-            if let Some(picked) = picked {
-                if self.play(cpu, picked, deadline.min(end), exit) {
+            let look = self.pick(cpu, now);
+            if let Some(picked) = look.found {
+                passed = 0;
+                if self.play(cpu, picked, look.deadline.min(end), exit) {
                     return;
                 }
                 continue;
             }
+            passed = passed.saturating_add(look.seen);
+            if passed < look.of {
+                continue;
+            }
+            passed = 0;
             if !self.parts.queues.go_idle(cpu) {
                 continue;
             }
-            // The last look at those that wait, now that wakers see this core as idle.
-            let (picked, deadline) = self.pick(cpu, platform.counter(cpu.id()));
-            let Some(picked) = picked else {
-                *exit = RunExit::of_core(ExitReason::Idle, deadline);
+            let Some(look) = self.last_look(cpu) else {
+                self.parts.queues.leave_idle(cpu);
+                continue;
+            };
+            let Some(picked) = look.found else {
+                *exit = RunExit::of_core(ExitReason::Idle, look.deadline);
                 return;
             };
             self.parts.queues.leave_idle(cpu);
-            if self.play(cpu, picked, deadline.min(end), exit) {
+            if self.play(cpu, picked, look.deadline.min(end), exit) {
                 return;
             }
         }
     }
 
-    /// Takes what others put in this core's mailbox into its own order.
-    pub(crate) fn take_in(&self, cpu: &mut CpuToken) {
+    /// The last look at all that wait, now that wakers see this core as idle; none if an interrupt comes first, a
+    /// doorbell too, which stays for the next look.
+    fn last_look(&self, cpu: &mut CpuToken) -> Option<Look<'_>> {
+        let platform = &self.parts.platform;
+        let (mut passed, mut deadline) = (0_usize, u64::MAX);
+        loop {
+            let now = platform.counter(cpu.id());
+            let mut look = self.pick(cpu, now);
+            deadline = deadline.min(look.deadline);
+            look.deadline = deadline;
+            passed = passed.saturating_add(look.seen);
+            let is_over = look.found.is_some() || passed >= look.of;
+            if is_over || cfg!(mutant = "last-look-short") {
+                return Some(look);
+            }
+            if platform.host_interrupt_pending(cpu.id(), None) {
+                return None;
+            }
+        }
+    }
+
+    /// Takes what others put in this core's mailbox into its own order; `true` if some of it is left.
+    pub(crate) fn take_in(&self, cpu: &mut CpuToken) -> bool {
         self.parts.queues.leave_idle(cpu);
-        self.parts.cores.get_with(cpu, |cpu, core| {
-            self.parts.queues.drain(cpu, |slot| {
+        let taken = self.parts.cores.get_with(cpu, |cpu, core| {
+            self.parts.queues.drain(cpu, LOOKS, |slot| {
                 core.order.push_back(slot);
-            });
+            })
         });
+        taken.unwrap_or(false)
     }
 
     /// Puts a vCPU that is queued on this core at the end of its order.
@@ -147,22 +199,29 @@ impl<P: Platform> Engine<P> {
         self.parts.cores.get(cpu, |core| core.order.push_back(slot));
     }
 
-    /// The next vCPU that can run, and the earliest deadline of those that wait for their timer.
-    fn pick(&self, cpu: &mut CpuToken, now: u64) -> (Option<Picked<'_>>, u64) {
+    /// The next vCPU of the next few that can run.
+    fn pick(&self, cpu: &mut CpuToken, now: u64) -> Look<'_> {
         let id = cpu.id();
-        let picked = self
+        let look = self
             .parts
             .cores
             .get(cpu, |core| self.pick_of(id, &mut core.order, now));
-        picked.unwrap_or((None, u64::MAX))
+        look.unwrap_or(Look {
+            found: None,
+            deadline: u64::MAX,
+            seen: 0,
+            of: 0,
+        })
     }
 
     /// The same of this core's order.
     #[inline]
-    fn pick_of(&self, cpu: CpuId, order: &mut Order, now: u64) -> (Option<Picked<'_>>, u64) {
+    fn pick_of(&self, cpu: CpuId, order: &mut Order, now: u64) -> Look<'_> {
         let mut deadline = u64::MAX;
         let mut found = None;
-        for _ in 0..order.len() {
+        let of = order.len();
+        let seen = of.min(LOOKS);
+        for _ in 0..seen {
             let Some(slot) = order.pop_front() else { break };
             let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else {
                 continue;
@@ -188,7 +247,16 @@ impl<P: Platform> Engine<P> {
             ticket.requeue(cpu);
             order.push_back(slot);
         }
-        (found, deadline)
+        if found.is_some() && seen < of {
+            // One that was not looked at may want to play, or have a timer.
+            deadline = deadline.min(now.saturating_add(SLICE_TICKS));
+        }
+        Look {
+            found,
+            deadline,
+            seen,
+            of,
+        }
     }
 
     /// Is the vCPU more than waiting? Lowers `deadline` to its timer's if not.

@@ -7,6 +7,7 @@ mod broken;
 mod census;
 mod churn;
 mod common;
+mod crowd;
 mod donations;
 mod engine_pages;
 mod flushes;

@@ -5,7 +5,8 @@
 use crate::{Arc, cpu, explore, spawn, token};
 use loom::cell::UnsafeCell;
 use percpu::{
-    CpuToken, Mailbox, Padded, Pins, Residence, Resident, RunQueues, RunTicket, TurnOn, Wake,
+    CpuToken, MAX_VCPUS, Mailbox, Padded, Pins, Residence, Resident, RunQueues, RunTicket, TurnOn,
+    Wake,
 };
 use sync::{AtomicBool, AtomicU64, Ordering};
 
@@ -15,6 +16,7 @@ suite! {
         a_pinned_vm_is_not_taken_apart,
         a_vcpu_is_never_on_two_cores_and_never_lost,
         what_is_handed_over_is_found,
+        what_is_left_for_later_is_found,
         no_wake_up_is_lost,
         a_vcpu_that_runs_is_not_moved,
         cpu_on_against_cpu_on,
@@ -81,7 +83,7 @@ impl Cores {
     /// One look into the mailbox and one run of each vCPU that is there for this core; how many ran.
     fn play(&self, token: &CpuToken) -> usize {
         let mut ran = 0;
-        self.queues.drain(token, |slot| {
+        self.queues.drain(token, MAX_VCPUS, |slot| {
             if let Ok(mut ticket) = self.vcpu(slot).residency().take(token.id()) {
                 self.run(slot, &mut ticket);
                 ran += 1;
@@ -191,6 +193,26 @@ pub fn what_is_handed_over_is_found() {
         let ran = cores.play(&token(0));
         host.join().unwrap();
         assert_eq!(ran + cores.play(&token(0)), 2, "a vCPU was lost");
+    });
+}
+
+/// A vCPU is handed to a core that takes nothing more now: what it saw and left, and what it did not see, is there
+/// when it takes again, and until then it does not sleep.
+pub fn what_is_left_for_later_is_found() {
+    explore(2, || {
+        let cores = Cores::new(|ticket| ticket.park());
+        assert!(cores.enqueue(W, 0));
+        let host = spawn({
+            let cores = cores.clone();
+            move || assert!(cores.enqueue(V, 0))
+        });
+        let token = token(0);
+        let is_more = cores
+            .queues
+            .drain(&token, 0, |_| panic!("more than it asked for"));
+        assert!(is_more && !cores.queues.go_idle(&token));
+        host.join().unwrap();
+        assert_eq!(cores.play(&token), 2, "a vCPU was lost");
     });
 }
 

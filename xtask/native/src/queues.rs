@@ -126,7 +126,7 @@ impl Mailboxes {
     fn run(&self, core: &mut Core) {
         let Core { token, order } = core;
         self.queues.leave_idle(token);
-        self.queues.drain(token, |slot| {
+        self.queues.drain(token, percpu::MAX_VCPUS, |slot| {
             order.push_back(slot);
         });
         while let Some(slot) = order.pop_front() {

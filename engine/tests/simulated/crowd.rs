@@ -1,0 +1,118 @@
+//! More vCPUs on a core than are looked at at once.
+
+use crate::common::{RAM, shape};
+use abi::{Call, ExitReason, InjectKind};
+use engine::sim::machine::vmid_of;
+use engine::sim::{Config, GuestOp, Machine, Seen};
+use engine::vcpu::run::SLICE_TICKS;
+
+/// VMs of one vCPU each: two looks and some.
+const VMS: u64 = 150;
+/// Which of them are tried: some of each look.
+const TRIED: [usize; 5] = [0, 40, 80, 120, 149];
+/// How many are looked at at once.
+const AT_ONCE: u64 = 64;
+/// Far behind every run.
+const FAR: u64 = 1 << 40;
+const SPI: u64 = 40;
+
+/// A VM and its vCPU.
+#[derive(Clone, Copy)]
+struct One {
+    vm: u64,
+    vcpu: u64,
+}
+
+/// A machine whose core 0 has all of them queued.
+fn crowded() -> (Machine, Vec<One>) {
+    let machine = Machine::new(Config {
+        vms: VMS as usize,
+        vcpus: VMS as usize,
+        pool_pages: 1500,
+        ..Config::default()
+    });
+    let call = |call, arguments: &[u64]| machine.call_unchecked(0, call, arguments).ok();
+    let one = |_| {
+        let vm = call(Call::VmCreate, &shape(1));
+        machine.sim().drop_scripts(vmid_of(vm));
+        let vcpu = call(Call::VcpuCreate, &[vm, 0, RAM, 7]);
+        call(Call::VmStart, &[vm]);
+        call(Call::VcpuEnqueue, &[vcpu, 0]);
+        One { vm, vcpu }
+    };
+    let all = (0..VMS).map(one).collect();
+    (machine, all)
+}
+
+fn run(machine: &Machine) -> (ExitReason, u64, u64) {
+    let reply = machine.call(0, Call::CpuRun, &[2 * VMS * SLICE_TICKS]);
+    let reason = ExitReason::from_raw(reply.ok()).unwrap();
+    (reason, reply.x[1], reply.x[2])
+}
+
+/// Wherever among them the earliest timer is, the host is told of it when all wait.
+#[test]
+fn the_earliest_timer_of_many_is_told() {
+    for tried in TRIED {
+        let (machine, all) = crowded();
+        for (index, one) in all.iter().enumerate() {
+            let at = if index == tried { FAR } else { 2 * FAR };
+            machine.script(one.vm, 0, [GuestOp::SetTimer(at), GuestOp::Wfi]);
+        }
+        assert_eq!(run(&machine), (ExitReason::Idle, 0, FAR), "vCPU {tried}");
+    }
+}
+
+/// Wherever among them the one is that has an interrupt, it has its turn.
+#[test]
+fn one_of_many_that_is_woken_plays() {
+    let (machine, all) = crowded();
+    for one in &all {
+        machine.script(one.vm, 0, [GuestOp::EnableInterrupts, GuestOp::Wfi]);
+    }
+    assert_eq!(run(&machine), (ExitReason::Idle, 0, u64::MAX));
+    for tried in TRIED {
+        let One { vm, vcpu } = all[tried];
+        machine.script(vm, 0, [GuestOp::Look, GuestOp::Wfi]);
+        let edge = [vcpu, SPI, InjectKind::Edge.raw(), 0x80];
+        machine.call_unchecked(1, Call::VcpuInject, &edge).ok();
+        let (reason, ..) = run(&machine);
+        assert!(
+            matches!(reason, ExitReason::Idle | ExitReason::Budget),
+            "{reason:?}"
+        );
+        let looked = |seen: &Seen| matches!(seen, Seen::Registers(_));
+        assert!(machine.log(vm, 0).iter().any(looked), "vCPU {tried}");
+    }
+}
+
+/// The turn of one ends for those that were not looked at before it.
+#[test]
+fn all_of_many_have_their_turns() {
+    let (machine, all) = crowded();
+    for one in &all {
+        machine.script(one.vm, 0, [GuestOp::Look]);
+    }
+    let (reason, ..) = run(&machine);
+    assert_eq!(reason, ExitReason::Budget);
+    for (index, one) in all.iter().enumerate() {
+        let looked = |seen: &Seen| matches!(seen, Seen::Registers(_));
+        assert!(machine.log(one.vm, 0).iter().any(looked), "vCPU {index}");
+    }
+}
+
+/// Looking at many does not keep the host's interrupts waiting for longer than looking at a few.
+#[test]
+fn between_the_many_interrupts_are_looked_for() {
+    let (machine, all) = crowded();
+    for one in &all {
+        machine.script(one.vm, 0, [GuestOp::Wfi]);
+    }
+    assert_eq!(run(&machine).0, ExitReason::Idle);
+    let before = machine.sim().looks_for_interrupts(0);
+    assert_eq!(run(&machine).0, ExitReason::Idle);
+    let looks = machine.sim().looks_for_interrupts(0) - before;
+    // Once before each look at some, and in the last round between them.
+    let parts = VMS.div_ceil(AT_ONCE);
+    assert_eq!(looks, parts + (parts - 1));
+}
