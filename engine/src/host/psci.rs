@@ -5,7 +5,7 @@ use super::trap::Next;
 use crate::engine::Engine;
 use crate::platform::Platform;
 use crate::trap::psci::{CpuOn, PsciCall, affinity_info, already, check_suspend, features};
-use crate::vcpu::run::LOOKS;
+use crate::vcpu::pick::LOOKS;
 use abi::psci;
 use percpu::{CpuToken, MAX_VCPUS};
 
