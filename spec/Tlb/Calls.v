@@ -4,7 +4,9 @@
     engine does it. Between two steps anything else may happen, on this core or another. A branch of the
     engine's is two programs, each with a step that looks whether it is its turn: one that is not gives up.
 
-    Cut down to one page: a batch does the same for several with one flush. *)
+    A program is about one page. A call about several, a batch, has a *hand* for each of them, and each hand a program;
+    barriers, invalidations of all, and what is done with VTTBR the call does once, for all its hands
+    ([common]; Machine.v says how). So a batch of any number of pages is written here by what it does for one. *)
 
 From Coq Require Import NArith List Bool.
 From Bulkhead Require Import Base State.
@@ -12,17 +14,20 @@ Open Scope N_scope.
 
 (** ** Which calls *)
 
+(** Has the host a leaf for the page? If it has not, its pages may yet be flushed in the same call: those [Beside] it. *)
+Inductive hosts_leaf := There | Absent | AbsentBeside.
+
 (** What a page is that the host touches: its own, shared with it, or lent by it. *)
 Inductive touched := Own | SharedWith | LentOut.
 
 Inductive kind :=
-| Map (mapped : bool)           (** VM_MAP, VM_MAP_LIST; [mapped]: the host has a leaf for the page *)
+| Map (leaf : hosts_leaf)       (** VM_MAP, VM_MAP_LIST *)
 | Lend                          (** VM_LEND, of a page that is not lent yet *)
 | Unlend                        (** VM_UNLEND *)
 | Share                         (** MEM_SHARE, by the guest *)
 | Unshare (mapped : bool)       (** MEM_UNSHARE, by the guest *)
 | Relinquish                    (** MEM_RELINQUISH, by the guest *)
-| ToEngine (mapped : bool)      (** ENGINE_DONATE *)
+| ToEngine (leaf : hosts_leaf)  (** ENGINE_DONATE *)
 | Touch (t : touched)           (** the host's fault on a page that it may reach *)
 | EndVm                         (** VM_RECLAIM, first: nobody inside any more, and the VM's translations go *)
 | TakeOwn                       (** VM_RECLAIM of a page of the dead VM's *)
@@ -103,6 +108,14 @@ Inductive instr :=
 | NobodyInside                  (** no core runs the VM, no call is about it: phase Flushing, or the call gives up *)
 | Gone.                         (** phase Reclaiming: the VM has no translations any more *)
 
+(** Steps that a call takes once, for all its hands. The others a hand takes for its page. *)
+Definition common (i : instr) : bool :=
+  match i with Dsb | Ishst | Borrow _ | TlbiCombined | TlbiWhole | Return => true | _ => false end.
+
+(** Are two hands' jobs of one call? *)
+Definition one_call (j j' : job) : bool :=
+  (vm_of j =? vm_of j') && Bool.eqb (by_guest (kind_of j)) (by_guest (kind_of j')).
+
 (** ** memory/tlb.rs *)
 
 (** `within`: VTTBR is changed only if another regime is current; [foreign] says so. *)
@@ -110,49 +123,58 @@ Definition within (erratum foreign : bool) (x : side) (invalidate : list instr) 
   [Dsb] ++ (if foreign then [Borrow x] else []) ++ invalidate ++ [Dsb]
   ++ (if erratum then [TlbiCombined; Dsb] else []) ++ (if foreign then [Return] else []).
 
-(** `flush_runs`, or in its place, from 32 operations on, `flush_vm`. *)
-Definition flush (erratum whole : bool) (k : kind) (x : side) : list instr :=
+(** `flush_runs`, or in its place, from 32 operations on, `flush_vm`. A range (RIPAS2E1IS) is the [TlbiPage] of all its
+    pages. [place] says which hand it is; no program of the engine's asks: it does the same for each page. *)
+Definition flush (erratum whole : bool) (place : N) (k : kind) (x : side) : list instr :=
   within erratum (negb (is_side (home k) x)) x (if whole then [TlbiWhole] else [TlbiPage x; Dsb; TlbiCombined]).
+(** What a hand takes part in whose page needs none. *)
+Definition flush_beside (erratum whole : bool) (place : N) (k : kind) (x : side) : list instr :=
+  filter common (flush erratum whole place k x).
 
-(** `host_map.rs`: `collect_unmapped` or `unmap_entry`, then `flush_host`; without a leaf there is nothing to
-    flush (`nothing_to_flush`). *)
-Definition leave_host (erratum whole mapped : bool) (k : kind) : list instr :=
-  [SeeMapped mapped] ++ (if mapped then Clear OfHost :: flush erratum whole k OfHost else []).
+(** `host_map.rs`: `collect_unmapped` or `unmap_entry`, then `flush_host`, once for a batch; if no page has a leaf there is
+    nothing to flush (`nothing_to_flush`). *)
+Definition leave_host (erratum whole : bool) (place : N) (leaf : hosts_leaf) (k : kind) : list instr :=
+  match leaf with
+  | There => [SeeMapped true; Clear OfHost] ++ flush erratum whole place k OfHost
+  | Absent => [SeeMapped false]
+  | AbsentBeside => [SeeMapped false] ++ flush_beside erratum whole place k OfHost
+  end.
+Definition there (mapped : bool) : hosts_leaf := if mapped then There else Absent.
 
 (** ** The programs *)
 
-Definition program (erratum whole : bool) (k : kind) : list instr :=
+Definition program (erratum whole : bool) (place : N) (k : kind) : list instr :=
   match k with
-  | Map mapped =>                       (* donate_page.rs *)
+  | Map leaf =>                         (* donate_page.rs, donate_list.rs, donate.rs *)
       [Claim; Take]                     (* take_page: claim_page_in, guest_entry *)
-      ++ leave_host erratum whole mapped k      (* leave_host, flush_host *)
+      ++ leave_host erratum whole place leaf k              (* leave_host, flush_host *)
       ++ [Clean]                        (* write_back *)
       ++ [Write OfVm; Ishst]            (* enter_guest, publish_leaves *)
       ++ [Commit]                       (* settle: donate_to_vm *)
   | Lend =>                             (* lend.rs: lend_page *)
       [Claim; Take; Clean; Write OfVm; Ishst; Commit]
   | Unlend =>                           (* lend.rs: unlend_run, claim_leaf *)
-      [Claim; Recheck; Clear OfVm] ++ flush erratum whole k OfVm ++ [Free; Commit]
+      [Claim; Recheck; Clear OfVm] ++ flush erratum whole place k OfVm ++ [Free; Commit]
   | Share =>                            (* share.rs: guest_share, claim_leaf_in *)
       [Claim; Recheck; Commit]
   | Unshare mapped =>                   (* share.rs: guest_unshare *)
-      [Claim; Recheck] ++ leave_host erratum whole mapped k ++ [Commit]
+      [Claim; Recheck] ++ leave_host erratum whole place (there mapped) k ++ [Commit]
   | Relinquish =>                       (* share.rs: guest_relinquish *)
-      [Claim; Recheck; Clear OfVm] ++ flush erratum whole k OfVm ++ [Free]
+      [Claim; Recheck; Clear OfVm] ++ flush erratum whole place k OfVm ++ [Free]
       ++ [Zero; Clean]                  (* scrub.rs: scrub_page; arch/window.rs: zero_page *)
       ++ [Commit]                       (* return_to_host *)
-  | ToEngine mapped =>                  (* engine_pages.rs: donate_piece *)
-      [Claim] ++ leave_host erratum whole mapped k
+  | ToEngine leaf =>                    (* engine_pages.rs: donate_piece *)
+      [Claim] ++ leave_host erratum whole place leaf k
       ++ [Zero; Clean]                  (* sound_pages *)
       ++ [Commit]                       (* donate_to_engine *)
   | Touch _ =>                          (* host_fault.rs: map_page, map_for_host *)
       [Claim; SeeMapped false; Write OfHost; Ishst; Commit]
   | EndVm =>                            (* reclaim.rs: flush_dying *)
-      [NobodyInside] ++ flush erratum true k OfVm ++ [Gone]
+      [NobodyInside] ++ flush erratum true place k OfVm ++ [Gone]
   | TakeOwn =>                          (* reclaim/pages.rs: bring_page, bring_granule *)
       [Claim; Recheck; SeeGone; Zero; Clean; Commit]
   | TakeShared mapped =>                (* bring_page *)
-      [Claim; Recheck; SeeGone] ++ leave_host erratum whole mapped k ++ [Zero; Clean; Commit]
+      [Claim; Recheck; SeeGone] ++ leave_host erratum whole place (there mapped) k ++ [Zero; Clean; Commit]
   | TakeLent =>                         (* bring_page: return_lent *)
       [Claim; Recheck; SeeGone; Free; Commit]
   end.

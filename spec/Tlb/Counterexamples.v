@@ -3,7 +3,7 @@
     The engine without one step of one call, or with two in another order, and a run of the machine that ends
     where I5, or what goes with it, does not hold. Coq plays each run. So the rules of Known.v ask for nothing in vain.
 
-    Two cores; the erratum only where it is named. Page 1 is the host's, and holds 42. *)
+    Two cores with three hands each; the erratum only where it is named. Page 1 is the host's, and holds 42. *)
 
 From Coq Require Import NArith List Bool.
 From Bulkhead Require Import Base State.
@@ -27,15 +27,18 @@ Proof.
   - intro a. split; auto. destruct (a <? 10); eauto.
 Qed.
 
-Definition whole_engine (err : bool) : setup := Setup err 2 (program err false).
+(** Hands 0, 2 and 4 are core 0's, the odd ones core 1's. *)
+Definition core_of_hand (h : N) : N := h mod 2.
+Definition set_up (err : bool) (c : N -> kind -> list instr) : setup := Setup err 2 6 core_of_hand c.
+Definition whole_engine (err : bool) : setup := set_up err (program err false).
 (** The engine, but for one call, which is another program; or in which step [n] is missing. *)
 Definition other (err : bool) (is_it : kind -> bool) (p : list instr) : setup :=
-  Setup err 2 (fun k => if is_it k then p else program err false k).
+  set_up err (fun h k => if is_it k then p else program err false h k).
 Definition without (err : bool) (k : kind) (is_it : kind -> bool) (n : nat) : setup :=
-  other err is_it (firstn n (program err false k) ++ skipn (S n) (program err false k)).
+  other err is_it (firstn n (program err false 0 k) ++ skipn (S n) (program err false 0 k)).
 
-Definition is_map k := match k with Map true => true | _ => false end.
-Definition is_lazy k := match k with Map false => true | _ => false end.
+Definition is_map k := match k with Map There => true | _ => false end.
+Definition is_lazy k := match k with Map Absent => true | _ => false end.
 Definition is_relinquish k := match k with Relinquish => true | _ => false end.
 Definition is_unlend k := match k with Unlend => true | _ => false end.
 Definition is_end_vm k := match k with EndVm => true | _ => false end.
@@ -43,7 +46,7 @@ Definition is_take k := match k with TakeOwn => true | _ => false end.
 Definition is_touch k := match k with Touch Own => true | _ => false end.
 
 (** What happens in many runs. *)
-Definition map_1 := Job (Map true) 1 0 5.             (* page 1 to VM 0, at IPA page 5 *)
+Definition map_1 := Job (Map There) 1 0 5.             (* page 1 to VM 0, at IPA page 5 *)
 Definition relinquish_1 := Job Relinquish 1 0 5.
 Definition unlend_1 := Job Unlend 1 0 5.
 Definition give_1 := [Do (Begin 0 map_1); Finish 0].
@@ -72,88 +75,88 @@ Proof. vm_compute. auto. Qed.
     erratum 9 TLBI, 10 DSB; then Clean, Write, ISHST, Commit. *)
 
 (** Two cores give page 1 to two VMs. *)
-Theorem no_claim : attack (without false (Map true) is_map 0)
-  ([Do (Begin 0 map_1); Do (Begin 1 (Job (Map true) 1 1 5)); Steps 0 2; Steps 1 2; Finish 0; Finish 1]
+Theorem no_claim : attack (without false (Map There) is_map 0)
+  ([Do (Begin 0 map_1); Do (Begin 1 (Job (Map There) 1 1 5)); Steps 0 2; Steps 1 2; Finish 0; Finish 1]
    ++ guest 0 ++ walkc 0 (Vm 0) 5 1) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** Two cores give VM 0 two pages at one address. The second leaf is written over the first, which a core has in its TLB. *)
-Theorem no_mark_taken : attack (without false (Map true) is_map 1)
-  (give_1 ++ guest 1 ++ walk2 1 (Vm 0) 5 1 ++ [Do (Begin 0 (Job (Map true) 2 0 5)); Finish 0]) start TwoPages = true.
+Theorem no_mark_taken : attack (without false (Map There) is_map 1)
+  (give_1 ++ guest 1 ++ walk2 1 (Vm 0) 5 1 ++ [Do (Begin 0 (Job (Map There) 2 0 5)); Finish 0]) start TwoPages = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The host's leaf stays: it walks to the page that is the VM's. *)
-Theorem no_clear : attack (without false (Map true) is_map 3) (give_1 ++ walkc 1 Host 1 1) start Stale = true.
+Theorem no_clear : attack (without false (Map There) is_map 3) (give_1 ++ walkc 1 Host 1 1) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** A core acts on the invalidation, and then walks and finds the old leaf: the store that took it away is not seen yet. *)
-Theorem no_dsb_before : attack (without false (Map true) is_map 4)
+Theorem no_dsb_before : attack (without false (Map There) is_map 4)
   ([Do (Begin 0 map_1); Steps 0 5; Deliver 1] ++ walk2 1 Host 1 1 ++ [Finish 0]) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** A stage-2 entry that was there before stays. *)
-Theorem no_tlbi_by_ipa : attack (without false (Map true) is_map 5) (walk2 1 Host 1 1 ++ give_1) start Stale = true.
+Theorem no_tlbi_by_ipa : attack (without false (Map There) is_map 5) (walk2 1 Host 1 1 ++ give_1) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** Both invalidations are on their way. A core acts on that of combined entries first, and makes a new one of its
     stage-2 entry before that goes. *)
-Theorem no_dsb_between : attack (without false (Map true) is_map 6)
+Theorem no_dsb_between : attack (without false (Map There) is_map 6)
   (walk2 1 Host 1 1 ++ [Do (Begin 0 map_1); Steps 0 7; Do (Act (Post 0 (Combined Host) 1));
      Do (Combine (Way 1 Host (Some 1) 1 false)); Do (Fill (Way 1 Host None 1 true)); Finish 0]) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** Invalidation by IPA leaves the combined entry. *)
-Theorem no_tlbi_combined : attack (without false (Map true) is_map 7) (walkc 1 Host 1 1 ++ give_1) start Stale = true.
+Theorem no_tlbi_combined : attack (without false (Map There) is_map 7) (walkc 1 Host 1 1 ++ give_1) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The page is committed while the invalidation is still on its way. *)
 Definition to_combined := [Do (Begin 0 map_1); Steps 0 6; Deliver 0; Deliver 1].
-Theorem no_dsb_after : attack (without false (Map true) is_map 8)
+Theorem no_dsb_after : attack (without false (Map There) is_map 8)
   (walkc 1 Host 1 1 ++ to_combined ++ [Steps 0 6]) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** With the erratum: a store of the host's has been translated; the invalidation does not wait for it, and it can land
     when the page is the VM's. *)
 Definition late_store := walkc 1 Host 1 1 ++ access 1 Host 1 (Store 0 666).
-Theorem no_repetition : attack (other true is_map (program false false (Map true))) (late_store ++ give_1) start Stale = true.
+Theorem no_repetition : attack (other true is_map (program false false 0 (Map There))) (late_store ++ give_1) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
-Theorem no_dsb_of_the_repetition : attack (without true (Map true) is_map 10)
+Theorem no_dsb_of_the_repetition : attack (without true (Map There) is_map 10)
   (late_store ++ to_combined ++ [Steps 0 2; Deliver 0; Deliver 1; Steps 0 6]) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** Without cleaning, the VM finds behind the caches what the host had there before. *)
-Theorem no_clean_for_the_vm : attack (without false (Map true) is_map 9)
+Theorem no_clean_for_the_vm : attack (without false (Map There) is_map 9)
   (walkc 1 Host 1 1 ++ store 1 Host 1 (Store 0 43) ++ give_1 ++ guest 1 ++ walkc 1 (Vm 0) 5 1
    ++ access 1 (Vm 0) 1 (LoadBehind 0)) start (Tells (landed 1 (Vm 0) 1 (LoadBehind 0)) (Vm 0) 42) = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The word says that the page is the VM's, and a core of the VM's may not find it. *)
-Theorem no_ishst : attack (without false (Map true) is_map 11) give_1 start (Unpublished (Vm 0) 5) = true.
+Theorem no_ishst : attack (without false (Map There) is_map 11) give_1 start (Unpublished (Vm 0) 5) = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The address can never be used. *)
-Theorem no_leaf : attack (without false (Map true) is_map 10) give_1 start (Marked (Vm 0) 5) = true.
+Theorem no_leaf : attack (without false (Map There) is_map 10) give_1 start (Marked (Vm 0) 5) = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The page is nobody's for ever. *)
-Theorem no_commit : attack (without false (Map true) is_map 12) give_1 start (Held 1) = true.
+Theorem no_commit : attack (without false (Map There) is_map 12) give_1 start (Held 1) = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The lazy way, without a flush, taken although the host has a leaf. *)
-Theorem not_looked : attack (without false (Map false) is_lazy 2)
-  ([Do (Begin 0 (Job (Map false) 1 0 5)); Finish 0] ++ walkc 1 Host 1 1) start Stale = true.
+Theorem not_looked : attack (without false (Map Absent) is_lazy 2)
+  ([Do (Begin 0 (Job (Map Absent) 1 0 5)); Finish 0] ++ walkc 1 Host 1 1) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** In another order: the guest's leaf before the flush. Both sides reach the page at one time. *)
 Theorem leaf_before_flush : attack (other false is_map
-    ([Claim; Take; SeeMapped true; Clean; Write OfVm; Ishst; Clear OfHost] ++ flush false false (Map true) OfHost ++ [Commit]))
+    ([Claim; Take; SeeMapped true; Clean; Write OfVm; Ishst; Clear OfHost] ++ flush false false 0 (Map There) OfHost ++ [Commit]))
   (walkc 1 Host 1 1 ++ [Do (Begin 0 map_1); Steps 0 5]) start TwoOwners = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The commit before the flush. *)
 Theorem commit_before_flush : attack (other false is_map
-    ([Claim; Take; SeeMapped true; Clean; Write OfVm; Ishst; Clear OfHost; Commit] ++ flush false false (Map true) OfHost))
+    ([Claim; Take; SeeMapped true; Clean; Write OfVm; Ishst; Clear OfHost; Commit] ++ flush false false 0 (Map There) OfHost))
   (walkc 1 Host 1 1 ++ [Do (Begin 0 map_1); Steps 0 8]) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
@@ -164,7 +167,7 @@ Proof. vm_compute. reflexivity. Qed.
 (** A core of VM 0 reads at IPA page 5 that it is page 1. Before it claims that, another gives page 1 back, and the host
     gives it to VM 0 again, at IPA page 6. The first one then claims it, and takes away what is not there. *)
 Definition moved_on := give_1 ++ guest 0 ++ guest 1 ++ [Do (Begin 1 relinquish_1); Do (Begin 0 relinquish_1); Finish 0;
-  Do (Exit 0); Do (Begin 0 (Job (Map false) 1 0 6)); Finish 0].
+  Do (Exit 0); Do (Begin 0 (Job (Map Absent) 1 0 6)); Finish 0].
 Theorem no_recheck : attack (without false Relinquish is_relinquish 1)
   (moved_on ++ [Finish 1] ++ guest 0 ++ walkc 0 (Vm 0) 6 1) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
@@ -172,7 +175,7 @@ Proof. vm_compute. reflexivity. Qed.
 (** Without the claim both cores give it back, the second when it is another's: it makes the other's page the host's. *)
 Theorem no_claim_of_the_guests : attack (without false Relinquish is_relinquish 0)
   (give_1 ++ guest 0 ++ guest 1 ++ [Do (Begin 1 relinquish_1); Steps 1 1; Do (Begin 0 relinquish_1); Steps 0 1; Finish 0;
-     Do (Exit 0); Do (Begin 0 (Job (Map false) 1 1 6)); Finish 0; Finish 1; Do (Enter 0 1)] ++ walkc 0 (Vm 1) 6 1) start Stale = true.
+     Do (Exit 0); Do (Begin 0 (Job (Map Absent) 1 1 6)); Finish 0; Finish 1; Do (Enter 0 1)] ++ walkc 0 (Vm 1) 6 1) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The leaf stays for so long that a core walks behind the flush. *)
@@ -213,9 +216,9 @@ Proof. vm_compute. reflexivity. Qed.
 
 (** The mark goes before the flush: the host puts another page at an address for which a core has the old one. *)
 Theorem mark_goes_early : attack (other false is_relinquish
-    ([Claim; Recheck; Clear OfVm; Free] ++ flush false false Relinquish OfVm ++ [Zero; Clean; Commit]))
+    ([Claim; Recheck; Clear OfVm; Free] ++ flush false false 0 Relinquish OfVm ++ [Zero; Clean; Commit]))
   (give_1 ++ [Do (Begin 0 (Job (Touch Own) 2 0 0)); Finish 0] ++ guest 1 ++ walk2 1 (Vm 0) 5 1
-   ++ [Do (Begin 1 relinquish_1); Steps 1 4; Do (Begin 0 (Job (Map true) 2 0 5)); Finish 0]) start TwoPages = true.
+   ++ [Do (Begin 1 relinquish_1); Steps 1 4; Do (Begin 0 (Job (Map There) 2 0 5)); Finish 0]) start TwoPages = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The host reads what the VM left there. *)
@@ -235,7 +238,7 @@ Proof. vm_compute. reflexivity. Qed.
 
 (** Zeroed before the flush: a store of the VM's lands behind the zeroes. *)
 Theorem zero_before_flush : attack (other false is_relinquish
-    ([Claim; Recheck; Clear OfVm; Zero; Clean] ++ flush false false Relinquish OfVm ++ [Free; Commit]))
+    ([Claim; Recheck; Clear OfVm; Zero; Clean] ++ flush false false 0 Relinquish OfVm ++ [Free; Commit]))
   (with_secret ++ [Do (Begin 1 relinquish_1); Steps 1 5] ++ secret ++ host_looks (Load 0)) start
   (Tells (landed 1 Host 1 (Load 0)) Host 99) = true.
 Proof. vm_compute. reflexivity. Qed.
@@ -299,7 +302,7 @@ Proof. vm_compute. reflexivity. Qed.
 Theorem attacked_is_unlawful u l : attack u l start Stale = true -> ~ lawful u.
 Proof.
   intros A LW. destruct (attack_reaches u l start Stale start_initial A) as (m & R & W).
-  destruct (stale_is_no_I5 m W) as (d & p & s & S & N & L).
+  destruct (stale_is_no_I5 u m W) as (d & p & s & S & N & L).
   assert (X : may s d = true).
   { apply (I5 u m d p s LW R S). destruct L as [(w & I & O & P)|(f & I & O & P)]; [eapply by_way|eapply by_flight]; eauto. }
   congruence.

@@ -14,7 +14,7 @@ Open Scope N_scope.
 
 Inductive entry :=
 | Empty
-| Mark (by_ : N)                (** RESERVED: taken by a call. Whose it is stands there for the reader alone *)
+| Mark (by_ : N)                (** RESERVED: taken by a call. Whose hand's it is stands there for the reader alone *)
 | Leaf (p : N).
 
 (** [now] is what the last store put there, [old] what walkers may find instead, until a DSB of the

@@ -48,10 +48,11 @@ Definition flight_ok (err : bool) (c : N) (d : dom) (qs : list post) (l : level)
   | Flushed => False
   end.
 
-(** ** What a call relies on is so *)
+(** ** What a hand [h] of a call relies on is so *)
 
 Section Call.
-  Variables (u : setup) (m : machine) (c : N) (t : thread).
+  Variables (u : setup) (m : machine) (h : N) (t : thread).
+  Let c := core_of u h.
   Let j := doing t.
   Let k := known t.
   Let kd := kind_of (doing t).
@@ -74,13 +75,13 @@ Section Call.
 
   Record call_ok : Prop := {
     c_rules : keeps_rules (erratum u) kd k (rest t) = true;
-    c_core : c < cores u;
-    c_word : claimed k = true -> words m (page j) = Claimed (from_ kd (vm_of j)) c;
+    c_core : h < hands u /\ c < cores u;
+    c_word : claimed k = true -> words m (page j) = Claimed (from_ kd (vm_of j)) h;
     c_regime : regime m c = regime_of j (vmid k);
     c_home : borrowed k = false -> vmid k = home kd;
     c_saved : borrowed k = true <-> saved t <> None;
     c_sure : sure k = true -> now (cells m (Vm (vm_of j)) (ipa j)) = Leaf (page j);
-    c_mine : mine k = true -> now (cells m (Vm (vm_of j)) (ipa j)) = Mark c;
+    c_mine : mine k = true -> now (cells m (Vm (vm_of j)) (ipa j)) = Mark h;
     c_lawful : (sure k = true \/ mine k = true \/ wrote k = true \/ zeroed k = true \/ clean k = true -> claimed k = true)
                /\ (mine k = true -> pins kd = true) /\ (sure k = true -> pins kd = true \/ of_dead kd = true)
                /\ (is_end kd = true -> claimed k = false)
@@ -93,7 +94,7 @@ Section Call.
     c_wrote : wrote k = true -> losers_are_flushed kd k = true;
     c_pins : pins kd = true -> is_alive (phases m (vm_of j)) = true;
     c_dead : of_dead kd = true -> vm_level k <> Mapped -> phases m (vm_of j) = Dead;
-    c_end : is_end kd = true -> (vm_level k <> Mapped -> phases m (vm_of j) = Flushing c) /\ host_level k = Mapped
+    c_end : is_end kd = true -> (vm_level k <> Mapped -> phases m (vm_of j) = Flushing h) /\ host_level k = Mapped
   }.
 End Call.
 
@@ -117,7 +118,7 @@ Record invariant (u : setup) (m : machine) : Prop := {
     now (cells m d a) = Leaf p;
   i_published : forall d a p, now (cells m d a) = Leaf p ->
     old (cells m d a) = []
-    \/ exists t, threads m (writer (cells m d a)) = Some t /\ claimed (known t) = true
+    \/ exists h t, core_of u h = writer (cells m d a) /\ threads m h = Some t /\ claimed (known t) = true
                  /\ page (doing t) = p /\ wrote (known t) = true /\ published (known t) = false;
   i_ways : forall w, In w (ways m) ->
     on w < cores u /\ alive m (of w)
@@ -125,7 +126,7 @@ Record invariant (u : setup) (m : machine) : Prop := {
         match via w with Some a => now (cells m (of w) a) = Leaf (leads_to w) | None => has_leaf m (of w) (leads_to w) end);
   i_flights : forall f, In f (flights m) ->
     f_on f < cores u /\ alive m (f_of f) /\ (quiet m (f_of f) (f_to f) -> has_leaf m (f_of f) (f_to f));
-  i_walkers : forall c v, regime m c = Vm v -> walks m c = true -> is_alive (phases m v) = true;
-  i_cores : forall c, cores u <= c -> regime m c = Host /\ threads m c = None
+  i_walkers : forall c v, regime m c = Vm v -> walks u m c = true -> is_alive (phases m v) = true;
+  i_cores : forall c, cores u <= c -> regime m c = Host
 }.
 

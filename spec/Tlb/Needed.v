@@ -6,7 +6,8 @@
     That a step is on the list does not say that the engine could do without it. Some look before they act, where the
     other branch would do harm to nobody (SeeMapped true); Recheck of a share says to the guest what it asked for; the DSB before the
     end of a VM is for stores that came before; a loan is cleaned for a VM that reads past caches; the host's leaf is what
-    the host wants; the dead VM's leaf goes so that a second look does not find it. *)
+    the host wants; the dead VM's leaf goes so that a second look does not find it. A page that the host had not mapped
+    takes part in the flush for the pages beside it. *)
 
 From Coq Require Import NArith List Bool.
 From Bulkhead Require Import Base State.
@@ -15,14 +16,15 @@ Open Scope N_scope.
 
 Definition left_out (n : nat) (l : list instr) : list instr := firstn n l ++ skipn (S n) l.
 
-Definition needless (err whole : bool) (k : kind) : list instr :=
-  let l := program err whole k in
+Definition needless (err whole : bool) (place : N) (k : kind) : list instr :=
+  let l := program err whole place k in
   map (fun n => nth n l Commit) (filter (fun n => keeps_rules err k (nothing (home k)) (left_out n l)) (seq 0 (length l))).
 
-Definition not_needed (k : kind) : list instr :=
+Definition not_needed (err whole : bool) (place : N) (k : kind) : list instr :=
   match k with
-  | Map true | ToEngine true => [SeeMapped true]
-  | Map false | ToEngine false | Unlend | Relinquish => []
+  | Map There | ToEngine There => [SeeMapped true]
+  | Map AbsentBeside | ToEngine AbsentBeside => flush_beside err whole place k OfHost
+  | Map Absent | ToEngine Absent | Unlend | Relinquish => []
   | Lend => [Clean]
   | Share | TakeOwn => [Recheck]
   | Unshare true | TakeShared true => [Recheck; SeeMapped true]
@@ -32,7 +34,7 @@ Definition not_needed (k : kind) : list instr :=
   | TakeLent => [Free]
   end.
 
-Theorem all_others_are_needed err whole k : needless err whole k = not_needed k.
+Theorem all_others_are_needed err whole place k : needless err whole place k = not_needed err whole place k.
 Proof.
-  destruct err, whole; destruct k; try destruct mapped; try destruct t; vm_compute; reflexivity.
+  destruct err, whole; destruct k; try destruct leaf; try destruct mapped; try destruct t; vm_compute; reflexivity.
 Qed.

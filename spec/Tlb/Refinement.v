@@ -77,6 +77,14 @@ Lemma stutters m m' a :
   simulated m m' a None.
 Proof. intros. exists a. split; auto. eapply unchanged; eauto. Qed.
 
+Lemma simulated_alike m m1 f g a o :
+  (forall h, g h = f h) -> simulated m (set_threads m1 f) a o -> simulated m (set_threads m1 g) a o.
+Proof.
+  intros E (a' & S & X). exists a'. split; auto. intro p. destruct (S p) as [S1 S2]. split.
+  - rewrite S1. unfold owner_now. simpl. destruct (words m1 p); auto. now rewrite E.
+  - destruct S2 as [S2|(c & t & T & C & P & Z)]; auto. right. exists c, t. simpl in *. rewrite E. auto.
+Qed.
+
 Section Step.
   Variables (u : setup) (m : machine).
   Hypothesis LW : lawful u.
@@ -138,13 +146,13 @@ Section Step.
       - intro p. eapply owner_thread; eauto; [reflexivity|]. intros s W.
         destruct (i_words _ _ I _ _ _ W) as (t1 & T1 & C1 & _). congruence.
       - intro p. eapply hidden_not_mine; eauto. reflexivity. }
-    destruct (must_wait m c i) eqn:MW; [discriminate|]. injection 1 as <-.
-    assert (TK : takes u m c t i l) by (constructor; auto).
+    destruct (must_wait u m c (doing t) i) eqn:MW; [discriminate|]. injection 1 as <-.
+    assert (TK : takes u m c t i) by (constructor; eauto).
     destruct (t_rules TK) as [AL _].
     destruct (effect u m c (doing t) i) as [m1|] eqn:E.
-    2:{ pose proof (fails_untouched _ _ _ _ _ _ TK E) as U. unfold untouched in U. bools.
-        rewrite roll_back_is. destruct (unmarked_same m c (doing t)) as (E1 & E2 & E3 & E4 & E5 & E6).
-        assert (LN : lines (unmarked m c (doing t)) = lines m) by (unfold unmarked; destruct (entry_dec _ _); reflexivity).
+    2:{ pose proof (fails_untouched _ _ _ _ _ TK E) as U. unfold untouched in U. bools.
+        rewrite roll_back_is. destruct (unmarked_same u m c (doing t)) as (E1 & E2 & E3 & E4 & E5 & E6).
+        assert (LN : lines (unmarked u m c (doing t)) = lines m) by (unfold unmarked; destruct (entry_dec _ _); reflexivity).
         apply stutters; auto.
         - intro p. unfold owner_now. simpl. unfold given_back.
           destruct (words m (page (doing t))) as [s'|s' b'] eqn:X.
@@ -159,21 +167,39 @@ Section Step.
               destruct (i_words _ _ I _ _ _ Y) as (t1 & T1 & C1 & P1 & _). assert (t1 = t) by congruence. subst. congruence.
         - intro p. left. simpl. now rewrite LN.
         - intro p. eapply hidden_not_mine; eauto. simpl. reflexivity. }
-    (* A step that changes neither words nor what is written, nor zeroes. *)
-    assert (QUIET : threads m1 = threads m -> words m1 = words m -> lines m1 = lines m ->
-      let t' := after u m c t i l in wrote (known t') = wrote (known t) ->
-      (claimed (known t) = true -> zeroed (known t) = true -> claimed (known t') = true /\ zeroed (known t') = true) ->
-      simulated m (set_threads m1 (upd (threads m1) c (Some t'))) a None).
-    { intros TH W L t' WR Z. rewrite TH. apply stutters; auto.
-      - intro p. apply owner_thread with (c := c) (t := t) (o := Some t'); auto. simpl. now rewrite W.
+    change (set_threads m1 (advance u m c i)) with (going_on u m m1 c i).
+    (* A step that changes neither words nor what is written, nor zeroes: of the hand, or of all hands of the core. *)
+    assert (QUIET : words m1 = words m -> lines m1 = lines m ->
+      (forall h2 t2, takes u m h2 t2 i -> wrote (known (after u m h2 t2 i)) = wrote (known t2)
+         /\ (claimed (known t2) = true -> zeroed (known t2) = true ->
+             claimed (known (after u m h2 t2 i)) = true /\ zeroed (known (after u m h2 t2 i)) = true)) ->
+      simulated m (going_on u m m1 c i) a None).
+    { intros W L WR.
+      assert (TH : forall h t2, threads m h = Some t2 -> exists t', threads (going_on u m m1 c i) h = Some t'
+                   /\ doing t' = doing t2 /\ wrote (known t') = wrote (known t2)
+                   /\ (claimed (known t2) = true -> zeroed (known t2) = true -> claimed (known t') = true /\ zeroed (known t') = true)).
+      { intros h t2 T2. destruct (threads (going_on u m m1 c i) h) as [t'|] eqn:T'.
+        - destruct (goes TK m1 h t' T') as (t3 & T3 & [(_ & TK2 & ->)|(_ & ->)]); assert (t3 = t2) by congruence; subst t3.
+          + destruct (WR h t2 TK2) as [W1 W2]. exists (after u m h t2 i). split; [reflexivity|]. split; [reflexivity|]. split; assumption.
+          + eauto 6.
+        - unfold going_on in T'. simpl in T'. unfold advance in T'. rewrite T2 in T'. discriminate. }
+      apply stutters; auto.
+      - intro p. unfold owner_now. simpl. rewrite W. destruct (words m p) as [s|s b] eqn:Y; auto.
+        destruct (i_words _ _ I _ _ _ Y) as (t2 & T2 & _). destruct (TH b t2 T2) as (t' & T' & D & R' & _).
+        unfold going_on in T'. simpl in T'. now rewrite T', T2, D, R'.
       - intro p. simpl. rewrite L. auto.
-      - intro p. apply hidden_thread with (c := c) (t := t) (t' := t'); auto. }
-    unfold after in QUIET.
+      - intros p (h & t2 & T2 & C2 & P2 & Z2). destruct (TH h t2 T2) as (t' & T' & D & R' & Z').
+        destruct (Z' C2 Z2). exists h, t'. rewrite D. auto. }
+    assert (ALONE : common i = false -> simulated m (moved_on u m m1 c t i) a None -> simulated m (going_on u m m1 c i) a None).
+    { intros SH. apply simulated_alike. intro h. unfold advance, upd. destruct (N.eqb_spec h c) as [->|N].
+      - rewrite T, (it_takes (u := u)). reflexivity.
+      - destruct (threads m h); auto. destruct (takes_too u c i h) eqn:TT; auto. now apply alone in TT. }
+    unfold moved_on, after in ALONE.
     destruct i; simpl in E.
     - (* Claim *)
       destruct (words m (page (doing t))) as [s|] eqn:W; [|discriminate].
       destruct (page_state_dec s (from_ (kind_of (doing t)) (vm_of (doing t)))); [|discriminate].
-      injection E as <-. subst s. simpl in AL.
+      injection E as <-. subst s. apply ALONE; auto. simpl in AL.
       repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end. bools.
       assert (NC : claimed (known t) = false) by assumption.
       assert (NW : wrote (known t) = false) by (destruct (wrote (known t)); auto; rewrite L1 in NC; auto; discriminate).
@@ -196,7 +222,7 @@ Section Step.
     - injection E as <-. apply QUIET; auto.
     - injection E as <-. apply QUIET; auto.
     - (* Zero *)
-      injection E as <-. simpl in AL.
+      injection E as <-. apply ALONE; auto. simpl in AL.
       repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end. bools.
       apply stutters; auto.
       + intro p. eapply owner_thread; eauto; try reflexivity; intros; split; reflexivity.
@@ -204,12 +230,12 @@ Section Step.
         right. exists c. eexists. simpl. rewrite upd_same. split; [reflexivity|]. simpl. auto.
       + intro p. eapply hidden_thread with (t := t); [exact T|reflexivity|reflexivity|]. simpl. auto.
     - (* Clean *)
-      injection E as <-. simpl in AL.
+      injection E as <-. apply ALONE; auto. simpl in AL.
       apply cleaned_simulated with (p := page (doing t)); auto.
       + intro p. eapply owner_thread; eauto; try reflexivity; intros; split; reflexivity.
       + intro p. eapply hidden_thread with (t := t); [exact T|reflexivity|reflexivity|]. simpl. auto.
     - (* Write *)
-      injection E as <-. simpl in AL. apply andb_prop in AL as [AL _].
+      injection E as <-. apply ALONE; auto. simpl in AL. apply andb_prop in AL as [AL _].
       repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end. bools.
       assert (C : claimed (known t) = true) by assumption.
       assert (WR : wrote (known t) = false) by assumption.
@@ -232,7 +258,7 @@ Section Step.
       + right. apply moves_page. destruct (S p0) as [X _]. now rewrite X.
     - injection E as <-. apply QUIET; auto.
     - (* Commit *)
-      injection E as <-. simpl in AL.
+      injection E as <-. apply ALONE; auto. simpl in AL.
       repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end. bools.
       assert (C : claimed (known t) = true) by assumption.
       pose proof (owner_of_claimed u m c t I T C) as OW.
@@ -241,11 +267,11 @@ Section Step.
       { intro X. unfold p0. eapply scrubbed; eauto. }
       assert (NZ : scrubs k = false -> zeroed (known t) = false).
       { intro X. rewrite X in *. simpl in *. destruct (zeroed (known t)); auto; discriminate. }
-      assert (OTHER : forall p, p <> p0 -> owner_now (set_threads (set_words m (upd (words m) p0 (Settled (to_ k v)))) (upd (threads m) c (Some (Thread (doing t) l (saved t) (nothing (vmid (known t))))))) p = owner_now m p).
+      assert (OTHER : forall p, p <> p0 -> owner_now (set_threads (set_words m (upd (words m) p0 (Settled (to_ k v)))) (upd (threads m) c (Some (Thread (doing t) (tl (rest t)) (saved t) (nothing (vmid (known t))))))) p = owner_now m p).
       { intros p N. unfold owner_now. simpl. unfold upd at 1. destruct (N.eqb_spec p p0); [congruence|].
         destruct (words m p) as [|s b] eqn:Z; auto. unfold upd. destruct (N.eqb_spec b c); auto. subst b.
         destruct (i_words _ _ I _ _ _ Z) as (t1 & T1 & C1 & P1 & _). assert (t1 = t) by congruence. subst t1. unfold p0 in n. congruence. }
-      assert (HID : forall p, p <> p0 -> hidden m p -> hidden (set_threads (set_words m (upd (words m) p0 (Settled (to_ k v)))) (upd (threads m) c (Some (Thread (doing t) l (saved t) (nothing (vmid (known t))))))) p).
+      assert (HID : forall p, p <> p0 -> hidden m p -> hidden (set_threads (set_words m (upd (words m) p0 (Settled (to_ k v)))) (upd (threads m) c (Some (Thread (doing t) (tl (rest t)) (saved t) (nothing (vmid (known t))))))) p).
       { intros p N (c' & t1 & T1 & C1 & P1 & Z1). exists c', t1. simpl. rewrite upd_other; auto. intros ->.
         assert (t1 = t) by congruence. subst t1. unfold p0 in N. congruence. }
       destruct (wrote (known t)) eqn:WR.
@@ -280,12 +306,12 @@ Section Step.
     - simpl in E. destruct (phases m v); try discriminate. apply guard_some in E as [_ ->]. exists a. split; [exact S|auto].
     - simpl in E. apply guard_some in E as [G ->]. unfold may_begin in G.
       repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end.
-      match goal with H : is_free m c = true |- _ => apply is_free_none in H; rename H into F end.
+      match goal with H : is_free m h = true |- _ => apply is_free_none in H; rename H into F end.
       apply stutters; auto.
       + intro p. unfold owner_now. simpl. destruct (words m p) as [|s b] eqn:Y; auto. unfold upd.
-        destruct (N.eqb_spec b c); auto. subst. destruct (i_words _ _ I _ _ _ Y) as (t1 & T1 & _). congruence.
+        destruct (N.eqb_spec b h); auto. subst. destruct (i_words _ _ I _ _ _ Y) as (t1 & T1 & _). congruence.
       + intros p (c' & t1 & T1 & X). exists c', t1. simpl. rewrite upd_other; auto. congruence.
-    - now apply run_simulated with (c := c).
+    - now apply run_simulated with (c := h).
   Qed.
 End Step.
 

@@ -10,14 +10,14 @@ Open Scope N_scope.
 
 Inductive move :=
 | Do (e : event)
-| Steps (c : N) (n : nat)       (** so many steps of the call on this core *)
+| Steps (h : N) (n : nat)       (** so many steps of this hand *)
 | Deliver (c : N)               (** core [c] acts on all invalidations that have reached it, oldest first *)
-| Finish (c : N).               (** the call goes on to its end *)
+| Finish (c : N).               (** the call on this core goes on to its end, hand by hand *)
 
-Fixpoint steps (u : setup) (c : N) (n : nat) (m : machine) : option machine :=
+Fixpoint steps (u : setup) (h : N) (n : nat) (m : machine) : option machine :=
   match n with
   | O => Some m
-  | S n => match step u m (Run c) with Some m' => steps u c n m' | None => None end
+  | S n => match step u m (Run h) with Some m' => steps u h n m' | None => None end
   end.
 
 Fixpoint act_all (u : setup) (qs : list post) (c : N) (m : machine) : option machine :=
@@ -37,17 +37,24 @@ Fixpoint deliver_to (u : setup) (cs : list N) (m : machine) : option machine :=
   | c :: rest => match deliver u c m with Some m' => deliver_to u rest m' | None => None end
   end.
 
+(** The first of these hands that can goes on. *)
+Fixpoint one_goes (u : setup) (hs : list N) (m : machine) : option machine :=
+  match hs with
+  | [] => None
+  | h :: rest => match step u m (Run h) with Some m' => Some m' | None => one_goes u rest m end
+  end.
+
 Fixpoint finish (u : setup) (c : N) (fuel : nat) (m : machine) : option machine :=
-  match fuel, threads m c with
-  | _, None => Some m
-  | O, _ => None
-  | S fuel, _ => match step u m (Run c) with
-                 | Some m' => finish u c fuel m'
-                 | None => match deliver_to u (below (cores u)) m with
-                           | Some m' => finish u c fuel m'
-                           | None => None
-                           end
-                 end
+  if is_idle u m c then Some m else
+  match fuel with
+  | O => None
+  | S fuel => match one_goes u (hands_of u c) m with
+              | Some m' => finish u c fuel m'
+              | None => match deliver_to u (below (cores u)) m with
+                        | Some m' => finish u c fuel m'
+                        | None => None
+                        end
+              end
   end.
 
 Definition moves (u : setup) (fuel : nat) (m : machine) (x : move) : option machine :=
@@ -82,14 +89,18 @@ Proof.
   unfold deliver in E. destruct (act_all u (posts m) c m) as [m1|] eqn:D; [|discriminate].
   exact (IH m1 m' (act_all_reach u _ c m m1 R D) E).
 Qed.
+Lemma one_goes_reach u hs : forall m m', reachable u m -> one_goes u hs m = Some m' -> reachable u m'.
+Proof.
+  induction hs as [|h hs IH]; cbn [one_goes]; intros m m' R E; [discriminate|].
+  destruct (step u m (Run h)) as [m1|] eqn:S; [injection E as <-; exact (by_step u m _ m1 R S)|exact (IH _ _ R E)].
+Qed.
 Lemma finish_reach u c n : forall m m', reachable u m -> finish u c n m = Some m' -> reachable u m'.
 Proof.
-  induction n as [|n IH]; cbn [finish]; intros m m' R E.
-  - destruct (threads m c); [discriminate|injection E as <-; exact R].
-  - destruct (threads m c); [|injection E as <-; exact R]. destruct (step u m (Run c)) as [m1|] eqn:S.
-    + exact (IH m1 m' (by_step u m (Run c) m1 R S) E).
-    + destruct (deliver_to u (below (cores u)) m) as [m1|] eqn:D; [|discriminate].
-      exact (IH m1 m' (deliver_to_reach u _ m m1 R D) E).
+  induction n as [|n IH]; cbn [finish]; intros m m' R E; (destruct (is_idle u m c); [injection E as <-; exact R|]); [discriminate|].
+  destruct (one_goes u (hands_of u c) m) as [m1|] eqn:S.
+  - exact (IH m1 m' (one_goes_reach u _ m m1 R S) E).
+  - destruct (deliver_to u (below (cores u)) m) as [m1|] eqn:D; [|discriminate].
+    exact (IH m1 m' (deliver_to_reach u _ m m1 R D) E).
 Qed.
 Lemma moves_reach u fuel x m m' : reachable u m -> moves u fuel m x = Some m' -> reachable u m'.
 Proof.
@@ -121,13 +132,13 @@ Inductive fault :=
 | TwoPages                      (** break-before-make: a stage-2 entry for an address at which another page is mapped *)
 | Unpublished (d : dom) (a : N) (** a settled page's entry that walkers may not find *)
 | Tells (e : event) (d : dom) (w : N)  (** this event would tell [d] the word [w] *)
-| Unscrubbed (c : N)            (** a call about to commit a page that is not zero, in memory or in caches *)
-| Unclean (c : N)               (** a call about to hand over a page that caches hold newer than memory *)
-| Held (p : N)                  (** a page is claimed by a core that makes no call *)
-| Marked (d : dom) (a : N)      (** an entry holds a mark of a core that makes no call *)
+| Unscrubbed (c : N)            (** a hand about to commit a page that is not zero, in memory or in caches *)
+| Unclean (c : N)               (** a hand about to hand over a page that caches hold newer than memory *)
+| Held (p : N)                  (** a page is claimed by a hand that does nothing *)
+| Marked (d : dom) (a : N)      (** an entry holds a mark of a hand that does nothing *)
 | Astray (c : N).               (** a core's VTTBR is a VM's that it has not entered *)
 
-Definition wrong (f : fault) (m : machine) : bool :=
+Definition wrong (u : setup) (f : fault) (m : machine) : bool :=
   match f with
   | Stale => stray (settled_may m) m
   | TwoOwners => stray (fun p d => may (owner_now m p) d) m
@@ -157,27 +168,27 @@ Definition wrong (f : fault) (m : machine) : bool :=
                  end
   | Held p => match words m p with Claimed _ c => is_free m c | Settled _ => false end
   | Marked d a => match now (cells m d a) with Mark c => is_free m c | _ => false end
-  | Astray c => is_free m c && negb (if dom_dec (regime m c) Host then true else false)
+  | Astray c => is_idle u m c && negb (if dom_dec (regime m c) Host then true else false)
   end.
 
-Definition ends_wrong (f : fault) (o : option machine) : bool :=
-  match o with Some m => wrong f m | None => false end.
+Definition ends_wrong (u : setup) (f : fault) (o : option machine) : bool :=
+  match o with Some m => wrong u f m | None => false end.
 
 (** The run, whose calls have no more than 60 steps, ends with what is wrong. *)
-Definition attack (u : setup) (l : list move) (m : machine) (f : fault) : bool := ends_wrong f (play u 60 l m).
+Definition attack (u : setup) (l : list move) (m : machine) (f : fault) : bool := ends_wrong u f (play u 60 l m).
 
 (** An attack is a reachable state in which it is so. *)
 Lemma ends_reaches u fuel l m f :
-  initial m -> ends_wrong f (play u fuel l m) = true -> exists m', reachable u m' /\ wrong f m' = true.
+  initial m -> ends_wrong u f (play u fuel l m) = true -> exists m', reachable u m' /\ wrong u f m' = true.
 Proof.
   intros I A. destruct (play u fuel l m) as [m'|] eqn:P; [|discriminate].
   exists m'. split; [|exact A]. exact (play_reach u fuel l m m' (at_start u m I) P).
 Qed.
 Theorem attack_reaches u l m f :
-  initial m -> attack u l m f = true -> exists m', reachable u m' /\ wrong f m' = true.
+  initial m -> attack u l m f = true -> exists m', reachable u m' /\ wrong u f m' = true.
 Proof. exact (ends_reaches u 60 l m f). Qed.
 
-Theorem stale_is_no_I5 m : wrong Stale m = true ->
+Theorem stale_is_no_I5 u m : wrong u Stale m = true ->
   exists d p s, words m p = Settled s /\ may s d = false
     /\ ((exists w, In w (ways m) /\ of w = d /\ leads_to w = p) \/ (exists f, In f (flights m) /\ f_of f = d /\ f_to f = p)).
 Proof.

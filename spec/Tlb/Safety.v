@@ -50,26 +50,22 @@ Proof.
   - destruct (phases m v); try discriminate. injection S as <-. auto.
   - destruct (phases m v); try discriminate. apply guard_some in S as [_ ->]. auto.
   - apply guard_some in S as [_ ->]. intros c' t x T C W. simpl in T. unfold upd in T.
-    destruct (N.eqb_spec c' c); [|eauto]. injection T as <-. discriminate.
-  - unfold run in S. destruct (threads m c) as [t|] eqn:T; [|discriminate].
+    destruct (N.eqb_spec c' h); [|eauto]. injection T as <-. discriminate.
+  - unfold run in S. destruct (threads m h) as [t|] eqn:T; [|discriminate].
     destruct (rest t) as [|i l] eqn:R.
     + injection S as <-. intros c' t' x T' C W. simpl in T'. unfold upd in T'.
-      destruct (N.eqb_spec c' c); [discriminate|eauto].
-    + destruct (must_wait m c i) eqn:MW; [discriminate|]. injection S as <-.
-      assert (TK : takes u m c t i l) by (constructor; auto).
-      assert (ET : forall m1, effect u m c (doing t) i = Some m1 -> threads m1 = threads m).
-      { intros m1 E. destruct i; simpl in E; try (injection E as <-; reflexivity);
-          try (destruct x; injection E as <-; reflexivity);
-          repeat match type of E with context [match ?q with _ => _ end] => destruct q; try discriminate end;
-          injection E as <-; reflexivity. }
-      destruct (effect u m c (doing t) i) as [m1|] eqn:E.
-      * intros c' t' x T' C W. simpl in T'. rewrite (ET _ eq_refl) in T'. unfold upd in T'.
-        destruct (N.eqb_spec c' c); [|eauto]. injection T' as <-. simpl in *.
-        destruct (c_lawful _ _ _ _ (t_call TK)) as (_ & _ & _ & L4 & _).
-        destruct (learn_halves _ _ _ _ x (proj1 (t_rules TK)) L4 C W) as [X|[X Y]]; auto.
-        apply (H c t x); auto.
-      * rewrite roll_back_is. intros c' t' x T' C W. simpl in T'. unfold upd in T'.
-        destruct (N.eqb_spec c' c); [discriminate|eauto].
+      destruct (N.eqb_spec c' h); [discriminate|eauto].
+    + destruct (must_wait u m h (doing t) i) eqn:MW; [discriminate|]. injection S as <-.
+      assert (TK : takes u m h t i) by (constructor; eauto).
+      destruct (effect u m h (doing t) i) as [m1|] eqn:E.
+      * change (set_threads m1 (advance u m h i)) with (going_on u m m1 h i).
+        intros h' t' x T' C W. destruct (goes TK m1 h' t' T') as (t2 & T2 & [(_ & TK2 & ->)|(_ & ->)]); [|eauto].
+        cbn [after known doing] in *.
+        destruct (c_lawful _ _ _ _ (t_call TK2)) as (_ & _ & _ & L4 & _).
+        destruct (learn_halves _ _ _ _ x (proj1 (t_rules TK2)) L4 C W) as [X|[X Y]]; auto.
+        apply (H h' t2 x); auto.
+      * rewrite roll_back_is. intros h' t' x T' C W. simpl in T'. unfold upd in T'.
+        destruct (N.eqb_spec h' h); [discriminate|eauto].
 Qed.
 
 Theorem always_halves u m : lawful u -> reachable u m -> halves m.
@@ -179,15 +175,15 @@ Proof.
 Qed.
 
 (** Of the engine, on cores with the erratum or without, however it flushes. *)
-Theorem I5_of_the_engine err whole n m d p s :
-  reachable (Engine.engine err whole n) m -> words m p = Settled s -> leads m d p -> may s d = true.
+Theorem I5_of_the_engine err whole n hs f m d p s :
+  reachable (Engine.engine err whole n hs f) m -> words m p = Settled s -> leads m d p -> may s d = true.
 Proof. apply I5. apply Engine.engine_lawful. Qed.
 
 (** Nor does anything of a VM's lead anywhere once its phase says so; its tables are not walked any more. *)
 Theorem nothing_of_the_dead u m v :
   lawful u -> reachable u m -> phases m v = Dead ->
   (forall w, In w (ways m) -> of w <> Vm v) /\ (forall f, In f (flights m) -> f_of f <> Vm v)
-  /\ (forall c, walks m c = true -> regime m c <> Vm v).
+  /\ (forall c, walks u m c = true -> regime m c <> Vm v).
 Proof.
   intros LW R D. pose proof (always u m LW R) as I. repeat split.
   - intros w In_ E. destruct (i_ways _ _ I w In_) as (_ & A & _). rewrite E in A. now apply A.
@@ -224,7 +220,7 @@ Theorem published u m d a p s :
   lawful u -> reachable u m -> words m p = Settled s -> now (cells m d a) = Leaf p -> old (cells m d a) = [].
 Proof.
   intros LW R W E. pose proof (always u m LW R) as I.
-  destruct (i_published _ _ I d a p E) as [H|(t & T & C & P & _)]; auto.
+  destruct (i_published _ _ I d a p E) as [H|(h & t & _ & T & C & P & _)]; auto.
   pose proof (c_word _ _ _ _ (i_calls _ _ I _ _ T) C). congruence.
 Qed.
 

@@ -7,8 +7,8 @@ From Bulkhead.Tlb Require Import Proofs.Ways Proofs.Events Proofs.Frame Proofs.O
 Open Scope N_scope.
 
 (** A step that may fail gives up where nothing has been changed. *)
-Lemma fails_untouched u m c t i l :
-  takes u m c t i l -> effect u m c (doing t) i = None -> untouched (known t) = true.
+Lemma fails_untouched u m c t i :
+  takes u m c t i -> effect u m c (doing t) i = None -> untouched (known t) = true.
 Proof.
   intros S E. destruct (t_rules S) as [A _].
   destruct i; simpl in E; try discriminate; simpl in A;
@@ -20,41 +20,39 @@ Proof.
   intros I. simpl. unfold run. destruct (threads m c) as [t|] eqn:T; [|discriminate].
   destruct (rest t) as [|i l] eqn:R.
   - injection 1 as <-. eapply end_keeps; eauto.
-  - destruct (must_wait m c i) eqn:MW; [discriminate|]. injection 1 as <-.
-    assert (S : takes u m c t i l) by (constructor; auto).
+  - destruct (must_wait u m c (doing t) i) eqn:MW; [discriminate|]. injection 1 as <-.
+    assert (S : takes u m c t i) by (constructor; eauto).
     destruct (effect u m c (doing t) i) as [m1|] eqn:E.
     2:{ apply give_up_keeps; auto. eapply fails_untouched; eauto. }
-    assert (G : threads m1 = threads m -> set_threads m1 (upd (threads m1) c
-       (Some (Thread (doing t) l (to_put_back m c i (saved t)) (learn (erratum u) (kind_of (doing t)) (known t) i))))
-       = going_on u m m1 c t i l).
-    { intro X. unfold going_on, after. now rewrite X. }
+    change (set_threads m1 (advance u m c i)) with (going_on u m m1 c i).
+    pose proof (fun m1 => going_alone u m m1 c t i S) as ALONE.
     destruct i; simpl in E.
     + destruct (words m (page (doing t))) as [s|] eqn:W; [|discriminate].
       destruct (page_state_dec s (from_ (kind_of (doing t)) (vm_of (doing t)))); [|discriminate].
-      injection E as <-. subst s. rewrite G; auto. now apply claim_keeps.
-    + destruct (entry_dec _ _); [|discriminate]. injection E as <-. rewrite G; auto. now apply recheck_keeps.
-    + destruct (entry_dec _ _); [|discriminate]. injection E as <-. rewrite G; auto. now apply take_keeps.
-    + destruct (entry_dec _ _) as [X|X]; destruct b; try discriminate; injection E as <-; rewrite G; auto.
-      * now apply mapped_keeps.
-      * now apply unmapped_keeps.
-    + destruct (phases m (vm_of (doing t))) eqn:P; try discriminate. injection E as <-. rewrite G; auto. now apply gone_seen_keeps.
-    + destruct x; injection E as <-; rewrite G; auto; [now apply clear_host_keeps|now apply clear_vm_keeps].
-    + injection E as <-. rewrite G; auto. now apply dsb_keeps.
-    + injection E as <-. rewrite G; auto. now apply ishst_keeps.
-    + injection E as <-. rewrite G; auto. now apply borrow_keeps.
-    + injection E as <-. rewrite G; auto. now apply tlbi_page_keeps.
-    + injection E as <-. rewrite G; auto. now apply tlbi_combined_keeps.
-    + injection E as <-. rewrite G; auto. now apply tlbi_whole_keeps.
-    + injection E as <-. rewrite G; auto. now apply return_keeps.
-    + injection E as <-. rewrite G; auto. now apply zero_keeps.
-    + injection E as <-. rewrite G; auto. now apply clean_keeps.
-    + injection E as <-. rewrite G; auto. now apply write_keeps.
-    + injection E as <-. rewrite G; auto. now apply free_keeps.
-    + injection E as <-. rewrite G; auto. now apply commit_keeps.
+      injection E as <-. subst s. apply ALONE; auto; now apply claim_keeps.
+    + destruct (entry_dec _ _); [|discriminate]. injection E as <-. now apply recheck_keeps with (t := t).
+    + destruct (entry_dec _ _); [|discriminate]. injection E as <-. now apply take_keeps with (t := t).
+    + destruct (entry_dec _ _) as [X|X]; destruct b; try discriminate; injection E as <-.
+      * now apply mapped_keeps with (t := t).
+      * now apply unmapped_keeps with (t := t).
+    + destruct (phases m (vm_of (doing t))) eqn:P; try discriminate. injection E as <-. now apply gone_seen_keeps with (t := t).
+    + destruct x; injection E as <-; [now apply clear_host_keeps with (t := t)|now apply clear_vm_keeps with (t := t)].
+    + injection E as <-. now apply dsb_keeps with (t := t).
+    + injection E as <-. now apply ishst_keeps with (t := t).
+    + injection E as <-. now apply borrow_keeps with (t := t).
+    + injection E as <-. now apply tlbi_page_keeps with (t := t).
+    + injection E as <-. now apply tlbi_combined_keeps with (t := t).
+    + injection E as <-. now apply tlbi_whole_keeps with (t := t).
+    + injection E as <-. now apply return_keeps with (t := t).
+    + injection E as <-. now apply zero_keeps with (t := t).
+    + injection E as <-. now apply clean_keeps with (t := t).
+    + injection E as <-. apply ALONE; auto; now apply write_keeps.
+    + injection E as <-. now apply free_keeps with (t := t).
+    + injection E as <-. apply ALONE; auto; now apply commit_keeps.
     + destruct (phases m (vm_of (doing t))) eqn:P; try discriminate.
       destruct (none_runs _ _ _) eqn:N1; try discriminate. destruct (no_call _ _ _ _) eqn:N2; try discriminate.
-      injection E as <-. rewrite G; auto. now apply nobody_keeps.
-    + injection E as <-. rewrite G; auto. now apply gone_keeps.
+      injection E as <-. apply ALONE; auto; now apply nobody_keeps.
+    + injection E as <-. apply ALONE; auto; now apply gone_keeps.
 Qed.
 
 Lemma step_keeps u m e m' : lawful u -> invariant u m -> step u m e = Some m' -> invariant u m'.
@@ -95,7 +93,7 @@ Proof.
     + rewrite (tables_empty _ H) in E. contradiction.
   - intros [|v] a p E; [left; apply (host_tables _ H a)|now apply NL in E].
   - intros c v E. rewrite (in_host _ H) in E. discriminate.
-  - intros c L. split; [apply (in_host _ H)|apply T].
+  - intros c L. apply (in_host _ H).
 Qed.
 
 Theorem always u m : lawful u -> reachable u m -> invariant u m.

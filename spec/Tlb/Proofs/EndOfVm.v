@@ -9,8 +9,8 @@ Open Scope N_scope.
 (** What does not depend on the call that is the end of a VM: it has claimed nothing. *)
 Section End.
   Context {u : setup} {m : machine} {c : N} {t : thread} {i : instr} {l : list instr}.
-  Hypothesis S : takes u m c t i l.
-  Hypothesis E : is_end (kind_of (doing t)) = true.
+  Hypothesis S : takes u m c t i.
+  Hypothesis END : is_end (kind_of (doing t)) = true.
 
   Lemma end_unclaimed : claimed (known t) = false.
   Proof. destruct (c_lawful _ _ _ _ (t_call S)) as (_ & _ & _ & L & _). auto. Qed.
@@ -23,31 +23,39 @@ Section End.
   Lemma end_owner p : owner_now m1 p = owner_now m p.
   Proof.
     unfold owner_now. rewrite W, TH. destruct (words m p) eqn:X; auto.
-    destruct (i_words _ _ (t_inv _ _ _ _ _ _ S) _ _ _ X) as (t2 & T2 & C2 & _).
-    rewrite upd_other; auto. intros ->. pose proof (t_there _ _ _ _ _ _ S). pose proof end_unclaimed. congruence.
+    destruct (i_words _ _ (t_inv _ _ _ _ _ S) _ _ _ X) as (t2 & T2 & C2 & _).
+    rewrite upd_other; auto. intros ->. pose proof (t_there _ _ _ _ _ S). pose proof end_unclaimed. congruence.
+  Qed.
+
+  Lemma end_walks : saved t' = saved t -> forall c2, walks u m1 c2 = true -> walks u m c2 = true.
+  Proof.
+    intros E c2 Wa. apply walks_if. intros h t2 C2 T2.
+    destruct (c_core _ _ _ _ (i_calls _ _ (t_inv _ _ _ _ _ S) _ _ T2)) as [L _].
+    pose proof (walks_true _ _ _ Wa h) as X. rewrite TH in X. unfold upd in X. destruct (N.eqb_spec h c) as [->|N]; [|eauto].
+    pose proof (t_there _ _ _ _ _ S). replace t2 with t by congruence. rewrite <- E. eauto.
   Qed.
 
   Lemma end_quiet d p : quiet m1 d p -> quiet m d p.
   Proof.
     intros Q c1 t1 x T1 C1 P R. apply (Q c1 t1 x); auto. rewrite TH, upd_other; auto.
-    intros ->. pose proof (t_there _ _ _ _ _ _ S). pose proof end_unclaimed. congruence.
+    intros ->. pose proof (t_there _ _ _ _ _ S). pose proof end_unclaimed. congruence.
   Qed.
 
   Lemma end_words p s c' : words m1 p = Claimed s c' ->
     exists t2, threads m1 c' = Some t2 /\ claimed (known t2) = true /\ page (doing t2) = p
                /\ s = from_ (kind_of (doing t2)) (vm_of (doing t2)).
   Proof.
-    rewrite W. intro X. destruct (i_words _ _ (t_inv _ _ _ _ _ _ S) _ _ _ X) as (t2 & T2 & C2 & Y).
-    exists t2. rewrite TH, upd_other; auto. intros ->. pose proof (t_there _ _ _ _ _ _ S). pose proof end_unclaimed. congruence.
+    rewrite W. intro X. destruct (i_words _ _ (t_inv _ _ _ _ _ S) _ _ _ X) as (t2 & T2 & C2 & Y).
+    exists t2. rewrite TH, upd_other; auto. intros ->. pose proof (t_there _ _ _ _ _ S). pose proof end_unclaimed. congruence.
   Qed.
 
   Lemma end_published d a p : cells m1 = cells m -> now (cells m d a) = Leaf p ->
-    old (cells m1 d a) = [] \/ exists t2, threads m1 (writer (cells m1 d a)) = Some t2 /\ claimed (known t2) = true
+    old (cells m1 d a) = [] \/ exists h t2, core_of u h = writer (cells m1 d a) /\ threads m1 h = Some t2 /\ claimed (known t2) = true
       /\ page (doing t2) = p /\ wrote (known t2) = true /\ published (known t2) = false.
   Proof.
-    intros -> N. destruct (i_published _ _ (t_inv _ _ _ _ _ _ S) _ _ _ N) as [X|(t2 & T2 & C2 & Y)]; auto.
-    right. exists t2. rewrite TH, upd_other; auto. intros X. rewrite X in T2.
-    pose proof (t_there _ _ _ _ _ _ S). pose proof end_unclaimed. congruence.
+    intros -> N. destruct (i_published _ _ (t_inv _ _ _ _ _ S) _ _ _ N) as [X|(h & t2 & H2 & T2 & C2 & Y)]; auto.
+    right. exists h, t2. rewrite TH, upd_other; auto. intros X. rewrite X in T2.
+    pose proof (t_there _ _ _ _ _ S). pose proof end_unclaimed. congruence.
   Qed.
 End End.
 
@@ -57,16 +65,16 @@ Proof.
   intros I H E. unfold none_runs in H. rewrite forallb_forall in H.
   destruct (N.ltb_spec c (cores u)) as [L|L].
   - specialize (H c (proj2 (in_below _ _) L)). rewrite E in H. destruct (dom_dec (Vm v) (Vm v)); congruence.
-  - destruct (i_cores _ _ I c L). congruence.
+  - pose proof (i_cores _ _ I c L). congruence.
 Qed.
 
-Lemma nobody_keeps u m c t l :
-  takes u m c t NobodyInside l -> phases m (vm_of (doing t)) = Dying ->
+Lemma nobody_keeps u m c t :
+  takes u m c t NobodyInside -> phases m (vm_of (doing t)) = Dying ->
   none_runs u m (vm_of (doing t)) = true -> no_call u m pins (vm_of (doing t)) = true ->
-  invariant u (going_on u m (set_phases m (upd (phases m) (vm_of (doing t)) (Flushing c))) c t NobodyInside l).
+  invariant u (moved_on u m (set_phases m (upd (phases m) (vm_of (doing t)) (Flushing c))) c t NobodyInside).
 Proof.
   intros S PH NR NC. destruct (t_rules S) as [A R]. pose proof (t_call S) as K.
-  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T. simpl in A. bools.
+  pose proof (t_inv _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ S) as T. simpl in A. bools.
   repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end. bools.
   assert (E : is_end (kind_of (doing t)) = true) by assumption.
   pose proof (end_unclaimed S E) as UC.
@@ -78,8 +86,8 @@ Proof.
   { intros [|w]; simpl; auto. unfold upd. destruct (N.eqb_spec w v); congruence. }
   assert (PO : forall w, phases m w <> Dying -> upd (phases m) v (Flushing c) w = phases m w).
   { intros w N. apply upd_other. congruence. }
-  set (t' := after u m c t NobodyInside l).
-  set (m2 := going_on u m m1 c t NobodyInside l).
+  set (t' := after u m c t NobodyInside).
+  set (m2 := moved_on u m m1 c t NobodyInside).
   assert (TH : threads m2 = upd (threads m) c (Some t')) by reflexivity.
   assert (OWN : call_ok u m1 c t').
   { pose proof (c_lawful _ _ _ _ K) as (L1 & L2 & L3 & L4 & L5).
@@ -115,17 +123,16 @@ Proof.
     intro Q. apply Z. apply (end_quiet S E m2 t' TH); auto.
   - intros c2 w Re Wa. simpl. unfold upd. destruct (N.eqb_spec w v).
     + subst w. exfalso. eapply none_runs_spec; eauto.
-    + apply (i_walkers _ _ I c2); auto. unfold walks in *. rewrite TH in Wa. unfold upd in Wa.
-      destruct (N.eqb_spec c2 c); auto. subst. rewrite T. exact Wa.
-  - intros c2 L. destruct (i_cores _ _ I c2 L) as [X Y]. split; auto. rewrite TH, upd_other; auto. congruence.
+    + apply (i_walkers _ _ I c2); auto. exact (end_walks S m2 t' TH eq_refl c2 Wa).
+  - intros c2 L. exact (i_cores _ _ I c2 L).
 Qed.
 
-Lemma gone_keeps u m c t l :
-  takes u m c t Gone l ->
-  invariant u (going_on u m (set_phases m (upd (phases m) (vm_of (doing t)) Dead)) c t Gone l).
+Lemma gone_keeps u m c t :
+  takes u m c t Gone ->
+  invariant u (moved_on u m (set_phases m (upd (phases m) (vm_of (doing t)) Dead)) c t Gone).
 Proof.
   intros S. destruct (t_rules S) as [A R]. pose proof (t_call S) as K.
-  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T. simpl in A. bools.
+  pose proof (t_inv _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ S) as T. simpl in A. bools.
   repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end. bools.
   assert (E : is_end (kind_of (doing t)) = true) by assumption.
   assert (FL : level_at (known t) OfVm = Flushed) by (apply level_eqb_true; assumption).
@@ -143,8 +150,8 @@ Proof.
   { intros f In_ O. apply (RF f In_ O). left. exact E. }
   assert (AL' : forall d, d <> Vm v -> alive m d -> alive m1 d).
   { intros [|w] N; simpl; auto. unfold upd. destruct (N.eqb_spec w v); congruence. }
-  set (t' := after u m c t Gone l).
-  set (m2 := going_on u m m1 c t Gone l).
+  set (t' := after u m c t Gone).
+  set (m2 := moved_on u m m1 c t Gone).
   assert (TH : threads m2 = upd (threads m) c (Some t')) by reflexivity.
   assert (OWN : call_ok u m1 c t').
   { pose proof (c_lawful _ _ _ _ K) as (L1 & L2 & L3 & L4 & L5).
@@ -178,9 +185,8 @@ Proof.
   - intros f In_. destruct (i_flights _ _ I f In_) as (X & Y & Z). split; [exact X|]. split; [apply AL'; auto|].
     intro Q. apply Z. apply (end_quiet S E m2 t' TH); auto.
   - intros c2 w Re Wa.
-    assert (Wm : walks m c2 = true).
-    { unfold walks in *. rewrite TH in Wa. unfold upd in Wa. destruct (N.eqb_spec c2 c); auto. subst. rewrite T. exact Wa. }
+    pose proof (end_walks S m2 t' TH eq_refl c2 Wa) as Wm.
     pose proof (i_walkers _ _ I c2 w Re Wm) as L.
     simpl. unfold upd. destruct (N.eqb_spec w v); auto. subst. rewrite PH in L. discriminate.
-  - intros c2 L. destruct (i_cores _ _ I c2 L) as [X Y]. split; auto. rewrite TH, upd_other; auto. congruence.
+  - intros c2 L. exact (i_cores _ _ I c2 L).
 Qed.

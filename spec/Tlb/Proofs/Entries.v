@@ -14,67 +14,80 @@ Proof. unfold seen. destruct (N.eqb_spec (writer x) c); auto. Qed.
 Lemma seen_now c x : now (seen c x) = now x.
 Proof. destruct (seen_cases c x) as [[-> _]|[_ ->]]; auto. Qed.
 
-Lemma seen_frame u m c t i l :
-  takes u m c t i l -> grows t (after u m c t i l) -> to_put_back m c i (saved t) = saved t ->
-  call_ok u (set_cells m (fun d a => seen c (cells m d a))) c (after u m c t i l) ->
-  invariant u (going_on u m (set_cells m (fun d a => seen c (cells m d a))) c t i l).
+(** All hands of the core learn what its barrier does. *)
+Lemma seen_frame u m c t i :
+  takes u m c t i -> common i = true -> (forall x y, to_put_back m x i y = y) ->
+  (forall h2 t2, takes u m h2 t2 i -> grows t2 (after u m h2 t2 i)) ->
+  (forall h2 t2, takes u m h2 t2 i -> core_of u h2 = core_of u c ->
+     call_ok u (set_cells m (fun d a => seen (core_of u c) (cells m d a))) h2 (after u m h2 t2 i)) ->
+  invariant u (going_on u m (set_cells m (fun d a => seen (core_of u c) (cells m d a))) c i).
 Proof.
-  intros S G PB OWN.
-  apply frame with (m := m) (c := c) (t := t) (t' := after u m c t i l); try reflexivity; simpl; auto; try apply S.
-  - rewrite PB. intros v E1 E2. eapply walks_at_home; eauto.
+  intros S SH PB G OWN. pose proof (t_there _ _ _ _ _ S) as T.
+  apply go_on with (t := t); try reflexivity; simpl; auto.
+  - exact (still_walks u m (set_cells m (fun d a => seen (core_of u c) (cells m d a))) c t i S PB eq_refl).
+  - eapply still_host; eauto.
   - intros d a p. now rewrite seen_now.
   - intros d a p _. rewrite seen_now. auto.
-  - intros d a p. destruct (seen_cases c (cells m d a)) as [[-> _]|[_ ->]]; simpl; tauto.
-  - intros d a p. destruct (seen_cases c (cells m d a)) as [[-> X]|[_ ->]]; simpl; auto.
-    intros _. right. repeat split; auto. congruence.
-  - apply other_threads. exact OWN.
-  - intros c2 t2 N T2. apply other_threads. apply other_seen. now apply (others _ _ _ _ _ _ S c2 t2).
+  - intros d a p. destruct (seen_cases (core_of u c) (cells m d a)) as [[-> _]|[_ ->]]; simpl; tauto.
+  - intros d a p. destruct (seen_cases (core_of u c) (cells m d a)) as [[-> X]|[_ ->]]; simpl; auto.
+    intros _. right. repeat split; auto. intros h2 t2 C2 TT S2. exfalso. apply X. rewrite <- C2. now apply taken_by in TT.
+  - intros h2 t2 TT S2. apply OWN; auto. now apply taken_by in TT.
+  - intros h2 t2 TT T2. apply other_seen. now apply (i_calls _ _ (t_inv _ _ _ _ _ S)).
 Qed.
 
-Lemma dsb_keeps u m c t l :
-  takes u m c t Dsb l ->
-  invariant u (going_on u m (set_cells m (fun d a => seen c (cells m d a))) c t Dsb l).
+Lemma dsb_grows u m c t : grows t (after u m c t Dsb).
+Proof. repeat split; auto. intros []; simpl; apply after_dsb_whole. Qed.
+
+Lemma dsb_own u m c t :
+  takes u m c t Dsb -> call_ok u (set_cells m (fun d a => seen (core_of u c) (cells m d a))) c (after u m c t Dsb).
 Proof.
   intros S. destruct (t_rules S) as [_ R]. pose proof (t_call S) as K.
-  assert (LV : forall x, level_at (known (after u m c t Dsb l)) x = after_dsb (erratum u) (level_at (known t) x)).
+  assert (LV : forall x, level_at (known (after u m c t Dsb)) x = after_dsb (erratum u) (level_at (known t) x)).
   { intro x. learned. destruct x; reflexivity. }
-  assert (LG : level_grows (known t) (known (after u m c t Dsb l))).
+  assert (LG : level_grows (known t) (known (after u m c t Dsb))).
   { intros x. rewrite LV. destruct (after_dsb_whole (erratum u) (level_at (known t) x)) as (X & Y & _). auto. }
-  assert (WB : is_whole (known (after u m c t Dsb l)) OfVm = false -> is_whole (known t) OfVm = false).
+  assert (WB : is_whole (known (after u m c t Dsb)) OfVm = false -> is_whole (known t) OfVm = false).
   { unfold is_whole. rewrite LV. destruct (level_at (known t) OfVm); auto. }
-  assert (MP : forall x, level_at (known (after u m c t Dsb l)) x <> Mapped -> level_at (known t) x <> Mapped).
+  assert (MP : forall x, level_at (known (after u m c t Dsb)) x <> Mapped -> level_at (known t) x <> Mapped).
   { intros x. rewrite LV. intros X Y. apply X. now apply after_dsb_whole. }
-  apply seen_frame; auto.
-  - repeat split; auto. intro x. rewrite LV. apply after_dsb_whole.
-  - pose proof (c_lawful _ _ _ _ K) as (L1 & L2 & L3 & L4 & L5).
-    destruct K; constructor; try assumption; auto.
-    + intro H. simpl. rewrite seen_now. auto.
-    + intro H. simpl. rewrite seen_now. auto.
-    + intros Wk x L E Al. specialize (MP x L). destruct (c_cells Wk x MP E Al) as [C1 C2]. simpl. split; intros a.
-      * rewrite seen_now. apply C1.
-      * intro F. exfalso. destruct (seen_cases c (cells m (regime_of (doing t) x) a)) as [[X Y]|[_ X]];
-          change (cells m (regime_of (doing (after u m c t Dsb l)) x) a) with (cells m (regime_of (doing t) x) a) in F;
-          rewrite X in F; [|contradiction]. destruct (C2 a F) as (_ & _ & Z). congruence.
-    + intros Wk x. rewrite LV. apply reach_dsb with (m := m) (t := t) (k' := known (after u m c t Dsb l)); try reflexivity.
-      * apply (t_waits _ _ _ _ _ _ S).
-      * apply c_reach. exact Wk.
-    + intros Z. destruct (c_zero Z). split; auto. eapply nobody_grows; eauto.
-    + intros Z. destruct (c_clean Z). split; auto. eapply nobody_grows; eauto.
-    + intros Z. eapply losers_grow; eauto.
-    + intros Z L. apply c_dead; auto. intro Q. apply (MP OfVm L Q).
-    + intros Z. destruct (c_end Z) as [E1 E2]. split.
-      * intro L. apply E1. intro Q. apply (MP OfVm L Q).
-      * change (level_at (known (after u m c t Dsb l)) OfHost = Mapped). rewrite LV. now apply after_dsb_whole.
+  pose proof (c_lawful _ _ _ _ K) as (L1 & L2 & L3 & L4 & L5).
+  destruct K; constructor; try assumption; auto.
+  + intro H. simpl. rewrite seen_now. auto.
+  + intro H. simpl. rewrite seen_now. auto.
+  + intros Wk x L E Al. specialize (MP x L). destruct (c_cells Wk x MP E Al) as [C1 C2]. simpl. split; intros a.
+    * rewrite seen_now. apply C1.
+    * intro F. exfalso. destruct (seen_cases (core_of u c) (cells m (regime_of (doing t) x) a)) as [[X Y]|[_ X]];
+        change (cells m (regime_of (doing (after u m c t Dsb)) x) a) with (cells m (regime_of (doing t) x) a) in F;
+        rewrite X in F; [|contradiction]. destruct (C2 a F) as (_ & _ & Z). congruence.
+  + intros Wk x. rewrite LV. apply reach_dsb with (m := m) (t := t) (k' := known (after u m c t Dsb)); try reflexivity.
+    * apply (t_waits _ _ _ _ _ S).
+    * apply c_reach. exact Wk.
+  + intros Z. destruct (c_zero Z). split; auto. eapply nobody_grows; eauto.
+  + intros Z. destruct (c_clean Z). split; auto. eapply nobody_grows; eauto.
+  + intros Z. eapply losers_grow; eauto.
+  + intros Z L. apply c_dead; auto. intro Q. apply (MP OfVm L Q).
+  + intros Z. destruct (c_end Z) as [E1 E2]. split.
+    * intro L. apply E1. intro Q. apply (MP OfVm L Q).
+    * change (level_at (known (after u m c t Dsb)) OfHost = Mapped). rewrite LV. now apply after_dsb_whole.
 Qed.
 
-Lemma ishst_keeps u m c t l :
-  takes u m c t Ishst l ->
-  invariant u (going_on u m (set_cells m (fun d a => seen c (cells m d a))) c t Ishst l).
+Lemma dsb_keeps u m c t :
+  takes u m c t Dsb ->
+  invariant u (going_on u m (set_cells m (fun d a => seen (core_of u c) (cells m d a))) c Dsb).
 Proof.
-  intros S. destruct (t_rules S) as [_ R]. pose proof (t_call S) as K.
-  apply seen_frame; auto.
+  intros S. apply seen_frame with (t := t); auto.
+  - intros. apply dsb_grows.
+  - intros h2 t2 S2 <-. now apply dsb_own.
+Qed.
+
+Lemma ishst_keeps u m c t :
+  takes u m c t Ishst ->
+  invariant u (going_on u m (set_cells m (fun d a => seen (core_of u c) (cells m d a))) c Ishst).
+Proof.
+  intros S. apply seen_frame with (t := t); auto.
   - repeat split; auto.
-  - assert (K' : call_ok u (set_cells m (fun d a => seen c (cells m d a))) c t) by now apply other_seen.
+  - clear S. intros h2 t2 S _. destruct (t_rules S) as [_ R].
+    assert (K' : call_ok u (set_cells m (fun d a => seen (core_of u c) (cells m d a))) h2 t2) by (apply other_seen, (t_call S)).
     destruct K'; constructor; assumption.
 Qed.
 
@@ -91,34 +104,44 @@ Qed.
 
 (** The VM's entry is the mark, or the leaf of the page that is held, or the host's entry for it: for all
     stores that take something away. *)
-Lemma store_frame u m c t i l d a e :
-  takes u m c t i l -> grows t (after u m c t i l) -> to_put_back m c i (saved t) = saved t ->
-  published (known (after u m c t i l)) = published (known t) ->
+Lemma store_frame u m c t i d a e :
+  takes u m c t i -> common i = false -> grows t (after u m c t i) ->
+  published (known (after u m c t i)) = published (known t) ->
   holds_entry m c t d a -> e = Empty \/ e = Mark c ->
   (forall p, alive m d -> now (cells m d a) = Leaf p ->
-     claimed (known (after u m c t i l)) = true /\ p = page (doing t)
-     /\ exists x, d = regime_of (doing t) x /\ level_at (known (after u m c t i l)) x <> Mapped) ->
-  call_ok u (put_cell m d a (store c e (cells m d a))) c (after u m c t i l) ->
-  invariant u (going_on u m (put_cell m d a (store c e (cells m d a))) c t i l).
+     claimed (known (after u m c t i)) = true /\ p = page (doing t)
+     /\ exists x, d = regime_of (doing t) x /\ level_at (known (after u m c t i)) x <> Mapped) ->
+  call_ok u (put_cell m d a (store (core_of u c) e (cells m d a))) c (after u m c t i) ->
+  invariant u (going_on u m (put_cell m d a (store (core_of u c) e (cells m d a))) c i).
 Proof.
-  intros S G PB PU H E GO OWN.
+  intros S SH G PU H E GO OWN. pose proof (t_there _ _ _ _ _ S) as T.
+  assert (PB : forall x y, to_put_back m x i y = y) by (destruct i; try discriminate; auto).
   assert (EN : forall p, e <> Leaf p) by (intro p; destruct E; subst; discriminate).
-  apply frame with (m := m) (c := c) (t := t) (t' := after u m c t i l); try reflexivity; auto; try apply S.
-  - simpl. rewrite PB. intros v E1 E2. eapply walks_at_home; eauto.
-  - intros d' a' p. unfold going_on. cbn [cells set_threads].
-    destruct (put_cell_cases m d a (store c e (cells m d a)) d' a') as [(-> & -> & ->)|(_ & ->)]; auto.
+  set (m1 := put_cell m d a (store (core_of u c) e (cells m d a))).
+  assert (MINE : forall h2 t2, takes_too u c i h2 = true -> threads m h2 = Some t2 -> h2 = c /\ t2 = t).
+  { intros h2 t2 TT T2. apply alone in TT; auto. subst. split; congruence. }
+  apply frame with (m := m); try reflexivity; auto; try apply S.
+  - intro h2. unfold going_on. cbn [threads set_threads]. unfold advance. destruct (threads m h2) as [t2|] eqn:T2; auto.
+    destruct (takes_too u c i h2) eqn:TT; auto using grows_refl. destruct (MINE h2 t2 TT T2) as [-> ->]. exact G.
+  - exact (still_walks u m m1 c t i S PB eq_refl).
+  - intros d' a' p. unfold going_on. cbn [cells set_threads]. unfold m1.
+    destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) d' a') as [(-> & -> & ->)|(_ & ->)]; auto.
     simpl. intro F. now apply EN in F.
-  - intros d' a' p Al F. unfold going_on. cbn [cells set_threads].
-    destruct (put_cell_cases m d a (store c e (cells m d a)) d' a') as [(-> & -> & _)|(_ & ->)]; auto.
-  - intros d' a' p. unfold going_on. cbn [cells set_threads].
-    destruct (put_cell_cases m d a (store c e (cells m d a)) d' a') as [(-> & -> & ->)|(_ & ->)]; auto.
+  - intros d' a' p Al F. unfold going_on. cbn [cells set_threads]. unfold m1.
+    destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) d' a') as [(-> & -> & _)|(_ & ->)]; auto.
+    right. exists c, (after u m c t i). split; [|now apply GO]. cbn [threads set_threads]. unfold advance.
+    rewrite T, (it_takes (u := u)). reflexivity.
+  - intros d' a' p. unfold going_on. cbn [cells set_threads]. unfold m1.
+    destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) d' a') as [(-> & -> & ->)|(_ & ->)]; auto.
     simpl. tauto.
-  - intros d' a' p. unfold going_on. cbn [cells set_threads].
-    destruct (put_cell_cases m d a (store c e (cells m d a)) d' a') as [(-> & -> & ->)|(_ & ->)]; auto.
-    simpl. intro F. now apply EN in F.
-  - apply other_threads. exact OWN.
-  - intros c2 t2 N T2. apply other_threads. eapply other_store; eauto; try apply S.
-    unfold stores_own. tauto.
+  - intros d' a' p. unfold going_on. cbn [cells set_threads]. unfold m1.
+    destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) d' a') as [(-> & -> & ->)|(_ & ->)]; auto.
+    + simpl. intro F. now apply EN in F.
+    + intros _. right. repeat split; auto. intros h2 t2 t' _ T2 T'. unfold advance in T'. cbn [threads set_threads] in T'. rewrite T2 in T'.
+      injection T' as <-. destruct (takes_too u c i h2) eqn:TT; auto. destruct (MINE h2 t2 TT T2) as [-> ->]. exact PU.
+  - intros h2 t' T'. apply other_threads. destruct (goes S m1 h2 t' T') as (t2 & T2 & [(TT & _ & ->)|(TT & ->)]).
+    + destruct (MINE h2 t2 TT T2) as [-> ->]. exact OWN.
+    + apply not_taken in TT as [N _]. apply other_store with (t := t); auto; try apply S. unfold stores_own. tauto.
 Qed.
 
 (** What a store to the VM's entry leaves of the host's, and the other way round. *)
@@ -129,13 +152,13 @@ Proof. apply put_cell_other. left. discriminate. Qed.
 
 Ltac sides := unfold regime_of; cbn [after doing dom_of entry_of].
 
-Lemma take_keeps u m c t l :
-  takes u m c t Take l -> now (cells m (Vm (vm_of (doing t))) (ipa (doing t))) = Empty ->
+Lemma take_keeps u m c t :
+  takes u m c t Take -> now (cells m (Vm (vm_of (doing t))) (ipa (doing t))) = Empty ->
   invariant u (going_on u m (put_cell m (Vm (vm_of (doing t))) (ipa (doing t))
-     (store c (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t))))) c t Take l).
+     (store (core_of u c) (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t))))) c Take).
 Proof.
   intros S E. destruct (t_rules S) as [A R]. pose proof (t_call S) as K. allowed_in A.
-  apply store_frame; auto.
+  apply store_frame with (t := t); auto.
   - repeat split; auto.
   - right. split; eauto.
   - intros p _ F. congruence.
@@ -147,20 +170,20 @@ Proof.
       * congruence.
 Qed.
 
-Lemma clear_host_keeps u m c t l :
-  takes u m c t (Clear OfHost) l ->
+Lemma clear_host_keeps u m c t :
+  takes u m c t (Clear OfHost) ->
   invariant u (going_on u m (put_cell m Host (page (doing t))
-     (store c Empty (cells m Host (page (doing t))))) c t (Clear OfHost) l).
+     (store (core_of u c) Empty (cells m Host (page (doing t))))) c (Clear OfHost)).
 Proof.
   intros S. destruct (t_rules S) as [A R]. pose proof (t_call S) as K. allowed_in A.
-  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T.
+  pose proof (t_inv _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ S) as T.
   pose proof (own_quiet _ _ _ _ OfHost I T ltac:(assumption) ltac:(assumption)) as Q.
   assert (NL : forall a, now (cells m Host a) = Leaf (page (doing t)) -> a = page (doing t)).
   { intros a F. apply (i_leaf _ _ I Host a _ Logic.I) in F as [_ F]. auto. }
   assert (NE : is_end (kind_of (doing t)) = false).
   { destruct (is_end (kind_of (doing t))) eqn:E'; auto. pose proof (c_lawful _ _ _ _ K) as (_ & _ & _ & L4 & _).
     specialize (L4 E'). congruence. }
-  apply store_frame; auto.
+  apply store_frame with (t := t); auto.
   - repeat split; auto. intros x L. learned. rewrite level_set. unfold at_side. destruct x; simpl; try discriminate. exact L.
   - left. auto.
   - intros p _ F. apply (i_leaf _ _ I Host _ _ Logic.I) in F as [_ F]. repeat split; auto.
@@ -170,9 +193,9 @@ Proof.
     + intros Wk x L En Al. cbn [doing after] in *. learned. rewrite level_set. unfold at_side.
       destruct x; sides; simpl level_at.
       * split; intros a; sides.
-        -- destruct (put_cell_cases m Host (page (doing t)) (store c Empty (cells m Host (page (doing t)))) Host a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|].
+        -- destruct (put_cell_cases m Host (page (doing t)) (store (core_of u c) Empty (cells m Host (page (doing t)))) Host a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|].
            intro F. apply NL in F. tauto.
-        -- destruct (put_cell_cases m Host (page (doing t)) (store c Empty (cells m Host (page (doing t)))) Host a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
+        -- destruct (put_cell_cases m Host (page (doing t)) (store (core_of u c) Empty (cells m Host (page (doing t)))) Host a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
            intro F. apply (i_old _ _ I Host a _ Logic.I) in F; auto. apply NL in F. tauto.
       * destruct (c_cells Wk OfVm) as [C1 C2]; auto.
     + intros Wk x. learned. rewrite level_set. unfold at_side. destruct x; simpl; [|apply c_reach; exact Wk].
@@ -180,13 +203,13 @@ Proof.
       destruct (i_ways _ _ I w In_) as (_ & _ & B). rewrite V, O, Ab in B. specialize (B Q). now apply NL.
 Qed.
 
-Lemma clear_vm_keeps u m c t l :
-  takes u m c t (Clear OfVm) l ->
+Lemma clear_vm_keeps u m c t :
+  takes u m c t (Clear OfVm) ->
   invariant u (going_on u m (put_cell m (Vm (vm_of (doing t))) (ipa (doing t))
-     (store c (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t))))) c t (Clear OfVm) l).
+     (store (core_of u c) (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t))))) c (Clear OfVm)).
 Proof.
   intros S. destruct (t_rules S) as [A R]. pose proof (t_call S) as K. allowed_in A.
-  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T.
+  pose proof (t_inv _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ S) as T.
   pose proof (own_quiet _ _ _ _ OfVm I T ltac:(assumption) ltac:(assumption)) as Q.
   pose proof (c_sure _ _ _ _ K ltac:(assumption)) as SU.
   assert (AL : alive m (Vm (vm_of (doing t)))).
@@ -196,7 +219,7 @@ Proof.
   assert (NE : is_end (kind_of (doing t)) = false).
   { destruct (is_end (kind_of (doing t))) eqn:E'; auto. pose proof (c_lawful _ _ _ _ K) as (_ & _ & _ & L4 & _).
     specialize (L4 E'). congruence. }
-  apply store_frame; auto.
+  apply store_frame with (t := t); auto.
   - repeat split; auto. intros x L. learned. destruct x; simpl; try discriminate. exact L.
   - right. split; eauto.
   - intros p _ F. repeat split; auto.
@@ -208,9 +231,9 @@ Proof.
       destruct x.
       * destruct (c_cells Wk OfHost) as [C1 C2]; auto.
       * split; intros a; sides.
-        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store c (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|].
+        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store (core_of u c) (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|].
            intro F. apply NL in F. tauto.
-        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store c (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
+        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store (core_of u c) (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
            intro F. apply (i_old _ _ I (Vm (vm_of (doing t))) a) in F; auto. apply NL in F. tauto.
     + intros Wk x. destruct x; simpl; [apply c_reach; exact Wk|].
       split; simpl; auto. intros w In_ O [Ab|Ab] a V; [auto|]. right.
@@ -218,20 +241,20 @@ Proof.
     + intros Z _. exfalso. destruct (kind_of (doing t)); discriminate.
 Qed.
 
-Lemma free_keeps u m c t l :
-  takes u m c t Free l ->
+Lemma free_keeps u m c t :
+  takes u m c t Free ->
   invariant u (going_on u m (put_cell m (Vm (vm_of (doing t))) (ipa (doing t))
-     (store c Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t))))) c t Free l).
+     (store (core_of u c) Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t))))) c Free).
 Proof.
   intros S. destruct (t_rules S) as [A R]. pose proof (t_call S) as K. allowed_in A.
-  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T.
+  pose proof (t_inv _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ S) as T.
   assert (F : level_at (known t) OfVm = Flushed) by (apply level_eqb_true; assumption).
   assert (CASES : now (cells m (Vm (vm_of (doing t))) (ipa (doing t))) = Mark c
                   \/ (now (cells m (Vm (vm_of (doing t))) (ipa (doing t))) = Leaf (page (doing t)) /\ phases m (vm_of (doing t)) = Dead)).
   { match goal with H : _ \/ _ |- _ => destruct H as [M|M]; apply andb_prop in M as [M1 M2] end.
     - left. now apply (c_mine _ _ _ _ K).
     - right. split; [now apply (c_sure _ _ _ _ K)|]. apply (c_dead _ _ _ _ K); auto. simpl in F. congruence. }
-  apply store_frame; auto.
+  apply store_frame with (t := t); auto.
   - repeat split; auto.
   - right. split; eauto. destruct CASES as [C|[C _]]; auto.
   - intros p Al E. exfalso. destruct CASES as [C|[C D]]; [congruence|]. simpl in Al. congruence.
@@ -243,8 +266,8 @@ Proof.
     + intros Wk x L En Al. cbn [doing after] in *. destruct x; simpl in L.
       * destruct (c_cells Wk OfHost L En Al) as [C1 C2]. split; intros a; sides; rewrite put_vm_host; auto.
       * destruct (c_cells Wk OfVm L En Al) as [C1 C2]. unfold regime_of in C1, C2, Al. cbn [dom_of] in C1, C2, Al. split; intros a; sides.
-        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store c Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|]. auto.
-        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store c Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
+        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store (core_of u c) Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|]. auto.
+        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store (core_of u c) Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
            intros [E|E]; exfalso.
            ++ destruct CASES as [C|[C D]]; [congruence|]. auto.
            ++ apply C2 in E as (E & _). congruence.

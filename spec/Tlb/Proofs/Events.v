@@ -152,21 +152,47 @@ Qed.
 
 (** ** Regimes and phases *)
 
+Lemma in_hands u c h : In h (hands_of u c) <-> h < hands u /\ core_of u h = c.
+Proof. unfold hands_of. rewrite filter_In, in_below, N.eqb_eq. reflexivity. Qed.
+
+(** A hand that does something is one of its core's. *)
+Lemma a_hand u m h t : invariant u m -> threads m h = Some t -> In h (hands_of u (core_of u h)).
+Proof. intros I T. apply in_hands. split; auto. apply (c_core _ _ _ _ (i_calls _ _ I _ _ T)). Qed.
+
+Lemma walks_true u m c :
+  walks u m c = true -> forall h t, h < hands u -> core_of u h = c -> threads m h = Some t -> saved t = None.
+Proof.
+  unfold walks. rewrite forallb_forall. intros W h t L C T. specialize (W h (proj2 (in_hands _ _ _) (conj L C))).
+  rewrite T in W. destruct (saved t); congruence.
+Qed.
+Lemma walks_if u m c :
+  (forall h t, core_of u h = c -> threads m h = Some t -> saved t = None) -> walks u m c = true.
+Proof.
+  intros W. unfold walks. apply forallb_forall. intros h In_. apply in_hands in In_ as [_ C].
+  destruct (threads m h) eqn:T; auto. now rewrite (W h t C T).
+Qed.
+
+Lemma idle_none u m c h t : invariant u m -> is_idle u m c = true -> threads m h = Some t -> core_of u h <> c.
+Proof.
+  intros I H T <-. unfold is_idle in H. rewrite forallb_forall in H. specialize (H h (a_hand _ _ _ _ I T)).
+  unfold is_free in H. rewrite T in H. discriminate.
+Qed.
+
 (** [regime] matters to the core's own call alone. *)
 Lemma regime_keeps u m c d :
-  invariant u m -> threads m c = None -> (forall v, d = Vm v -> is_alive (phases m v) = true) ->
+  invariant u m -> is_idle u m c = true -> (forall v, d = Vm v -> is_alive (phases m v) = true) ->
   (d = Host \/ c < cores u) ->
   invariant u (set_regime m (upd (regime m) c d)).
 Proof.
   intros I T A B. pose proof (i_calls _ _ I) as IC. pose proof (i_walkers _ _ I) as IW.
-  pose proof (i_cores _ _ I) as IN. destruct I. constructor; try assumption.
-  - intros c' t T'. pose proof (IC _ _ T') as K.
-    assert (c' <> c) by (intros ->; simpl in T'; congruence). destruct K. constructor; try assumption.
+  pose proof (i_cores _ _ I) as IN. pose proof (fun h t => idle_none u m c h t I T) as ID. destruct I. constructor; try assumption.
+  - intros h t T'. pose proof (IC _ _ T') as K.
+    pose proof (ID h t T') as N. destruct K. constructor; try assumption.
     simpl. rewrite upd_other; auto.
   - simpl. intros c' v. unfold upd. destruct (N.eqb_spec c' c).
     + intros E _. auto.
     + intros E Wa. apply (IW c'); auto.
-  - simpl. intros c' L. destruct (IN c' L). split; auto. unfold upd.
+  - simpl. intros c' L. specialize (IN c' L). unfold upd.
     destruct (N.eqb_spec c' c); auto. subst. destruct B; auto. lia.
 Qed.
 
@@ -176,14 +202,14 @@ Proof. unfold is_free. destruct (threads m c); congruence. Qed.
 Lemma enter_keeps u m c v m' : invariant u m -> step u m (Enter c v) = Some m' -> invariant u m'.
 Proof.
   intros I S. apply guard_some in S as [G ->]. split_bools.
-  apply regime_keeps; auto using is_free_none.
+  apply regime_keeps; auto.
   intros w E. injection E as <-. destruct (phases m v); try discriminate. reflexivity.
 Qed.
 
 Lemma exit_keeps u m c m' : invariant u m -> step u m (Exit c) = Some m' -> invariant u m'.
 Proof.
   intros I S. apply guard_some in S as [G ->].
-  apply regime_keeps; auto using is_free_none. discriminate.
+  apply regime_keeps; auto. discriminate.
 Qed.
 
 Lemma destroy_keeps u m v m' : invariant u m -> step u m (Destroy v) = Some m' -> invariant u m'.
@@ -218,8 +244,7 @@ Lemma no_call_spec u m sort v c t :
   sort (kind_of (doing t)) = true -> vm_of (doing t) <> v.
 Proof.
   intros I H T S E. unfold no_call in H. rewrite forallb_forall in H.
-  assert (L : c < cores u).
-  { destruct (N.ltb_spec c (cores u)); auto. destruct (i_cores _ _ I c); auto. congruence. }
+  destruct (c_core _ _ _ _ (i_calls _ _ I _ _ T)) as [L _].
   specialize (H c (proj2 (in_below _ _) L)). rewrite T, S in H. apply N.eqb_eq in E. rewrite E in H. discriminate.
 Qed.
 

@@ -16,7 +16,7 @@ Lemma other_words u m c t f :
 Proof. intros K H. destruct K. constructor; try assumption. simpl. intro C. rewrite H; auto. Qed.
 
 Lemma other_regime u m c t f :
-  call_ok u m c t -> f c = regime m c -> call_ok u (set_regime m f) c t.
+  call_ok u m c t -> f (core_of u c) = regime m (core_of u c) -> call_ok u (set_regime m f) c t.
 Proof. intros K H. destruct K. constructor; try assumption. simpl. congruence. Qed.
 
 Lemma other_lines u m c t f :
@@ -55,7 +55,7 @@ Proof.
       destruct (S (regime_of (doing t) x) a) as (E1 & E2 & I); rewrite ?E1, ?E2; auto.
 Qed.
 
-(** ** A store by core [c] to an entry that it holds *)
+(** ** A store by hand [c] to an entry that it holds *)
 
 (** The entry is the host's for the page that is held, or the VM's: empty, marked, or the page's leaf. *)
 Definition holds_entry (m : machine) (c : N) (t : thread) (d : dom) (a : N) : Prop :=
@@ -90,7 +90,7 @@ Qed.
 Lemma other_store u m c t c2 t2 d a e :
   invariant u m -> threads m c = Some t -> threads m c2 = Some t2 -> c2 <> c ->
   holds_entry m c t d a -> stores_own c t e ->
-  call_ok u (put_cell m d a (store c e (cells m d a))) c2 t2.
+  call_ok u (put_cell m d a (store (core_of u c) e (cells m d a))) c2 t2.
 Proof.
   intros I T T2 N H O. pose proof (i_calls _ _ I _ _ T2) as K.
   assert (P : claimed (known t) = true -> claimed (known t2) = true -> page (doing t2) <> page (doing t)).
@@ -110,9 +110,9 @@ Proof.
   - intros Wk x L E A. destruct (c_cells Wk x L E A) as [C1 C2].
     assert (CL : claimed (known t2) = true) by (destruct Wk; congruence).
     split; intros a'.
-    + destruct (put_cell_cases m d a (store c e (cells m d a)) (regime_of (doing t2) x) a') as [(E1 & E2 & ->)|(_ & ->)]; auto.
+    + destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) (regime_of (doing t2) x) a') as [(E1 & E2 & ->)|(_ & ->)]; auto.
       simpl. destruct O as [->|[->|(C & ->)]]; try discriminate. intro F. injection F as F. now apply P.
-    + destruct (put_cell_cases m d a (store c e (cells m d a)) (regime_of (doing t2) x) a') as [(E1 & E2 & ->)|(_ & ->)]; auto.
+    + destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) (regime_of (doing t2) x) a') as [(E1 & E2 & ->)|(_ & ->)]; auto.
       simpl. intros [F|F].
       * exfalso. subst. now apply C1 in F.
       * exfalso. subst a. rewrite <- E1 in F. destruct (C2 _ F) as (F1 & F2 & F3). subst d.
@@ -124,90 +124,87 @@ Proof.
            destruct H as [(_ & H & _)|(_ & [H|[H|(C & H)]])]; try congruence.
 Qed.
 
-(** ** A page's owner and its quiet, when a call's knowledge grows *)
+(** ** A page's owner and its quiet, when what hands know grows *)
 
 Definition grows (t t' : thread) : Prop :=
   doing t' = doing t /\ claimed (known t') = claimed (known t) /\ wrote (known t') = wrote (known t)
   /\ forall x, level_at (known t) x <> Mapped -> level_at (known t') x <> Mapped.
 
-Lemma owner_grows m m2 c t t' p :
-  threads m c = Some t -> words m2 = words m -> threads m2 = upd (threads m) c (Some t') -> grows t t' ->
-  owner_now m2 p = owner_now m p.
+Lemma grows_refl t : grows t t.
+Proof. repeat split; auto. Qed.
+
+(** Hands go on, and none begins or ends. *)
+Definition all_grow (m m2 : machine) : Prop :=
+  forall h, match threads m h, threads m2 h with
+            | Some t, Some t' => grows t t'
+            | None, None => True
+            | _, _ => False
+            end.
+
+Lemma grown m m2 h t : all_grow m m2 -> threads m h = Some t -> exists t', threads m2 h = Some t' /\ grows t t'.
+Proof. intros G T. specialize (G h). rewrite T in G. destruct (threads m2 h); [eauto|contradiction]. Qed.
+Lemma grown_from m m2 h t' : all_grow m m2 -> threads m2 h = Some t' -> exists t, threads m h = Some t /\ grows t t'.
+Proof. intros G T. specialize (G h). rewrite T in G. destruct (threads m h); [eauto|contradiction]. Qed.
+
+Lemma owner_grows m m2 p : words m2 = words m -> all_grow m m2 -> owner_now m2 p = owner_now m p.
 Proof.
-  intros T W TH (D & C & R & _). unfold owner_now. rewrite W, TH. destruct (words m p); auto.
-  unfold upd. destruct (N.eqb_spec by_ c); auto. subst. now rewrite T, R, D.
+  intros W G. unfold owner_now. rewrite W. destruct (words m p); auto. specialize (G by_).
+  destruct (threads m by_), (threads m2 by_); try contradiction; auto. destruct G as (-> & _ & -> & _). auto.
 Qed.
 
-Lemma quiet_grows m m2 c t t' d p :
-  threads m c = Some t -> threads m2 = upd (threads m) c (Some t') -> grows t t' ->
-  quiet m2 d p -> quiet m d p.
+Lemma quiet_grows m m2 d p : all_grow m m2 -> quiet m2 d p -> quiet m d p.
 Proof.
-  intros T TH (D & C & _ & G) Q c1 t1 x T1 C1 P R. destruct (N.eq_dec c1 c) as [->|N].
-  - assert (t1 = t) by congruence. subst t1.
-    destruct (level_eqb (level_at (known t) x) Mapped) eqn:L; [now apply level_eqb_true|].
-    exfalso. apply (G x).
-    + intro E. apply level_eqb_true in E. congruence.
-    + apply (Q c t'); try congruence. rewrite TH. apply upd_same.
-  - apply (Q c1 t1); auto. rewrite TH, upd_other; auto.
+  intros G Q h t x T C P R. destruct (grown _ _ _ _ G T) as (t' & T' & D & C' & _ & L).
+  destruct (level_eqb (level_at (known t) x) Mapped) eqn:E; [now apply level_eqb_true|].
+  exfalso. apply (L x); [intro F; apply level_eqb_true in F; congruence|].
+  apply (Q h t'); congruence.
 Qed.
 
 (** ** The frame of most steps *)
 
-Lemma frame u m m1 c t t' :
-  invariant u m -> threads m c = Some t -> grows t t' ->
+Lemma frame u m m1 :
+  invariant u m -> all_grow m m1 ->
   words m1 = words m -> phases m1 = phases m -> ways m1 = ways m -> flights m1 = flights m ->
-  threads m1 = upd (threads m) c (Some t') ->
-  (forall c', c' <> c -> regime m1 c' = regime m c') ->
-  (forall v, regime m1 c = Vm v -> saved t' = None -> is_alive (phases m v) = true) ->
+  (forall c v, regime m1 c = Vm v -> walks u m1 c = true -> is_alive (phases m v) = true) ->
+  (forall c, cores u <= c -> regime m1 c = Host) ->
   (* no new leaf *)
   (forall d a p, now (cells m1 d a) = Leaf p -> now (cells m d a) = Leaf p) ->
   (* one that goes is being flushed *)
   (forall d a p, alive m d -> now (cells m d a) = Leaf p ->
      now (cells m1 d a) = Leaf p
-     \/ (claimed (known t') = true /\ p = page (doing t') /\ exists x, d = regime_of (doing t') x /\ level_at (known t') x <> Mapped)) ->
+     \/ exists h t', threads m1 h = Some t' /\ claimed (known t') = true /\ p = page (doing t')
+                    /\ exists x, d = regime_of (doing t') x /\ level_at (known t') x <> Mapped) ->
   (forall d a p, In (Leaf p) (old (cells m1 d a)) -> In (Leaf p) (old (cells m d a)) \/ now (cells m d a) = Leaf p) ->
   (forall d a p, now (cells m1 d a) = Leaf p ->
      old (cells m1 d a) = []
      \/ (old (cells m1 d a) = old (cells m d a) /\ writer (cells m1 d a) = writer (cells m d a)
-         /\ (writer (cells m d a) = c -> published (known t') = published (known t)))) ->
+         /\ (forall h t t', core_of u h = writer (cells m d a) -> threads m h = Some t -> threads m1 h = Some t' ->
+               published (known t') = published (known t)))) ->
   (* calls *)
-  call_ok u m1 c t' -> (forall c2 t2, c2 <> c -> threads m c2 = Some t2 -> call_ok u m1 c2 t2) ->
+  (forall h t', threads m1 h = Some t' -> call_ok u m1 h t') ->
   invariant u m1.
 Proof.
-  intros I T G W PH WY FL TH RG RC NN NK NO NP OK OT.
+  intros I G W PH WY FL RC RO NN NK NO NP OT.
   assert (AL : forall d, alive m1 d -> alive m d) by (intros [|v]; simpl; rewrite ?PH; auto).
   assert (AL' : forall d, alive m d -> alive m1 d) by (intros [|v]; simpl; rewrite ?PH; auto).
   assert (QG : forall d p, quiet m1 d p -> quiet m d p) by (intros; eapply quiet_grows; eauto).
   assert (OG : forall p, owner_now m1 p = owner_now m p) by (intros; eapply owner_grows; eauto).
-  assert (TC : threads m1 c = Some t') by (rewrite TH; apply upd_same).
   assert (KEEP : forall d a p, alive m d -> quiet m1 d p -> now (cells m d a) = Leaf p -> now (cells m1 d a) = Leaf p).
-  { intros d a p A Q E. destruct (NK d a p A E) as [F|(C & -> & x & -> & L)]; auto.
+  { intros d a p A Q E. destruct (NK d a p A E) as [F|(h & t' & T & C & -> & x & -> & L)]; auto.
     exfalso. apply L. eapply Q; eauto. }
-  constructor.
-  - intros c2 t2 T2. rewrite TH in T2. unfold upd in T2. destruct (N.eqb_spec c2 c).
-    + subst. injection T2 as <-. auto.
-    + apply OT; auto.
+  constructor; auto.
   - intros p s c2 E. rewrite W in E. destruct (i_words _ _ I _ _ _ E) as (t2 & T2 & C2 & P2 & S2).
-    destruct G as (D & C & _). rewrite TH. unfold upd. destruct (N.eqb_spec c2 c).
-    + subst c2. assert (t2 = t) by congruence. subst t2. exists t'. rewrite C, D. auto.
-    + eauto.
+    destruct (grown _ _ _ _ G T2) as (t' & T' & D & C & _). exists t'. rewrite C, D. auto.
   - intros d a p A E. rewrite OG. apply (i_leaf _ _ I); auto.
   - intros d a b p A E F. apply (i_once _ _ I d a b p); auto.
   - intros d a p A E Q. apply KEEP; auto. destruct (NO d a p E) as [F|F]; auto. apply (i_old _ _ I); auto.
   - intros d a p E. destruct (NP d a p E) as [F|(F1 & F2 & F3)]; auto. rewrite F1, F2.
-    destruct (i_published _ _ I d a p (NN d a p E)) as [F|(t2 & T2 & C2 & P2 & W2 & B2)]; auto.
-    right. rewrite TH. unfold upd. destruct (N.eqb_spec (writer (cells m d a)) c).
-    + rewrite e in T2. assert (t2 = t) by congruence. subst t2. exists t'.
-      destruct G as (D & C & R & _). rewrite C, D, R, F3; auto.
-    + eauto 6.
+    destruct (i_published _ _ I d a p (NN d a p E)) as [F|(h & t2 & H2 & T2 & C2 & P2 & W2 & B2)]; auto.
+    right. destruct (grown _ _ _ _ G T2) as (t' & T' & D & C & R & _). exists h, t'.
+    rewrite C, D, R, (F3 h t2 t'); auto 7.
   - intros w In_. rewrite WY in In_. destruct (i_ways _ _ I w In_) as (A & B & C). repeat split; auto.
     intro Q. specialize (C (QG _ _ Q)). destruct (via w); auto. destruct C as [a C]. exists a. auto.
   - intros f In_. rewrite FL in In_. destruct (i_flights _ _ I f In_) as (A & B & C). repeat split; auto.
     intro Q. destruct (C (QG _ _ Q)) as [a C']. exists a. auto.
-  - intros c2 v E Wa. rewrite PH. destruct (N.eq_dec c2 c) as [->|N].
-    + apply RC; auto. unfold walks in Wa. rewrite TC in Wa. destruct (saved t'); congruence.
-    + rewrite RG in E; auto. apply (i_walkers _ _ I c2); auto.
-      unfold walks in *. rewrite TH, upd_other in Wa; auto.
-  - intros c2 L. destruct (i_cores _ _ I c2 L) as [A B].
-    assert (c2 <> c) by congruence. rewrite RG, TH, upd_other; auto.
+  - intros c v E Wa. rewrite PH. eauto.
 Qed.

@@ -23,7 +23,7 @@ Proof.
   - intros p s c'. simpl. intro W. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & X). exists t2.
     rewrite upd_other; auto. congruence.
   - intros t2 T2. congruence.
-  - intros v Re Wa. apply (i_walkers _ _ I c); auto. unfold walks. now rewrite F.
+  - intros t2 T2. congruence.
   - intros t X. injection X as <-. apply fresh_ok; auto.
     intros P. simpl. match goal with H : negb (pins _) || _ = true |- _ => rewrite P in H; exact H end.
   - intros c2 t2 N T2. apply other_threads. now apply (i_calls _ _ I).
@@ -32,21 +32,21 @@ Qed.
 (** ** A call gives up *)
 
 (** Its mark goes, if it has one. *)
-Definition unmarked (m : machine) (c : N) (j : job) : machine :=
+Definition unmarked (u : setup) (m : machine) (c : N) (j : job) : machine :=
   if entry_dec (now (cells m (Vm (vm_of j)) (ipa j))) (Mark c)
-  then put_cell m (Vm (vm_of j)) (ipa j) (store c Empty (cells m (Vm (vm_of j)) (ipa j))) else m.
+  then put_cell m (Vm (vm_of j)) (ipa j) (store (core_of u c) Empty (cells m (Vm (vm_of j)) (ipa j))) else m.
 
-Lemma unmarked_same m c j :
-  words (unmarked m c j) = words m /\ ways (unmarked m c j) = ways m /\ flights (unmarked m c j) = flights m
-  /\ phases (unmarked m c j) = phases m /\ regime (unmarked m c j) = regime m /\ threads (unmarked m c j) = threads m.
+Lemma unmarked_same u m c j :
+  words (unmarked u m c j) = words m /\ ways (unmarked u m c j) = ways m /\ flights (unmarked u m c j) = flights m
+  /\ phases (unmarked u m c j) = phases m /\ regime (unmarked u m c j) = regime m /\ threads (unmarked u m c j) = threads m.
 Proof. unfold unmarked. destruct (entry_dec _ _); repeat split; reflexivity. Qed.
 
-Lemma unmarked_cells m c j d a :
-  cells (unmarked m c j) d a = cells m d a
-  \/ (now (cells m d a) = Mark c /\ cells (unmarked m c j) d a = store c Empty (cells m d a)).
+Lemma unmarked_cells u m c j d a :
+  cells (unmarked u m c j) d a = cells m d a
+  \/ (now (cells m d a) = Mark c /\ cells (unmarked u m c j) d a = store (core_of u c) Empty (cells m d a)).
 Proof.
   unfold unmarked. destruct (entry_dec (now (cells m (Vm (vm_of j)) (ipa j))) (Mark c)) as [E|E]; auto.
-  destruct (put_cell_cases m (Vm (vm_of j)) (ipa j) (store c Empty (cells m (Vm (vm_of j)) (ipa j))) d a) as [(-> & -> & H)|(_ & H)]; auto.
+  destruct (put_cell_cases m (Vm (vm_of j)) (ipa j) (store (core_of u c) Empty (cells m (Vm (vm_of j)) (ipa j))) d a) as [(-> & -> & H)|(_ & H)]; auto.
 Qed.
 
 Definition given_back (m : machine) (c : N) (p : N) : N -> word :=
@@ -55,24 +55,24 @@ Definition given_back (m : machine) (c : N) (p : N) : N -> word :=
   | Settled _ => words m
   end.
 
-Lemma roll_back_is m c j :
-  roll_back m c j = set_threads (set_words (unmarked m c j) (given_back m c (page j))) (upd (threads m) c None).
+Lemma roll_back_is u m c j :
+  roll_back u m c j = set_threads (set_words (unmarked u m c j) (given_back m c (page j))) (upd (threads m) c None).
 Proof.
-  unfold roll_back. fold (unmarked m c j). destruct (unmarked_same m c j) as (W & _ & _ & _ & _ & TH).
+  unfold roll_back. fold (unmarked u m c j). destruct (unmarked_same u m c j) as (W & _ & _ & _ & _ & TH).
   unfold given_back. rewrite W. destruct (words m (page j)) as [s|s by_].
   - rewrite TH. unfold set_threads, set_words. now rewrite W.
   - destruct (by_ =? c); rewrite ?TH; unfold set_threads, set_words; simpl; rewrite ?W, ?TH; reflexivity.
 Qed.
 
 Lemma give_up_keeps u m c t :
-  invariant u m -> threads m c = Some t -> untouched (known t) = true -> invariant u (roll_back m c (doing t)).
+  invariant u m -> threads m c = Some t -> untouched (known t) = true -> invariant u (roll_back u m c (doing t)).
 Proof.
   intros I T U. pose proof (i_calls _ _ I _ _ T) as K.
   pose proof (whole_of_untouched _ U) as W. unfold untouched in U. bools.
   assert (WR : wrote (known t) = false) by assumption.
   assert (SN : saved t = None).
   { destruct (saved t) eqn:X; auto. destruct (c_saved _ _ _ _ K) as [_ Y]. rewrite Y in *; congruence. }
-  rewrite roll_back_is. destruct (unmarked_same m c (doing t)) as (E1 & E2 & E3 & E4 & E5 & E6).
+  rewrite roll_back_is. destruct (unmarked_same u m c (doing t)) as (E1 & E2 & E3 & E4 & E5 & E6).
   assert (GB : forall p s by_, given_back m c (page (doing t)) p = Claimed s by_ -> words m p = Claimed s by_ /\ by_ <> c).
   { intros p s by_. unfold given_back. destruct (words m (page (doing t))) as [s'|s' b'] eqn:X.
     - intro Y. split; auto. intros ->. destruct (i_words _ _ I _ _ _ Y) as (t2 & T2 & C2 & P2 & _).
@@ -86,10 +86,9 @@ Proof.
                holds_entry m c t (Vm (vm_of (doing t))) (ipa (doing t))).
   { intro X. right. split; eauto. }
   apply turn with (m := m) (c := c) (o := None); simpl; auto.
-  - apply (c_core _ _ _ _ K).
-  - intros d a p. destruct (unmarked_cells m c (doing t) d a) as [->|(_ & ->)]; simpl; auto. discriminate.
-  - intros d a p. destruct (unmarked_cells m c (doing t) d a) as [->|(X & ->)]; simpl; auto. congruence.
-  - intros d a p. destruct (unmarked_cells m c (doing t) d a) as [->|(X & ->)]; simpl; auto.
+  - intros d a p. destruct (unmarked_cells u m c (doing t) d a) as [->|(_ & ->)]; simpl; auto. discriminate.
+  - intros d a p. destruct (unmarked_cells u m c (doing t) d a) as [->|(X & ->)]; simpl; auto. congruence.
+  - intros d a p. destruct (unmarked_cells u m c (doing t) d a) as [->|(X & ->)]; simpl; auto.
     intros [Y|Y]; auto. congruence.
   - intros d a p Al F. destruct (i_leaf _ _ I d a p Al F) as [Ma _]. revert Ma. unfold owner_now. simpl.
     destruct (given_back m c (page (doing t)) p) as [s|s by_] eqn:G.
@@ -102,7 +101,7 @@ Proof.
   - intros p s c' G. apply GB in G as [G N]. destruct (i_words _ _ I _ _ _ G) as (t2 & T2 & C2 & X).
     exists t2. rewrite upd_other; auto.
   - intros t2 T2 C2 W2. congruence.
-  - intros v Re Wa. apply (i_walkers _ _ I c); auto. unfold walks. now rewrite T, SN.
+  - intros t2 T2. left. congruence.
   - discriminate.
   - intros c2 t2 N T2. apply other_threads. apply other_words.
     + unfold unmarked. destruct (entry_dec _ _); [|now apply (i_calls _ _ I)].
@@ -113,16 +112,16 @@ Qed.
 
 (** ** The new leaf *)
 
-Lemma write_keeps u m c t x l :
-  takes u m c t (Write x) l ->
-  invariant u (going_on u m (put_cell m (regime_of (doing t) x) (entry_of (doing t) x)
-     (store c (Leaf (page (doing t))) (cells m (regime_of (doing t) x) (entry_of (doing t) x)))) c t (Write x) l).
+Lemma write_keeps u m c t x :
+  takes u m c t (Write x) ->
+  invariant u (moved_on u m (put_cell m (regime_of (doing t) x) (entry_of (doing t) x)
+     (store (core_of u c) (Leaf (page (doing t))) (cells m (regime_of (doing t) x) (entry_of (doing t) x)))) c t (Write x)).
 Proof.
   intros S. destruct (t_rules S) as [A R]. pose proof (t_call S) as K.
-  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T.
+  pose proof (t_inv _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ S) as T.
   destruct (c_lawful _ _ _ _ K) as (L1 & L2 & L3 & L4 & L5).
   set (d0 := regime_of (doing t) x). set (a0 := entry_of (doing t) x). set (p0 := page (doing t)).
-  set (m2 := going_on u m (put_cell m d0 a0 (store c (Leaf p0) (cells m d0 a0))) c t (Write x) l).
+  set (m2 := moved_on u m (put_cell m d0 a0 (store (core_of u c) (Leaf p0) (cells m d0 a0))) c t (Write x)).
   simpl in A. apply andb_prop in A as [A AX].
   repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end. bools.
   assert (C : claimed (known t) = true) by assumption.
@@ -133,7 +132,7 @@ Proof.
   assert (VM : level_at (known t) OfVm = Mapped) by assumption.
   assert (NE : is_end (kind_of (doing t)) = false).
   { destruct (is_end (kind_of (doing t))); auto. specialize (L4 eq_refl). congruence. }
-  assert (LV : forall y, level_at (known (after u m c t (Write x) l)) y
+  assert (LV : forall y, level_at (known (after u m c t (Write x))) y
                = if is_side x OfHost && is_side y OfHost then Mapped else level_at (known t) y).
   { intro y. learned. destruct x, y; reflexivity. }
   assert (HO : x = OfHost -> may_before (kind_of (doing t)) OfHost = true /\ level_at (known t) OfHost = Flushed
@@ -162,39 +161,39 @@ Proof.
   assert (HE : holds_entry m c t d0 a0).
   { destruct x; [left; auto|]. right. destruct (VO eq_refl) as (M & _ & _). apply (c_mine _ _ _ _ K) in M. split; eauto.
     unfold d0. unfold regime_of. simpl. eauto. }
-  assert (CC : forall d a, (d = d0 /\ a = a0 /\ cells m2 d a = store c (Leaf p0) (cells m d0 a0))
+  assert (CC : forall d a, (d = d0 /\ a = a0 /\ cells m2 d a = store (core_of u c) (Leaf p0) (cells m d0 a0))
                \/ ((d <> d0 \/ a <> a0) /\ cells m2 d a = cells m d a)).
-  { intros d a. unfold m2, going_on. cbn [cells set_threads].
-    destruct (put_cell_cases m d0 a0 (store c (Leaf p0) (cells m d0 a0)) d a) as [(-> & -> & ->)|(X & ->)]; auto. }
+  { intros d a. unfold m2, moved_on. cbn [cells set_threads].
+    destruct (put_cell_cases m d0 a0 (store (core_of u c) (Leaf p0) (cells m d0 a0)) d a) as [(-> & -> & ->)|(X & ->)]; auto. }
   assert (QU : forall d p, quiet m2 d p -> quiet m d p \/ nothing_left m d p).
   { intros d p. eapply quiet_turn; eauto; [reflexivity|]. eapply whole_of_losers; eauto. }
   assert (AL : forall d, alive m2 d -> alive m d) by (intros []; auto).
   assert (OW : forall d a p, alive m d -> now (cells m d a) = Leaf p -> may (owner_now m2 p) d = true).
   { intros d a p Al F. destruct (N.eq_dec p p0) as [->|N].
     - unfold owner_now. simpl. unfold p0. rewrite (c_word _ _ _ _ K C), upd_same. learned.
-      assert (W' : wrote (known (after u m c t (Write x) l)) = true) by (learned; destruct x; reflexivity).
+      assert (W' : wrote (known (after u m c t (Write x))) = true) by (learned; destruct x; reflexivity).
       learned_in W'. rewrite W'. eapply leaf_may_after; eauto.
     - destruct (i_leaf _ _ I d a p Al F) as [Ma _]. revert Ma. unfold owner_now. simpl.
       destruct (words m p) eqn:W; auto. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & P2 & _).
       rewrite upd_other; auto. intros ->. unfold p0 in N. congruence. }
   assert (OW0 : may (owner_now m2 p0) d0 = true).
   { unfold owner_now. simpl. unfold p0. rewrite (c_word _ _ _ _ K C), upd_same.
-    assert (W' : wrote (known (after u m c t (Write x) l)) = true) by (learned; destruct x; reflexivity).
+    assert (W' : wrote (known (after u m c t (Write x))) = true) by (learned; destruct x; reflexivity).
     rewrite W'. unfold d0, regime_of. rewrite may_after_spec. exact MA. }
   assert (KEPT : forall d a p, now (cells m d a) = Leaf p -> now (cells m2 d a) = Leaf p).
   { intros d a p E. destruct (CC d a) as [(-> & -> & ->)|(_ & ->)]; auto. now apply FREE in E. }
-  assert (OWN : call_ok u m2 c (after u m c t (Write x) l)).
+  assert (OWN : call_ok u m2 c (after u m c t (Write x))).
   { apply other_threads.
-    assert (PV : forall b, cells (put_cell m d0 a0 (store c (Leaf p0) (cells m d0 a0))) (match x with OfHost => Vm (vm_of (doing t)) | OfVm => Host end) b
+    assert (PV : forall b, cells (put_cell m d0 a0 (store (core_of u c) (Leaf p0) (cells m d0 a0))) (match x with OfHost => Vm (vm_of (doing t)) | OfVm => Host end) b
                  = cells m (match x with OfHost => Vm (vm_of (doing t)) | OfVm => Host end) b).
     { intro b. apply put_cell_other. left. unfold d0. destruct x; discriminate. }
-    assert (CE : works (after u m c t (Write x) l) -> forall y, cells_ok (put_cell m d0 a0 (store c (Leaf p0) (cells m d0 a0))) c (after u m c t (Write x) l) y (level_at (known (after u m c t (Write x) l)) y)).
+    assert (CE : works (after u m c t (Write x)) -> forall y, cells_ok u (put_cell m d0 a0 (store (core_of u c) (Leaf p0) (cells m d0 a0))) c (after u m c t (Write x)) y (level_at (known (after u m c t (Write x))) y)).
     { intros _ y. rewrite LV. intros Ly En Al. destruct x, y; simpl in Ly; try congruence.
       destruct (c_cells _ _ _ _ K (or_introl C) OfHost) as [C1 C2]; auto. }
-    assert (RE : works (after u m c t (Write x) l) -> forall y, reach_ok u (put_cell m d0 a0 (store c (Leaf p0) (cells m d0 a0))) c (after u m c t (Write x) l) y (level_at (known (after u m c t (Write x) l)) y)).
+    assert (RE : works (after u m c t (Write x)) -> forall y, reach_ok u (put_cell m d0 a0 (store (core_of u c) (Leaf p0) (cells m d0 a0))) c (after u m c t (Write x)) y (level_at (known (after u m c t (Write x))) y)).
     { intros _ y. rewrite LV. destruct (is_side x OfHost && is_side y OfHost); [split; simpl; auto|].
       apply (c_reach _ _ _ _ K (or_introl C) y). }
-    assert (LO : losers_are_flushed (kind_of (doing t)) (known (after u m c t (Write x) l)) = true).
+    assert (LO : losers_are_flushed (kind_of (doing t)) (known (after u m c t (Write x))) = true).
     { unfold losers_are_flushed in *. rewrite both_true in *. intro y. specialize (LF y).
       unfold is_whole, is_flushed in *. rewrite LV. destruct x, y; simpl; auto.
       destruct (HO eq_refl) as (_ & _ & X). now rewrite X. }
@@ -213,7 +212,7 @@ Proof.
     + apply other_threads. apply (other_store u m c t c2 t2); auto. unfold stores_own. auto.
   - intros p s c2 W. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & P2 & S2).
     destruct (N.eq_dec c2 c) as [->|N].
-    + assert (t2 = t) by congruence. subst t2. exists (after u m c t (Write x) l).
+    + assert (t2 = t) by congruence. subst t2. exists (after u m c t (Write x)).
       simpl. rewrite upd_same. repeat split; auto. destruct x; auto.
     + exists t2. simpl. rewrite upd_other; auto.
   - intros d a p A E. apply AL in A. destruct (CC d a) as [(-> & -> & X)|(_ & X)]; rewrite X in E.
@@ -231,17 +230,19 @@ Proof.
     destruct (CC d a) as [(-> & -> & X)|(_ & X)]; rewrite X in *; auto.
     simpl in E. destruct E as [E|E]; [now apply FREE in E|]. apply OLD in E. now apply FREE in E.
   - intros d a p E. destruct (CC d a) as [(-> & -> & X)|(_ & X)]; rewrite X in *.
-    + simpl in E. injection E as <-. right. exists (after u m c t (Write x) l). simpl. rewrite upd_same.
+    + simpl in E. injection E as <-. right. exists c, (after u m c t (Write x)). simpl. rewrite upd_same.
       repeat split; auto; destruct x; auto.
-    + destruct (i_published _ _ I d a p E) as [Y|(t2 & T2 & C2 & P2 & W2 & B2)]; auto.
-      right. exists t2. simpl. rewrite upd_other; auto. intro Z. rewrite Z in T2. congruence.
+    + destruct (i_published _ _ I d a p E) as [Y|(hh & t2 & HH & T2 & C2 & P2 & W2 & B2)]; auto.
+      right. exists hh, t2. simpl. rewrite upd_other; auto 7. intro Z. rewrite Z in T2. congruence.
   - intros w In_. destruct (i_ways _ _ I w In_) as (A & B & D). repeat split; auto.
     intro Q. destruct (QU _ _ Q) as [Q'|(N & _)]; [|exfalso; eauto].
     specialize (D Q'). destruct (via w); auto. destruct D as [a D]. exists a. auto.
   - intros f In_. destruct (i_flights _ _ I f In_) as (A & B & D). repeat split; auto.
     intro Q. destruct (QU _ _ Q) as [Q'|(_ & N & _)]; [|exfalso; eauto].
     destruct (D Q') as [a D']. exists a. auto.
-  - intros c2 v E Wa. apply (i_walkers _ _ I c2); auto. unfold walks in *. simpl in Wa. unfold upd in Wa.
-    destruct (N.eqb_spec c2 c); auto. subst. simpl in Wa. now rewrite T.
-  - intros c2 L. destruct (i_cores _ _ I c2 L) as [A' B']. split; auto. simpl. rewrite upd_other; auto. congruence.
+  - intros c2 v E Wa. apply (i_walkers _ _ I c2); auto. apply walks_if. intros h t2 C2 T2.
+    destruct (c_core _ _ _ _ (i_calls _ _ I _ _ T2)) as [LH _]. pose proof (walks_true _ _ _ Wa h) as X.
+    simpl in X. unfold upd in X. destruct (N.eqb_spec h c) as [->|N]; [|eauto].
+    replace t2 with t by congruence. exact (X _ LH C2 eq_refl).
+  - intros c2 L. exact (i_cores _ _ I c2 L).
 Qed.

@@ -44,15 +44,15 @@ Proof. intros E x. rewrite !E. auto. Qed.
 
 Lemma reach_dsb u m m1 c t l' k' x :
   ways m1 = ways m -> flights m1 = flights m -> posts m1 = posts m ->
-  must_wait m c Dsb = false -> known l' = k' -> doing l' = doing t ->
+  must_wait u m c (doing t) Dsb = false -> known l' = k' -> doing l' = doing t ->
   reach_ok u m c t x (level_at (known t) x) ->
   reach_ok u m1 c l' x (after_dsb (erratum u) (level_at (known t) x)).
 Proof.
-  intros W F P MW _ D [RW RF]. unfold must_wait in MW. apply orb_false_elim in MW as [M1 M2].
-  assert (NP : forall o w, ~ In (Post c o w) (posts m)).
+  intros W F P MW _ D [RW RF]. unfold must_wait in MW. apply orb_false_elim in MW as [_ MW]. apply orb_false_elim in MW as [M1 M2].
+  assert (NP : forall o w, ~ In (Post (core_of u c) o w) (posts m)).
   { intros o w H. rewrite <- not_true_iff_false in M1. apply M1. apply existsb_exists.
-    exists (Post c o w). split; auto. apply N.eqb_refl. }
-  assert (NF : forall f, In f (flights m) -> ~ In c (owed f)).
+    exists (Post (core_of u c) o w). split; auto. apply N.eqb_refl. }
+  assert (NF : forall f, In f (flights m) -> ~ In (core_of u c) (owed f)).
   { intros f H O. rewrite <- not_true_iff_false in M2. apply M2. apply existsb_exists.
     exists f. split; auto. now apply is_in_true. }
   unfold reach_ok, about. rewrite W, F, P, D. split.
@@ -76,18 +76,18 @@ Lemma reach_tlbi u m c t t' x o page_ combined_ :
   (page_ = true -> combined_ = true -> o = Whole (regime_of (doing t) x)) ->
   (page_ = false -> combined_ = true -> combined_of o (regime_of (doing t) x) = true) ->
   reach_ok u m c t x (level_at (known t) x) ->
-  reach_ok u (post_all u m c o) c t' x (after_tlbi page_ combined_ true (level_at (known t) x)).
+  reach_ok u (post_all u m (core_of u c) o) c t' x (after_tlbi page_ combined_ true (level_at (known t) x)).
 Proof.
   intros I D P1 P2 P3 [RW RF]. unfold reach_ok, about. rewrite D.
-  assert (OLD : forall l w, way_ok c (regime_of (doing t) x) (fun a => is_end (kind_of (doing t)) = true \/ a = entry_of (doing t) x) (posts m) l w ->
-    way_ok c (regime_of (doing t) x) (fun a => is_end (kind_of (doing t)) = true \/ a = entry_of (doing t) x) (to_all u c o ++ posts m) l w).
+  assert (OLD : forall l w, way_ok (core_of u c) (regime_of (doing t) x) (fun a => is_end (kind_of (doing t)) = true \/ a = entry_of (doing t) x) (posts m) l w ->
+    way_ok (core_of u c) (regime_of (doing t) x) (fun a => is_end (kind_of (doing t)) = true \/ a = entry_of (doing t) x) (to_all u (core_of u c) o ++ posts m) l w).
   { intros l w. apply way_ok_posts. intros. apply in_or_app. auto. }
-  assert (OLDF : forall l f, flight_ok (erratum u) c (regime_of (doing t) x) (posts m) l f ->
-    flight_ok (erratum u) c (regime_of (doing t) x) (to_all u c o ++ posts m) l f).
+  assert (OLDF : forall l f, flight_ok (erratum u) (core_of u c) (regime_of (doing t) x) (posts m) l f ->
+    flight_ok (erratum u) (core_of u c) (regime_of (doing t) x) (to_all u (core_of u c) o ++ posts m) l f).
   { intros l f. apply flight_ok_posts. intros. apply in_or_app. auto. }
   split; simpl.
   - intros w In_ O A. specialize (RW w In_ O A). destruct (i_ways _ _ I w In_) as (L & _).
-    pose proof (in_to_all u c o (on w) L) as POST.
+    pose proof (in_to_all u (core_of u c) o (on w) L) as POST.
     destruct (level_at (known t) x) eqn:LV; simpl; try (apply OLD in RW; exact RW); try contradiction.
     + (* Unseen *)
       destruct page_, combined_; simpl; try (apply OLD in RW; exact RW).
@@ -104,7 +104,7 @@ Proof.
       { destruct page_; [|auto]. rewrite P2; auto. simpl. destruct (dom_dec _ _); congruence. }
       split; auto. apply combined_hits with (d := regime_of (doing t) x); auto.
   - intros f In_ O A. specialize (RF f In_ O A). destruct (i_flights _ _ I f In_) as (L & _).
-    pose proof (in_to_all u c o (f_on f) L) as POST.
+    pose proof (in_to_all u (core_of u c) o (f_on f) L) as POST.
     destruct (level_at (known t) x) eqn:LV; simpl; try (apply OLDF in RF; exact RF); auto.
     + destruct page_, combined_; simpl; auto. right. exists o. split; [apply in_or_app; auto|].
       rewrite P2; auto. simpl. destruct (dom_dec _ _); congruence.
@@ -117,7 +117,7 @@ Qed.
 Lemma reach_tlbi_elsewhere u m c t t' x o page_ combined_ :
   invariant u m -> doing t' = doing t ->
   reach_ok u m c t x (level_at (known t) x) ->
-  reach_ok u (post_all u m c o) c t' x (after_tlbi page_ combined_ false (level_at (known t) x)).
+  reach_ok u (post_all u m (core_of u c) o) c t' x (after_tlbi page_ combined_ false (level_at (known t) x)).
 Proof.
   intros I D [RW RF]. unfold reach_ok, about. rewrite D. split; simpl.
   - intros w In_ O A. specialize (RW w In_ O A).
@@ -125,8 +125,8 @@ Proof.
     eapply way_ok_posts; [intros q Q; apply in_or_app; right; exact Q|].
     destruct (level_at (known t) x); simpl in *; auto.
   - intros f In_ O A. specialize (RF f In_ O A). destruct (i_flights _ _ I f In_) as (L & _).
-    pose proof (in_to_all u c o (f_on f) L) as POST.
-    assert (G : flight_ok (erratum u) c (regime_of (doing t) x) (to_all u c o ++ posts m) (level_at (known t) x) f).
+    pose proof (in_to_all u (core_of u c) o (f_on f) L) as POST.
+    assert (G : flight_ok (erratum u) (core_of u c) (regime_of (doing t) x) (to_all u (core_of u c) o ++ posts m) (level_at (known t) x) f).
     { eapply flight_ok_posts; [|exact RF]. intros q Q. apply in_or_app. auto. }
     destruct (level_at (known t) x); simpl in *; auto.
     destruct RF as [E H]. right. repeat split; auto. exists o. apply in_or_app. auto.

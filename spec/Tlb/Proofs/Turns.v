@@ -14,7 +14,7 @@ Definition nothing_left (m : machine) (d : dom) (p : N) : Prop :=
 
 Lemma turn u m m2 c o :
   invariant u m -> phases m2 = phases m -> ways m2 = ways m -> flights m2 = flights m -> regime m2 = regime m ->
-  threads m2 = upd (threads m) c o -> c < cores u ->
+  threads m2 = upd (threads m) c o ->
   (forall d a p, now (cells m2 d a) = Leaf p ->
      now (cells m d a) = Leaf p /\ old (cells m2 d a) = old (cells m d a) /\ writer (cells m2 d a) = writer (cells m d a)) ->
   (forall d a p, now (cells m d a) = Leaf p -> now (cells m2 d a) = Leaf p) ->
@@ -25,12 +25,12 @@ Lemma turn u m m2 c o :
      exists t, threads m2 c' = Some t /\ claimed (known t) = true /\ page (doing t) = p
                /\ s = from_ (kind_of (doing t)) (vm_of (doing t))) ->
   (forall t, threads m c = Some t -> claimed (known t) = true -> wrote (known t) = true -> published (known t) = true) ->
-  (forall v, regime m c = Vm v -> walks m2 c = true -> is_alive (phases m v) = true) ->
+  (forall t, threads m c = Some t -> saved t = None \/ exists t', o = Some t' /\ saved t' = saved t) ->
   (forall t, o = Some t -> call_ok u m2 c t) ->
   (forall c2 t2, c2 <> c -> threads m c2 = Some t2 -> call_ok u m2 c2 t2) ->
   invariant u m2.
 Proof.
-  intros I PH WY FL RG TH CC CN CK CO OW QU WO PU WK OWN OT.
+  intros I PH WY FL RG TH CN CK CO OW QU WO PU WK OWN OT.
   assert (AL : forall d, alive m2 d -> alive m d) by (intros [|v]; simpl; rewrite ?PH; auto).
   assert (AL' : forall d, alive m d -> alive m2 d) by (intros [|v]; simpl; rewrite ?PH; auto).
   constructor.
@@ -42,20 +42,20 @@ Proof.
     + apply (i_old _ _ I); auto.
     + exfalso. apply (N a); auto.
   - intros d a p E. destruct (CN d a p E) as (F & -> & ->).
-    destruct (i_published _ _ I d a p F) as [X|(t2 & T2 & C2 & P2 & W2 & B2)]; auto.
-    right. exists t2. repeat split; auto. rewrite TH. unfold upd. destruct (N.eqb_spec (writer (cells m d a)) c); auto.
-    rewrite e in T2. rewrite (PU t2) in B2; auto. discriminate.
+    destruct (i_published _ _ I d a p F) as [X|(h2 & t2 & H2 & T2 & C2 & P2 & W2 & B2)]; auto.
+    right. exists h2, t2. repeat split; auto. rewrite TH. unfold upd. destruct (N.eqb_spec h2 c); auto.
+    subst h2. rewrite (PU t2) in B2; auto. discriminate.
   - intros w In_. rewrite WY in In_. destruct (i_ways _ _ I w In_) as (A & B & C). repeat split; auto.
     intro Q. destruct (QU _ _ Q) as [Q'|(N & _)]; [|exfalso; eauto].
     specialize (C Q'). destruct (via w); auto. destruct C as [a C]. exists a. auto.
   - intros f In_. rewrite FL in In_. destruct (i_flights _ _ I f In_) as (A & B & C). repeat split; auto.
     intro Q. destruct (QU _ _ Q) as [Q'|(_ & N & _)]; [|exfalso; eauto].
     destruct (C Q') as [a C']. exists a. auto.
-  - intros c2 v E Wa. rewrite PH. rewrite RG in E. destruct (N.eq_dec c2 c) as [->|N].
-    + auto.
-    + apply (i_walkers _ _ I c2); auto. unfold walks in *. rewrite TH, upd_other in Wa; auto.
-  - intros c2 L. destruct (i_cores _ _ I c2 L) as [A B].
-    assert (c2 <> c) by lia. rewrite RG, TH, upd_other; auto.
+  - intros c2 v E Wa. rewrite PH. rewrite RG in E. apply (i_walkers _ _ I c2); auto. apply walks_if.
+    intros h t C2 T. destruct (c_core _ _ _ _ (i_calls _ _ I _ _ T)) as [L _].
+    pose proof (walks_true _ _ _ Wa h) as X. rewrite TH in X. unfold upd in X. destruct (N.eqb_spec h c) as [->|N]; [|eauto].
+    destruct (WK t T) as [Y|(t' & -> & Y)]; auto. rewrite <- Y. eauto.
+  - intros c2 L. rewrite RG. now apply (i_cores _ _ I).
 Qed.
 
 (** ** What a whole flush, or none, leaves of quiet when the call lets go *)
@@ -125,8 +125,8 @@ Proof. unfold untouched. intro H. apply andb_prop in H as [_ H]. now rewrite bot
 
 (** A call that knows nothing. *)
 Lemma fresh_ok u m c j l s v :
-  keeps_rules (erratum u) (kind_of j) (nothing v) l = true -> c < cores u ->
-  regime m c = regime_of j v -> v = home (kind_of j) -> s = None ->
+  keeps_rules (erratum u) (kind_of j) (nothing v) l = true -> c < hands u /\ core_of u c < cores u ->
+  regime m (core_of u c) = regime_of j v -> v = home (kind_of j) -> s = None ->
   (pins (kind_of j) = true -> is_alive (phases m (vm_of j)) = true) ->
   call_ok u m c (Thread j l s (nothing v)).
 Proof.
@@ -149,20 +149,19 @@ Qed.
 
 (** ** Claim *)
 
-Lemma claim_keeps u m c t l :
-  takes u m c t Claim l -> words m (page (doing t)) = Settled (from_ (kind_of (doing t)) (vm_of (doing t))) ->
-  invariant u (going_on u m (set_words m (upd (words m) (page (doing t))
-     (Claimed (from_ (kind_of (doing t)) (vm_of (doing t))) c))) c t Claim l).
+Lemma claim_keeps u m c t :
+  takes u m c t Claim -> words m (page (doing t)) = Settled (from_ (kind_of (doing t)) (vm_of (doing t))) ->
+  invariant u (moved_on u m (set_words m (upd (words m) (page (doing t))
+     (Claimed (from_ (kind_of (doing t)) (vm_of (doing t))) c))) c t Claim).
 Proof.
   intros S E. destruct (t_rules S) as [A R]. pose proof (t_call S) as K.
-  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T. simpl in A. bools.
+  pose proof (t_inv _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ S) as T. simpl in A. bools.
   repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?]; bools end.
   assert (HC : claimed (known t) = false) by assumption.
   assert (M : forall x, level_at (known t) x = Mapped) by (intros []; assumption).
   assert (NE : is_end (kind_of (doing t)) = false) by assumption.
-  apply turn with (m := m) (c := c) (o := Some (after u m c t Claim l)); try reflexivity; auto.
-  - apply (c_core _ _ _ _ K).
-  - intros d a p Al F. destruct (i_leaf _ _ I d a p Al F) as [Ma _]. revert Ma. unfold owner_now, going_on. simpl.
+  apply turn with (m := m) (c := c) (o := Some (after u m c t Claim)); try reflexivity; auto.
+  - intros d a p Al F. destruct (i_leaf _ _ I d a p Al F) as [Ma _]. revert Ma. unfold owner_now, moved_on. simpl.
     unfold upd at 1. destruct (N.eqb_spec p (page (doing t))) as [->|N].
     + rewrite E, upd_same. simpl. destruct (wrote (known t)) eqn:W; auto.
       destruct (c_lawful _ _ _ _ K) as (L1 & _). rewrite L1 in HC; auto; congruence.
@@ -171,12 +170,11 @@ Proof.
   - intros d p Q. left. intros c1 t1 x T1 C1 P Re. assert (c1 <> c) by congruence.
     apply (Q c1 t1 x); auto. simpl. rewrite upd_other; auto.
   - intros p s c'. simpl. unfold upd at 1. destruct (N.eqb_spec p (page (doing t))) as [->|N].
-    + injection 1 as <- <-. rewrite upd_same. exists (after u m c t Claim l). auto.
+    + injection 1 as <- <-. rewrite upd_same. exists (after u m c t Claim). auto.
     + intro W. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & X). exists t2.
       rewrite upd_other; auto. congruence.
   - intros t2 T2 C2. congruence.
-  - intros v Re Wa. unfold walks in Wa. simpl in Wa. rewrite upd_same in Wa. simpl in Wa.
-    eapply walks_at_home; eauto. destruct (saved t); congruence.
+  - intros t2 T2. right. exists (after u m c t Claim). split; auto. simpl. congruence.
   - intros t2 X. injection X as <-. apply other_threads.
     own K.
     + intros _. simpl. apply upd_same.
@@ -185,19 +183,19 @@ Proof.
     + intros _ x Lx. exfalso. apply Lx. destruct x; simpl; apply (M OfHost) || apply (M OfVm).
     + intros _ x. replace (level_at (set_claimed (known t)) x) with (level_at (known t) x) by (destruct x; auto).
       rewrite M. split; simpl; auto.
-  - intros c2 t2 N T2. apply other_threads. apply other_words; [now apply (others _ _ _ _ _ _ S c2 t2)|].
+  - intros c2 t2 N T2. apply other_threads. apply other_words; [now apply (others _ _ _ _ _ S c2 t2)|].
     intro C2. apply others_words with (u := u) (c := c) (c2 := c2) (t := t); auto. intros s by_ W. congruence.
 Qed.
 
 (** ** Commit *)
 
-Lemma commit_keeps u m c t l :
-  takes u m c t Commit l ->
-  invariant u (going_on u m (set_words m (upd (words m) (page (doing t))
-     (Settled (to_ (kind_of (doing t)) (vm_of (doing t)))))) c t Commit l).
+Lemma commit_keeps u m c t :
+  takes u m c t Commit ->
+  invariant u (moved_on u m (set_words m (upd (words m) (page (doing t))
+     (Settled (to_ (kind_of (doing t)) (vm_of (doing t)))))) c t Commit).
 Proof.
   intros S. destruct (t_rules S) as [A R]. pose proof (t_call S) as K.
-  pose proof (t_inv _ _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ _ S) as T. simpl in A.
+  pose proof (t_inv _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ S) as T. simpl in A.
   repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end. bools.
   assert (C : claimed (known t) = true) by assumption.
   assert (LF : losers_are_flushed (kind_of (doing t)) (known t) = true) by assumption.
@@ -206,8 +204,7 @@ Proof.
   pose proof (c_word _ _ _ _ K C) as CW.
   assert (SN : saved t = None).
   { destruct (saved t) eqn:X; auto. destruct (c_saved _ _ _ _ K) as [_ Y]. rewrite Y in B; congruence. }
-  apply turn with (m := m) (c := c) (o := Some (after u m c t Commit l)); try reflexivity; auto.
-  - apply (c_core _ _ _ _ K).
+  apply turn with (m := m) (c := c) (o := Some (after u m c t Commit)); try reflexivity; auto.
   - intros d a p Al F. destruct (i_leaf _ _ I d a p Al F) as [Ma _].
     destruct (N.eq_dec p (page (doing t))) as [->|N].
     + unfold owner_now. simpl. rewrite upd_same.
@@ -221,13 +218,13 @@ Proof.
     intro W. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & P2 & X). exists t2.
     rewrite upd_other; auto. intros ->. congruence.
   - intros t2 T2 C2 W2. assert (t2 = t) by congruence. subst. rewrite W2 in PB. exact PB.
-  - intros v Re Wa. eapply walks_at_home; eauto.
+  - intros t2 T2. left. congruence.
   - intros t2 X. injection X as <-. apply fresh_ok; auto.
     + apply (c_core _ _ _ _ K).
     + apply (c_regime _ _ _ _ K).
     + apply (c_home _ _ _ _ K B).
     + apply (c_pins _ _ _ _ K).
-  - intros c2 t2 N T2. apply other_threads. apply other_words; [now apply (others _ _ _ _ _ _ S c2 t2)|].
+  - intros c2 t2 N T2. apply other_threads. apply other_words; [now apply (others _ _ _ _ _ S c2 t2)|].
     intro C2. apply others_words with (u := u) (c := c) (c2 := c2) (t := t); auto. intros s by_ W. congruence.
 Qed.
 
@@ -244,7 +241,6 @@ Proof.
   assert (SN : saved t = None).
   { destruct (saved t) eqn:X; auto. destruct (c_saved _ _ _ _ K) as [_ Y]. rewrite Y in B; congruence. }
   apply turn with (m := m) (c := c) (o := None); try reflexivity; auto.
-  - apply (c_core _ _ _ _ K).
   - intros d a p Al F. destruct (i_leaf _ _ I d a p Al F) as [Ma _]. revert Ma. unfold owner_now. simpl.
     destruct (words m p) eqn:W; auto. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & _).
     rewrite upd_other; auto. congruence.
@@ -253,7 +249,7 @@ Proof.
   - intros p s c'. simpl. intro W. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & X). exists t2.
     rewrite upd_other; auto. congruence.
   - intros t2 T2 C2. congruence.
-  - intros v Re Wa. apply (i_walkers _ _ I c); auto. unfold walks. now rewrite T, SN.
+  - intros t2 T2. left. congruence.
   - discriminate.
   - intros c2 t2 N T2. apply other_threads. now apply (i_calls _ _ I).
 Qed.
