@@ -16,6 +16,7 @@ mod linux_host;
 mod litmus;
 mod loom;
 mod mutants;
+mod mutate;
 mod paths;
 mod process;
 mod run;
@@ -82,6 +83,8 @@ enum Task {
     Loom(loom::Options),
     /// Build protections away, one at a time, and see a test of each fail (`--all`: every test, hours)
     Mutants(mutants::Options),
+    /// Change one expression after another of ownership, percpu, decoding and stage 2, and see a test notice (hours; `--shard`)
+    Mutate(mutate::Options),
     /// Check the image's instruction sequences: order, litmus tests, solver queries (2 minutes)
     Litmus(litmus::Options),
     /// Check the proofs of the specification, and that each theorem rests on nothing (2 minutes)
@@ -132,6 +135,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Stack(options) => stack::run(&paths, &options),
         Task::Loom(options) => loom::run(&paths, &options),
         Task::Mutants(options) => mutants::run(&paths, &options),
+        Task::Mutate(options) => mutate::run(&paths, &options),
         Task::Litmus(options) => litmus::run(&paths, &options),
         Task::Spec(options) => spec::run(&paths, &options),
         Task::Conform(options) => conform::run(&paths, &options),

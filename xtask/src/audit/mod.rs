@@ -11,8 +11,8 @@ mod mutants;
 mod packages;
 mod private_paths;
 mod protections;
-mod regions;
-mod source;
+pub mod regions;
+pub mod source;
 pub mod trusted_base;
 mod unsafe_uses;
 mod workspace;
@@ -44,7 +44,7 @@ type Findings = Vec<String>;
 
 type Check = fn(&Path, &Workspace) -> Result<Findings>;
 
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     (
         "each crate imports only what the layering allows",
         imports::check,
@@ -81,6 +81,10 @@ const CHECKS: [(&str, Check); 11] = [
         "each property of the map of assurance names what shows it",
         map,
     ),
+    (
+        "each mutant that may live is of a function that is there",
+        survivors,
+    ),
     ("lines of code of the trusted part", lines::report),
     ("where the chosen packages are used", packages::report),
 ];
@@ -88,6 +92,14 @@ const CHECKS: [(&str, Check); 11] = [
 fn map(root: &Path, _workspace: &Workspace) -> Result<Findings> {
     let (properties, wrong) = crate::assure::check(root)?;
     println!("    {properties:>6}  properties");
+    Ok(wrong)
+}
+
+fn survivors(root: &Path, _workspace: &Workspace) -> Result<Findings> {
+    let (mutants, wrong) = crate::mutate::survivors::check(root)?;
+    println!(
+        "    {mutants:>6}  mutants that no test of `cargo xtask mutate` notices, with a reason"
+    );
     Ok(wrong)
 }
 

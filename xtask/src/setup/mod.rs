@@ -4,6 +4,7 @@
 //! below `target/cache`, so it needs no root, changes no configuration, and removing the target
 //! folder removes all of it. What is cached is used without asking the network again.
 
+pub mod cargo_mutants;
 pub mod coq;
 pub mod cross;
 pub mod debian;
