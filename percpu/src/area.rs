@@ -89,9 +89,17 @@ mod tests {
     use std::boxed::Box;
 
     #[test]
+    fn without_areas_it_is_empty() {
+        let none: Box<[Area<u32>]> = Box::new([]);
+        let per_cpu = PerCpu::new(none);
+        assert_eq!((per_cpu.len(), per_cpu.is_empty()), (0, true));
+    }
+
+    #[test]
     fn each_cpu_has_its_own() {
         let areas: Box<[Area<u32>]> = (0..2).map(Area::new).collect();
         let per_cpu = PerCpu::new(areas);
+        assert_eq!((per_cpu.len(), per_cpu.is_empty()), (2, false));
         for number in 0..3 {
             // SAFETY: one thread plays all CPUs, one at a time, with one token each.
             let mut token = unsafe { CpuToken::new(CpuId::new(number).unwrap()) };

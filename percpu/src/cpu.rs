@@ -128,12 +128,17 @@ mod tests {
     }
 
     #[test]
+    fn a_set_takes_one_bit_for_each_cpu() {
+        assert_eq!(size_of::<CpuSet>() * 8, MAX_CPUS);
+    }
+
+    #[test]
     fn a_set_holds_what_was_put_in() {
         let cpu = |raw| CpuId::new(raw).unwrap();
         let mut set = CpuSet::new();
         assert!(set.is_empty());
         assert!(set.insert(cpu(511)) && set.insert(cpu(0)) && set.insert(cpu(64)));
-        assert!(!set.insert(cpu(64)));
+        assert!(!set.insert(cpu(64)) && !set.is_empty());
         assert!(set.iter().eq([cpu(0), cpu(64), cpu(511)]));
         assert!(set.remove(cpu(64)) && !set.remove(cpu(64)));
         assert!(set.contains(cpu(511)) && !set.contains(cpu(64)));

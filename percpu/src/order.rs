@@ -61,8 +61,9 @@ mod tests {
     #[test]
     fn first_come_first_served_and_once() {
         let mut order = Order::default();
+        assert!(order.is_empty());
         assert!(order.push_back(9) && order.push_back(3));
-        assert!(!order.push_back(9));
+        assert!(!order.push_back(9) && !order.is_empty());
         assert_eq!(order.pop_front(), Some(9));
         assert!(!order.contains(9) && order.contains(3));
         assert!(order.push_back(9));

@@ -131,7 +131,9 @@ mod tests {
         assert_eq!(pins.holders(0).0, 0);
         drop((pin, second));
         assert_eq!(pins.holders(7), (0, None));
-        assert!(pins.pin(&token, 8).is_some());
-        assert!(!pins.holds(zero, 8));
+        let third = pins.pin(&token, 8);
+        assert!(pins.holds(zero, 8) && !pins.holds(one, 8) && !pins.holds(zero, 7));
+        drop(third);
+        assert!(!pins.holds(zero, 8) && !pins.holds(zero, 0));
     }
 }

@@ -226,9 +226,31 @@ mod tests {
     }
 
     #[test]
+    fn the_last_slot_there_is_has_a_bit() {
+        let (queues, token) = (queues(), token(ZERO));
+        let last = MAX_VCPUS as u16 - 1;
+        assert_eq!(queues.push(ZERO, last), Some(Wake::Nothing));
+        let mut seen = Vec::new();
+        queues.drain(&token, 1, |slot| seen.push(slot));
+        assert_eq!(seen, [last]);
+    }
+
+    #[test]
+    fn mail_is_there_until_it_is_drained() {
+        let queues: RunQueues<Box<[Mailbox]>> =
+            RunQueues::new((0..2).map(|_| Mailbox::default()).collect());
+        let (mine, other) = (token(ZERO), token(ONE));
+        assert!(!queues.has_mail(&mine));
+        assert_eq!(queues.push(ZERO, 70), Some(Wake::Nothing));
+        assert!(queues.has_mail(&mine) && !queues.has_mail(&other));
+        queues.drain(&mine, 1, |_| {});
+        assert!(!queues.has_mail(&mine));
+    }
+
+    #[test]
     fn what_does_not_exist_is_not_pushed() {
         let queues = queues();
-        assert_eq!(queues.push(ZERO, 4096), None);
+        assert_eq!(queues.push(ZERO, MAX_VCPUS as u16), None);
         assert_eq!(queues.push(ZERO, u16::MAX), None);
         assert_eq!(queues.push(ONE, 0), None);
         let stranger = token(ONE);

@@ -134,6 +134,18 @@ fn a_stale_handle_finds_nothing() {
 }
 
 #[test]
+fn the_next_vcpu_of_a_slot_has_another_generation() {
+    let (slot, first) = slot_at(Residence::Off);
+    slot.free(first).unwrap();
+    let ticket = slot.allocate(ZERO).unwrap();
+    let second = ticket.generation();
+    assert_eq!(second, first + 1);
+    ticket.turn_off();
+    assert_eq!(slot.now(), (second, Residence::Off));
+    assert_eq!(slot.now_of(first), Residence::Free);
+}
+
+#[test]
 fn a_dropped_ticket_loses_no_vcpu() {
     let (slot, generation) = slot_at(Residence::Queued(ONE));
     drop(slot.take(ONE).unwrap());
