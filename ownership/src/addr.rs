@@ -284,6 +284,23 @@ mod tests {
         assert_eq!(pa.pfn_exact(), None);
         assert_eq!(pa.page_base().pfn_exact(), Some(pa.pfn()));
         assert_eq!(Ipa::from_raw(0x5678).page(), 5);
+        assert_eq!(Ipa::from_page(5), Some(Ipa::from_raw(0x5000)));
+        let last = Ipa::from_page(PFN_MAX).unwrap();
+        assert_eq!(
+            last.checked_add(PAGE_SIZE - 1),
+            Some(Ipa::from_raw(u64::MAX))
+        );
+    }
+
+    #[test]
+    fn a_size_is_the_part_of_its_whole() {
+        assert_eq!(GranuleSize::Page.part(), None);
+        assert_eq!(GranuleSize::Block1G.whole(), None);
+        for size in [GranuleSize::Block2M, GranuleSize::Block1G] {
+            let part = size.part().unwrap();
+            assert_eq!(part.whole(), Some(size));
+            assert_eq!(part.pages() << FAN_OUT_SHIFT, size.pages());
+        }
     }
 
     #[test]

@@ -95,6 +95,25 @@ fn a_page_goes_to_the_engine_and_comes_back() {
 }
 
 #[test]
+fn the_engine_s_page_needs_a_flush_of_the_engine_and_a_scrub_after_it() {
+    let table = table(2);
+    for index in 0..2 {
+        let claimed = claim(&table, index, Op::EngineDonate);
+        claimed.donate_to_engine(&of_host()).unwrap();
+    }
+    let el2 = flushed(Coverage::El2);
+    let attempt = |flush: &Flushed, scrub| {
+        let claimed = claim(&table, 0, Op::EngineReclaim);
+        claimed.engine_to_host(flush, scrub).is_ok()
+    };
+    assert!(!attempt(&of_host(), scrubbed(BASE, &el2)));
+    assert!(!attempt(&el2, scrubbed(BASE, &of_host())));
+    assert!(!attempt(&el2, scrubbed(page(1), &el2)));
+    assert_eq!(table.state(BASE), Some(State::Owned(Owner::Engine)));
+    assert!(attempt(&el2, scrubbed(BASE, &el2)));
+}
+
+#[test]
 fn lending_counts_leaves() {
     // 21: a partial unmap does not drop the count, and it can't underflow.
     let table = table(1);
@@ -289,6 +308,7 @@ fn a_run_stops_at_the_first_page_it_cannot_have() {
     let busy = claim(&table, 2, Op::Lend);
     let (run, refused) = table.claim_run(BASE, 6, Op::VmMap, 0, HOST);
     assert_eq!((run.len(), refused), (2, Some(Refused::Busy)));
+    assert!(!run.is_empty());
     drop(busy);
     drop(run);
     let (run, refused) = table.claim_run(page(1), 5, Op::VmMap, 0, HOST);

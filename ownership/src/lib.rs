@@ -36,7 +36,11 @@ mod census;
 mod claim;
 #[cfg(all(test, not(loom)))]
 mod claim_tests;
+#[cfg(all(test, not(loom)))]
+mod fold_tests;
 mod look;
+#[cfg(all(test, not(loom)))]
+mod look_tests;
 mod proof;
 #[cfg(all(test, not(loom)))]
 mod slices_tests;

@@ -1,7 +1,9 @@
 //! The transition function against a table written from the design, independently of the code:
 //! every pair of states under every operation is either listed here or refused.
 
-use crate::state::{Needs, is_claimable, share, transition, unshare};
+use crate::state::{
+    Needs, is_claimable, lend_once_less, lend_once_more, share, transition, unshare,
+};
 use crate::word::{Op, Owner, State, VmSlot, Word};
 
 const A: Owner = Owner::Vm(VmSlot::new(0).unwrap());
@@ -274,4 +276,19 @@ fn what_follows_is_listed() {
     }
     let needs = transition(State::Owned(Owner::Host), Op::VmMap, State::Owned(A));
     assert_eq!(needs, Some(Needs::FLUSH));
+}
+
+#[test]
+fn a_loan_is_of_the_host_s_page_to_one_vm() {
+    let a = VmSlot::new(0).unwrap();
+    for from in STATES {
+        let less = lend_once_less(from).map(|to| (transition(from, Op::Unlend, to), to));
+        assert_eq!(less.is_some(), is_claimable(from, Op::Unlend), "{from:?}");
+        assert!(less.is_none_or(|(needs, to)| needs == Some(Needs::FLUSH) && to != from));
+        let more = lend_once_more(from, a);
+        let may = from == HOST || matches!(from, LENT_A1 | LENT_A2 | LENT_A3 | LENT_ALMOST);
+        assert_eq!(more.is_some(), may, "{from:?}");
+        // One leaf more and one less is as before.
+        assert!(more.is_none_or(|to| lend_once_less(to) == Some(from)));
+    }
 }

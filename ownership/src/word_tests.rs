@@ -135,3 +135,28 @@ fn every_low_pattern_is_a_state_s_own_or_reserved() {
         assert!(Word::pack(state) == word || state == State::Reserved);
     }
 }
+
+#[test]
+fn a_word_is_claimed_by_another_only_if_it_is_claimed() {
+    let host = Word::pack(State::Owned(Owner::Host));
+    let by = |cpu| Word::claimed(host, Op::VmMap, cpu);
+    assert!(by(1).is_claimed_by_other(by(2)) && by(2).is_claimed_by_other(by(1)));
+    assert!(!by(2).is_claimed_by_other(by(2)));
+    for settled in settled().into_iter().step_by(97).map(Word::pack) {
+        assert!(!settled.is_claimed_by_other(by(2)), "{settled:?}");
+        let changing = settled == Word::pack(State::Merged);
+        assert_eq!(settled.is_changing(), changing, "{settled:?}");
+        assert!(Word::claimed(settled, Op::Reclaim, 0).is_changing());
+    }
+    assert!(Word::pack(State::Merged).is_changing());
+}
+
+#[test]
+fn a_slot_has_a_number_and_a_vmid_that_is_not_the_host_s() {
+    for raw in 0..VmSlot::COUNT {
+        let slot = VmSlot::new(raw).unwrap();
+        assert_eq!((slot.raw(), slot.index()), (raw, usize::from(raw)));
+        assert_eq!(slot.vmid(), raw + 1);
+    }
+    assert_eq!(VmSlot::new(VmSlot::COUNT), None);
+}
