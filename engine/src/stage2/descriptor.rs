@@ -273,6 +273,39 @@ mod tests {
     }
 
     #[test]
+    fn an_invalid_descriptor_that_nobody_writes_is_reserved() {
+        let both = RESERVED | splitting_descriptor(Pfn::from_raw(0x12345));
+        for raw in [both, 1 << 12, 1 << 63, VALID << 3] {
+            assert_eq!(Entry::decode(raw, 2), Entry::Reserved, "{raw:#x}");
+        }
+    }
+
+    #[test]
+    fn a_descriptor_keeps_its_address_and_nothing_above() {
+        // Bits 51:48 of an output address are attributes in this format.
+        let wide = Pfn::from_raw(0xf_1234_5678_9abc);
+        let low = Pfn::from_raw(0x4_5678_9abc);
+        assert_eq!(splitting_descriptor(wide), splitting_descriptor(low));
+        assert_eq!(splitting_descriptor(low), low.raw() << 12 | 1 << 2);
+        assert_eq!(table_descriptor(wide), table_descriptor(low));
+        let bits = LeafBits::new(Memory::Normal, Access::DATA, true);
+        assert_eq!(bits.leaf(wide, 3), bits.leaf(low, 3));
+        assert_eq!(Entry::decode(table_descriptor(low), 1), Entry::Table(low));
+    }
+
+    #[test]
+    fn memory_is_cacheable_as_the_features_say() {
+        // MemAttr, bits 5:2: Arm ARM D8.6.5, with FEAT_S2FWB and without.
+        let attr = |memory, fwb| {
+            let bits = LeafBits::new(memory, Access::ALL, fwb);
+            bits.leaf(Pfn::from_raw(0), 3) >> 2 & 0xf
+        };
+        assert_eq!(attr(Memory::Normal, true), 0b0110);
+        assert_eq!(attr(Memory::Normal, false), 0b1111);
+        assert_eq!([true, false].map(|fwb| attr(Memory::Device, fwb)), [1, 1]);
+    }
+
+    #[test]
     fn descriptors_have_the_architecture_s_bits() {
         // Arm ARM D8.3.2: a level-3 page, normal write-back, read-write, executable.
         let bits = LeafBits::new(Memory::Normal, Access::ALL, false);
@@ -288,6 +321,10 @@ mod tests {
         assert_eq!(bytes_of(3), 4 << 10);
         assert_eq!(bytes_of(2), 2 << 20);
         assert_eq!(bytes_of(1), 1 << 30);
-        assert_eq!(pages_of(2), 512);
+        assert_eq!(bytes_of(0), 512 << 30);
+        assert_eq!([3, 2, 1].map(pages_of), [1, 512, 512 * 512]);
+        for size in GranuleSize::DOWNWARD {
+            assert_eq!(pages_of(level_of(size)), size.pages());
+        }
     }
 }

@@ -157,6 +157,20 @@ mod tests {
         assert_eq!(of(42), (42, 1, 8));
         assert_eq!(of(40), (40, 1, 2));
         assert_eq!(of(36), (36, 1, 1));
+        assert_eq!(of(43), (43, 1, 16));
+        assert_eq!(of(39), (39, 1, 1));
+        // The root's entries, of 1 GiB or 512 GiB, reach to the end of the input size.
+        for bits in 32..=52 {
+            let g = Geometry::for_pa_bits(bits);
+            let root = u64::from(g.root_pages) * 512;
+            let wanted = 1 << g.ipa_bits;
+            let reach = root << g.root_shift;
+            assert!(
+                reach >= wanted && (g.root_pages == 1 || reach == wanted),
+                "{bits}"
+            );
+            assert_eq!(g.root_shift, if g.start_level == 0 { 39 } else { 30 });
+        }
     }
 
     #[test]
@@ -164,5 +178,40 @@ mod tests {
         // T0SZ=16, SL0=2, IRGN0=ORGN0=1, SH0=3, TG0=0, PS=5, VS=0, HA=HD=0, RES1.
         assert_eq!(Geometry::for_pa_bits(48).vtcr(48), 0x8005_3590);
         assert_eq!(Geometry::for_pa_bits(40).vtcr(40), 0x8002_3558);
+    }
+
+    #[test]
+    fn vtcr_has_the_class_of_the_physical_size() {
+        // PS as ID_AA64MMFR0_EL1.PARange encodes it; 52 bits take a format that is not used here.
+        let classes = [
+            (32, 0),
+            (36, 1),
+            (40, 2),
+            (42, 3),
+            (44, 4),
+            (48, 5),
+            (52, 5),
+        ];
+        for (bits, class) in classes {
+            let vtcr = Geometry::for_pa_bits(bits).vtcr(bits);
+            assert_eq!(vtcr >> 16 & 0b111, class, "{bits}");
+            assert_eq!(vtcr & 0x3f, 64 - u64::from(bits.min(48)), "{bits}");
+        }
+        // Between two classes the smaller one holds.
+        for (bits, class) in [(35, 0), (39, 1), (41, 2), (43, 3), (47, 4)] {
+            let vtcr = Geometry::for_pa_bits(bits).vtcr(bits);
+            assert_eq!(vtcr >> 16 & 0b111, class, "{bits}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_within_the_input_size_or_not() {
+        let geometry = Geometry::for_pa_bits(40);
+        assert!(geometry.contains(Ipa::from_raw((1 << 40) - 1)));
+        assert!(!geometry.contains(Ipa::from_raw(1 << 40)));
+        let at = Ipa::from_raw(0x5000);
+        assert_eq!(ipa_after(at, 3), Some(Ipa::from_raw(0x8000)));
+        assert_eq!(ipa_after(at, u64::MAX >> 12), None);
+        assert_eq!(ipa_after(at, u64::MAX), None);
     }
 }

@@ -163,3 +163,72 @@ impl Stage2 {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::Geometry;
+    use super::super::descriptor::{Access, LAST_LEVEL, LeafBits, Memory, table_descriptor};
+    use super::*;
+
+    const TABLE: Pfn = Pfn::from_raw(0x9_0000);
+
+    /// Eight pages of root, of level 1.
+    fn stage2() -> Stage2 {
+        Stage2::new(TABLE, 1, Geometry::for_pa_bits(42))
+    }
+
+    fn at(table: u64, index: u16) -> EntryAt {
+        let table = TABLE.after(table);
+        EntryAt { table, index }
+    }
+
+    #[test]
+    fn a_leaf_names_the_page_of_each_address_below_it() {
+        let bits = LeafBits::new(Memory::Normal, Access::ALL, false);
+        let base = Pfn::from_raw(0x8_0000);
+        let ipa = Ipa::from_raw(0x1_4567_8abc);
+        for (level, within) in [(3, 0), (2, 0x78), (1, 0x5678)] {
+            let raw = bits.leaf(base, level);
+            let found = Found {
+                at: at(0, 0),
+                level,
+                raw,
+            };
+            let page = found.page(ipa).unwrap();
+            assert_eq!(page.checked_since(base), Some(within), "{level}");
+        }
+        let raw = table_descriptor(TABLE);
+        let table = Found {
+            at: at(0, 0),
+            level: 2,
+            raw,
+        };
+        assert_eq!(table.page(ipa), None);
+    }
+
+    #[test]
+    fn a_root_of_several_pages_is_one_table() {
+        let place = |gib: u64| stage2().place_in_root(Ipa::from_raw((gib << 30) + 0x1234_5678));
+        assert_eq!((place(0), place(511)), (at(0, 0), at(0, 511)));
+        assert_eq!((place(512), place(4095)), (at(1, 0), at(7, 511)));
+    }
+
+    #[test]
+    fn an_entry_has_a_next_one_up_to_the_end_of_its_page() {
+        for level in 1..=LAST_LEVEL {
+            let next = |index| stage2().next_in_table(at(5, index), level);
+            assert_eq!((next(0), next(510)), (Some(at(5, 1)), Some(at(5, 511))));
+            assert_eq!(next(511), None);
+        }
+    }
+
+    #[test]
+    fn pages_of_one_table_are_near_each_other() {
+        let page = |page: u64| Ipa::from_page(page).unwrap();
+        let near = |from, to| Stage2::near(at(3, 7), page(from), page(to));
+        assert_eq!(near(0x407, 0x400), Some(at(3, 0)));
+        assert_eq!(near(0x407, 0x5ff), Some(at(3, 0x1ff)));
+        assert_eq!((near(0x407, 0x600), near(0x407, 0x3ff)), (None, None));
+        assert_eq!(near(0x407, 0x4_0407), None);
+    }
+}

@@ -42,6 +42,76 @@ fn assigned_status_codes_are_all_known() {
     assert!(reserved.eq(expected.into_iter().chain([0b11_1111])));
 }
 
+/// Status codes from `first` on, of levels `levels`, are of this kind.
+fn levels(kind: FaultKind, first: u64, levels: core::ops::RangeInclusive<i8>) {
+    for (code, level) in (first..).zip(levels) {
+        let abort = Abort::of_data(code);
+        assert_eq!(
+            (abort.kind(), abort.level()),
+            (kind, Some(level)),
+            "{code:#b}"
+        );
+    }
+}
+
+#[test]
+fn each_status_code_has_the_kind_and_level_of_arm_s_table() {
+    // Arm ARM D19.2.37, DFSC: kinds with a level, in the order of their codes.
+    levels(FaultKind::AddressSize, 0b00_0000, 0..=3);
+    levels(FaultKind::Translation, 0b00_0100, 0..=3);
+    levels(FaultKind::AccessFlag, 0b00_1000, 0..=3);
+    levels(FaultKind::Permission, 0b00_1100, 0..=3);
+    levels(FaultKind::ExternalOnWalk, 0b01_0010, -2..=3);
+    levels(FaultKind::ParityOnWalk, 0b01_1011, -1..=3);
+    levels(FaultKind::GranuleProtection, 0b10_0010, -2..=3);
+    levels(FaultKind::AddressSize, 0b10_1001, -1..=-1);
+    levels(FaultKind::Translation, 0b10_1010, -2..=-1);
+    levels(FaultKind::AddressSize, 0b10_1100, -2..=-2);
+    for (code, kind) in [
+        (0b01_0000, FaultKind::External),
+        (0b01_0001, FaultKind::TagCheck),
+        (0b01_1000, FaultKind::Parity),
+        (0b10_0001, FaultKind::Alignment),
+        (0b10_1000, FaultKind::GranuleProtection),
+        (0b11_0000, FaultKind::TlbConflict),
+        (0b11_0001, FaultKind::UnsupportedUpdate),
+        (0b11_0100, FaultKind::Lockdown),
+        (0b11_0101, FaultKind::UnsupportedExclusive),
+    ] {
+        let abort = Abort::of_data(code);
+        assert_eq!((abort.kind(), abort.level()), (kind, None), "{code:#b}");
+    }
+}
+
+#[test]
+fn each_class_is_what_arm_assigns_it_to() {
+    for (class, trap) in [
+        (0x00, Trap::Unknown),
+        (0x07, Trap::FpAccess),
+        (0x09, Trap::PauthAccess),
+        (0x0e, Trap::Illegal),
+        (0x19, Trap::Sve),
+        (0x1d, Trap::Sme),
+        (0x20, Trap::Abort(Abort::of_fetch(0))),
+        (0x24, Trap::Abort(Abort::of_data(0))),
+    ] {
+        assert_eq!(Trap::decode(esr(class, 0)), trap, "{class:#x}");
+    }
+    let aarch32 = [0x03, 0x04, 0x05, 0x06, 0x08, 0x0c, 0x11, 0x12, 0x13];
+    let known = [
+        0x00, 0x01, 0x07, 0x09, 0x0e, 0x16, 0x17, 0x18, 0x19, 0x1d, 0x20, 0x24,
+    ];
+    for class in 0..64u8 {
+        let wanted = match class {
+            0x30.. => Trap::Debug(class),
+            _ if aarch32.contains(&class) => Trap::Aarch32(class),
+            _ if known.contains(&class) => continue,
+            _ => Trap::Other(class),
+        };
+        assert_eq!(Trap::decode(esr(class, 0)), wanted, "{class:#x}");
+    }
+}
+
 #[test]
 fn calls_and_waits() {
     assert_eq!(Trap::decode(0x5a00_0000), Trap::Hvc { imm: 0 });
@@ -111,6 +181,40 @@ fn mmio_store_of_a_byte() {
 }
 
 #[test]
+fn each_bit_of_an_abort_is_one_thing() {
+    type Ask = fn(Abort) -> bool;
+    let bits: [(u32, Ask); 4] = [
+        (6, Abort::is_write),
+        (7, Abort::on_walk),
+        (8, Abort::is_cache_op),
+        (24, |abort| abort.access().is_some()),
+    ];
+    for (index, ask) in bits {
+        for other in 0..25 {
+            let abort = Abort::of_data(1 << other);
+            assert_eq!(ask(abort), other == index, "{index} {other}");
+        }
+    }
+    for other in 0..25 {
+        assert_eq!(Abort::of_data(1 << other).far_valid(), other != 10);
+        assert!(!Abort::of_data(1 << other).is_fetch());
+    }
+    // What stands above the syndrome in ESR_EL2 makes no fetch of a load.
+    assert!(!Abort::of_data(u64::MAX).is_fetch() && Abort::of_fetch(0).is_fetch());
+}
+
+#[test]
+fn fields_of_an_access_do_not_overlap() {
+    for (size, bytes) in [(0, 1), (1, 2), (2, 4), (3, 8)] {
+        for rt in 0..32 {
+            let access = Abort::of_data(1 << 24 | size << 22 | rt << 16).access();
+            let access = access.unwrap();
+            assert_eq!((access.bytes(), u64::from(access.rt())), (bytes, rt));
+        }
+    }
+}
+
+#[test]
 fn loads_extend_as_the_instruction_says() {
     let access = |bytes: u64, sign_extend, is_64bit| {
         let size = u64::from(bytes.trailing_zeros());
@@ -145,6 +249,21 @@ fn addresses_are_told_only_where_the_hardware_tells_them() {
     // A permission fault outside a walk leaves HPFAR_EL2 UNKNOWN.
     assert_eq!(abort(0b1101).ipa(0x12_3450, 0), None);
     assert_eq!(abort(0b01_0000).ipa(0x12_3450, 0), None);
+    // An address that is too wide, and a clear access flag, are told as a missing entry is.
+    for code in [0b00_0011, 0b00_1011, 0b00_0111] {
+        let told = FaultAddress {
+            page: 0x1234_5000,
+            offset: Some(0xabc),
+        };
+        assert_eq!(abort(code).ipa(0x12_3450, 0x9abc), Some(told));
+        // FnV: FAR_EL2 holds nothing.
+        let page_alone = FaultAddress {
+            offset: None,
+            ..told
+        };
+        let unsure = abort(1 << 10 | code).ipa(0x12_3450, 0x9abc);
+        assert_eq!(unsure, Some(page_alone));
+    }
     // The non-secure bit of HPFAR_EL2 is no address bit.
     assert_eq!(abort(0b0110).ipa(1 << 63 | 0x10, 0).unwrap().page, 0x1000);
     assert_eq!(
