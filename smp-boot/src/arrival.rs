@@ -85,7 +85,8 @@ impl Arrival {
 
 /// How many have come; the others are given up. What those have set up is seen from here on.
 pub fn count<'a>(arrivals: impl Iterator<Item = &'a Arrival>) -> usize {
-    let arrived = arrivals.filter(|arrival| arrival.close()).count();
+    let closed = arrivals.map(|arrival| usize::from(arrival.close()));
+    let arrived = closed.fold(0, usize::saturating_add);
     // Acquire: with the looks above, pairs with the Release in `arrive`, also for a core that came
     // after the primary last looked.
     #[cfg(not(mutant = "count-no-fence"))]

@@ -26,7 +26,10 @@ macro_rules! read {
 
 /// Copies all of `from` to the start of `to`, which is as long at least; the rest of `to` is left alone.
 pub fn copy(to: &mut [u8], from: &[u8]) {
-    let to = &mut to[..from.len()];
+    debug_assert!(from.len() <= to.len());
+    let Some(to) = to.get_mut(..from.len()) else {
+        return;
+    };
     #[cfg(not(target_os = "none"))]
     to.copy_from_slice(from);
     #[cfg(target_os = "none")]
@@ -226,13 +229,14 @@ pub unsafe fn zero_pages(first: *mut crate::Page, pages: usize) {
 #[cfg(target_os = "none")]
 pub unsafe fn clean_invalidate(range: crate::PaRange) {
     // DminLine is log2 of the words.
-    let line = 4 << (read!("ctr_el0") >> 16 & 0xf);
-    let mut at = range.start() / line * line;
+    let line = 4_u64 << (read!("ctr_el0") >> 16 & 0xf);
+    let mut at = range.start() & line.wrapping_neg();
     while at < range.end() {
         // SAFETY: cache maintenance changes no content; mapped, by the caller's promise.
         unsafe {
             core::arch::asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags));
         };
-        at += line;
+        // Does not wrap: a range ends at 2^63 at most.
+        at = at.wrapping_add(line);
     }
 }

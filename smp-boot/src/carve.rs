@@ -56,7 +56,9 @@ fn find_largest(ram: &[PaRange], taken: &[PaRange]) -> u64 {
                 .iter()
                 .map(|other| other.start())
                 .filter(|&end| end >= start);
-            Some(ends.chain([range.end()]).min()?.min(range.end()) - start)
+            let end = ends.chain([range.end()]).min()?;
+            // None of the ends is before `start`.
+            Some(end.saturating_sub(start))
         })
         .max()
         .unwrap_or(0)

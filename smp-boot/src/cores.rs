@@ -54,7 +54,8 @@ fn wait(records: &[BootRecord]) {
             let time = CNTPCT_EL0.get();
             if time.wrapping_sub(since) > patience {
                 // Others may have come while this one has not.
-                let now = records.iter().filter(|it| it.arrival.has_come()).count();
+                let have_come = records.iter().map(|it| usize::from(it.arrival.has_come()));
+                let now = have_come.fold(0, usize::saturating_add);
                 if now == come {
                     return;
                 }
@@ -95,7 +96,9 @@ fn pause(can_sleep: bool, waited: u64) {
 fn clean_to_coherency(record: &BootRecord) {
     // The smallest line is of 16 bytes (a DminLine of less than four words does not exist); a record is aligned.
     let start = core::ptr::from_ref(record).addr();
-    for line in (start..start + size_of::<BootRecord>()).step_by(16) {
+    for offset in (0..size_of::<BootRecord>()).step_by(16) {
+        // Does not wrap: the record lies in memory.
+        let line = start.wrapping_add(offset);
         // SAFETY: cleaning by VA changes no content; the record is mapped.
         #[cfg(not(mutant = "record-no-clean"))]
         unsafe {

@@ -15,9 +15,7 @@
 mod find;
 mod writer;
 
-use core::fmt::Write;
-
-use heapless::String;
+use heapless::Vec;
 use thiserror::Error;
 
 use self::find::Places;
@@ -137,7 +135,8 @@ impl<'t> Edit<'_, 't, '_> {
                     self.writer.skip_to(tokens.span().end);
                     return Ok(());
                 }
-                self.depth += 1;
+                // There are fewer nodes than bytes.
+                self.depth = self.depth.wrapping_add(1);
                 self.place = self.place_at(span.start);
                 self.is_in_reserved |= self.place == Some(Place::Reserved);
                 self.writer.take_to(span.end)?;
@@ -145,7 +144,8 @@ impl<'t> Edit<'_, 't, '_> {
             }
             Token::End => {
                 self.end_properties(span.start)?;
-                self.depth -= 1;
+                // The tokens let no node end that has not begun.
+                self.depth = self.depth.saturating_sub(1);
                 self.is_in_reserved &= self.depth > 1;
             }
         }
@@ -169,9 +169,7 @@ impl<'t> Edit<'_, 't, '_> {
 
     /// Whether the node that begins is a child of `/reserved-memory` with the name of one that is written.
     fn is_ours(&self, name: &[u8]) -> bool {
-        let has_name = |range: &PaRange| {
-            !range.is_empty() && node_name(*range).is_ok_and(|own| own.as_bytes() == name)
-        };
+        let has_name = |range: &PaRange| !range.is_empty() && node_name(*range).as_slice() == name;
         self.is_in_reserved && self.depth == 2 && self.wishes.engine.iter().any(has_name)
     }
 
@@ -257,7 +255,7 @@ impl<'t> Edit<'_, 't, '_> {
             let start = range.start().to_be_bytes();
             let bytes = range.size().to_be_bytes();
             let reg = [fit(&start, address)?, fit(&bytes, size)?];
-            self.writer.begin(node_name(*range)?.as_bytes())?;
+            self.writer.begin(&node_name(*range))?;
             self.writer.property(Name::NoMap, &[])?;
             self.writer.property(Name::Reg, &reg)?;
             self.writer.end()?;
@@ -268,10 +266,11 @@ impl<'t> Edit<'_, 't, '_> {
 
 /// Goes past the end of the node that has just begun.
 fn skip_node(tokens: &mut Tokens<'_>) -> Result<(), EditError> {
-    let mut depth = 1;
+    let mut depth = 1_usize;
     while depth > 0 {
         match tokens.next().map_err(|_| MALFORMED)? {
-            Some(Token::Begin(_)) => depth += 1,
+            // There are fewer nodes than bytes.
+            Some(Token::Begin(_)) => depth = depth.wrapping_add(1),
             Some(Token::Property(..)) => {}
             Some(Token::End) => depth -= 1,
             None => return Err(MALFORMED.into()),
@@ -280,14 +279,26 @@ fn skip_node(tokens: &mut Tokens<'_>) -> Result<(), EditError> {
     Ok(())
 }
 
-/// The name of the node that reserves `range`.
-fn node_name(range: PaRange) -> Result<String<32>, BootError> {
-    let mut name = String::new();
-    write!(name, "bulkhead@{:x}", range.start()).map_err(|_| BootError::TooMany {
-        what: "letters in a node's name",
-        most: 32,
-    })?;
-    Ok(name)
+/// What the name of such a node begins with.
+const NODE: &[u8] = b"bulkhead@";
+/// Letters of the longest.
+const NODE_NAME: usize = NODE.len() + 2 * size_of::<u64>();
+
+/// The name of the node that reserves `range`: with its start in hexadecimal, as a unit address is written. By hand,
+/// because a library's text adds up its length with checks.
+fn node_name(range: PaRange) -> Vec<u8, NODE_NAME> {
+    let bytes = range.start().to_be_bytes();
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    let mut digits = digits.skip_while(|&digit| digit == 0).peekable();
+    let zero = digits.peek().is_none().then_some(0);
+    let letter = |digit: u8| b"0123456789abcdef".get(usize::from(digit)).copied();
+    let address = digits.chain(zero).filter_map(letter);
+    let mut name = Vec::new();
+    for letter in NODE.iter().copied().chain(address) {
+        // There is room for the longest.
+        let _ = name.push(letter);
+    }
+    name
 }
 
 /// A number as a bus with `cells` cells writes it.
@@ -298,5 +309,19 @@ fn fit(number: &[u8; 8], cells: u32) -> Result<&[u8], BootError> {
         _ => Err(BootError::BadNode(
             "the cells under /reserved-memory cannot hold the engine's memory",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn a_node_s_name_is_its_address_in_hexadecimal() {
+        for start in [0, 9, 0xa, 0x10, 0x4000_0000, 0x12_3456_789a_b000, 1 << 62] {
+            let range = PaRange::new(start, 1).unwrap();
+            assert_eq!(node_name(range), format!("bulkhead@{start:x}").as_bytes());
+        }
     }
 }

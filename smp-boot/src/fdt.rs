@@ -289,15 +289,22 @@ fn push<T, const N: usize>(
 
 /// Joins ranges that touch or overlap in an ascending list.
 fn join_neighbours(ranges: &mut Vec<PaRange, MAX_RAM>) {
-    let mut at = 1;
-    while let (Some(&low), Some(&high)) = (ranges.get(at - 1), ranges.get(at)) {
+    // The last that is joined; those behind it up to `at` are free.
+    let mut last = 0_usize;
+    for at in 1..ranges.len() {
+        let (Some(&low), Some(&high)) = (ranges.get(last), ranges.get(at)) else {
+            break;
+        };
+        let mut range = low.hull(high);
         if high.start() > low.end() {
-            at += 1;
-        } else {
-            ranges[at - 1] = low.hull(high);
-            ranges.remove(at);
+            last = last.saturating_add(1);
+            range = high;
+        }
+        if let Some(place) = ranges.get_mut(last) {
+            *place = range;
         }
     }
+    ranges.truncate(last.saturating_add(1));
 }
 
 /// Bytes of the smallest redistributor (IHI0069 12.10).

@@ -109,7 +109,7 @@ impl<E: Engine> Boot<E> {
         let records: &'static [BootRecord] = records;
         crash::keep_last_words::<E>(shared);
         Started {
-            up: 1 + cores::start_all(records),
+            up: cores::start_all(records).saturating_add(1),
             heap: self.heap,
             records,
         }

@@ -26,23 +26,28 @@ pub struct Layout {
 /// Bytes of boot's own objects and tables, if the engine asks for `engine` more.
 pub fn boot_bytes(machine: &MachineInfo, engine: u64) -> u64 {
     let others = others(machine);
-    let records = (others * size_of::<BootRecord>() as u64).div_ceil(PAGE);
+    // What is too much to be counted is too much for `carve`.
+    let records = others.saturating_mul(size_of::<BootRecord>() as u64);
+    let records = records.div_ceil(PAGE);
     let stacks = stack_bytes(machine);
     // Stacks are mapped by pages, for their guards.
-    let memory = tables_for(engine.saturating_add(stacks)) + stacks / BLOCK + 2;
+    let memory = tables_for(engine.saturating_add(stacks));
+    let guards = stacks / BLOCK + 2;
     let devices = machine
         .gic
         .redistributors
         .iter()
         .map(|it| tables_for(it.range.size()));
-    let devices: u64 = devices.sum::<u64>() + tables_for(machine.gic.distributor.size());
-    let roots = others * PRIVATE_TABLES + machine.ram_span().end().div_ceil(COVERS[0]);
-    (records + memory + devices + roots) * PAGE
+    let distributor = tables_for(machine.gic.distributor.size());
+    let private = others.saturating_mul(PRIVATE_TABLES);
+    let roots = machine.ram_span().end().div_ceil(COVERS[0]);
+    let pages = devices.chain([records, memory, guards, distributor, private, roots]);
+    pages.fold(0, u64::saturating_add).saturating_mul(PAGE)
 }
 
 /// Bytes of the other cores' stacks.
 pub fn stack_bytes(machine: &MachineInfo) -> u64 {
-    others(machine) * stack::BLOCK_BYTES
+    others(machine).saturating_mul(stack::BLOCK_BYTES)
 }
 
 /// Divides `region`, which has room for stacks, `boot` bytes, and the engine's.

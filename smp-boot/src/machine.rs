@@ -157,7 +157,8 @@ impl MachineInfo {
 
     /// Bytes of RAM.
     pub fn ram_bytes(&self) -> u64 {
-        self.ram.iter().map(|range| range.size()).sum()
+        let sizes = self.ram.iter().map(|range| range.size());
+        sizes.fold(0, u64::saturating_add)
     }
 
     /// The number of the core with these affinity fields.

@@ -56,7 +56,8 @@ impl Ns16550 {
     }
 
     fn at(&self, register: usize) -> usize {
-        self.base + (register << self.shift)
+        // Does not wrap: the registers lie in the pages that are mapped for them, and `shift` is 3 at most.
+        self.base.wrapping_add(register.wrapping_shl(self.shift))
     }
 }
 

@@ -90,7 +90,8 @@ fn map_early<E: Engine>(dtb: u64, el: u64, e2h: u64) -> Result<BootRecord, BootE
     Ok(BootRecord {
         regime: regime::choose(E::vectors()),
         ttbr: root.ttbr(),
-        stack_top: image.stack + stack::BLOCK_BYTES,
+        // Does not wrap: the image lies in memory.
+        stack_top: image.stack.wrapping_add(stack::BLOCK_BYTES),
         entry: enter_mapped::<E>,
         context: dtb,
         mpidr: cores::this_mpidr(),
@@ -186,7 +187,8 @@ fn map_memory(machine: &MachineInfo, layout: Layout) -> Result<BootHeap, BootErr
         for part in stack::mapped_parts(block) {
             STAGE1.map(part, Attr::Data, &mut heap)?;
         }
-        block += stack::BLOCK_BYTES;
+        // Does not wrap: a range ends at 2^63 at most.
+        block = block.wrapping_add(stack::BLOCK_BYTES);
     }
     STAGE1.map(machine.gic.distributor, Attr::Device, &mut heap)?;
     for region in &machine.gic.redistributors {
@@ -203,15 +205,21 @@ fn make_records<E: Engine>(
     regime: Regime,
     heap: &mut BootHeap,
 ) -> Result<&'static mut [BootRecord], BootError> {
-    let others = machine.cpus.len().saturating_sub(1);
-    let pages = (others * size_of::<BootRecord>()).div_ceil(PAGE as usize);
+    let others = machine.cpus.get(1..).unwrap_or_default();
+    let bytes = others.len().checked_mul(size_of::<BootRecord>());
+    let pages = bytes
+        .ok_or(BootError::OutOfBootMemory)?
+        .div_ceil(PAGE as usize);
     let memory = heap.take(pages).ok_or(BootError::OutOfBootMemory)?;
     let first = memory.as_mut_ptr().cast::<BootRecord>();
     let slots = STAGE1.shared_slots();
-    let tops = (1..).map(|n| layout.stacks.start() + n * stack::BLOCK_BYTES);
-    for ((index, &mpidr), stack_top) in machine.cpus.iter().enumerate().skip(1).zip(tops) {
+    let mut stack_top = layout.stacks.start();
+    for (index, &mpidr) in (0..others.len()).zip(others) {
+        // Neither wraps: the stacks are in RAM, and cores are few.
+        stack_top = stack_top.wrapping_add(stack::BLOCK_BYTES);
+        let number = u16::try_from(index.wrapping_add(1)).ok();
+        let number = number.and_then(CpuId::new);
         let root = STAGE1.root_for_cpu(slots, heap)?;
-        let number = u16::try_from(index).ok().and_then(CpuId::new);
         let record = BootRecord {
             regime,
             ttbr: root.ttbr(),
@@ -223,11 +231,11 @@ fn make_records<E: Engine>(
             window: root.window(),
             arrival: Arrival::default(),
         };
-        // SAFETY: `index - 1 < others`, for which `memory` has room; a page is aligned for it.
-        unsafe { first.add(index - 1).write(record) };
+        // SAFETY: `index < others.len()`, for which `memory` has room; a page is aligned for it.
+        unsafe { first.add(index).write(record) };
     }
-    // SAFETY: the loop wrote all `others` records; the memory is ours for ever.
-    Ok(unsafe { core::slice::from_raw_parts_mut(first, others) })
+    // SAFETY: the loop wrote the records of all `others`; the memory is ours for ever.
+    Ok(unsafe { core::slice::from_raw_parts_mut(first, others.len()) })
 }
 
 /// What the engine's memory must stay clear of.

@@ -51,7 +51,8 @@ impl PaRange {
 
     /// Bytes.
     pub const fn size(self) -> u64 {
-        self.end - self.start
+        // Does not wrap: `start <= end`.
+        self.end.wrapping_sub(self.start)
     }
 
     /// Whether the range holds no address.
@@ -88,19 +89,24 @@ impl PaRange {
     pub const fn pages_around(self) -> Self {
         Self {
             start: self.start / PAGE * PAGE,
-            end: self.end.next_multiple_of(PAGE),
+            end: round_up(self.end),
         }
     }
 
     /// The largest range of whole pages in this one: for what may be used.
     pub const fn pages_within(self) -> Self {
-        let start = self.start.next_multiple_of(PAGE);
+        let start = round_up(self.start);
         let end = self.end / PAGE * PAGE;
         Self {
             start,
             end: if end < start { start } else { end },
         }
     }
+}
+
+/// The next whole page from an address of a range, which is 2^63 at most: the sum does not wrap.
+const fn round_up(address: u64) -> u64 {
+    address.wrapping_add(PAGE - 1) / PAGE * PAGE
 }
 
 /// Puts ranges in ascending order, each down among those before it: they are few, and mostly in order. The library's

@@ -27,7 +27,8 @@ impl Redistributors {
             if said & LAST != 0 {
                 break;
             }
-            frame += self.stride(said);
+            // The stride may be the tree's word: what would wrap is past the end.
+            frame = frame.saturating_add(self.stride(said));
         }
         None
     }
@@ -35,7 +36,7 @@ impl Redistributors {
     /// RD_base of this core's redistributor if it is the next behind `frame`, which is one of these.
     pub fn find_next(&self, frame: u64, core: Mpidr, typer: impl Fn(u64) -> u64) -> Option<u64> {
         let said = typer(frame);
-        let next = frame + self.stride(said);
+        let next = frame.saturating_add(self.stride(said));
         let is_there = said & LAST == 0 && next < self.range.end();
         (is_there && typer(next) >> 32 == affinity(core)).then_some(next)
     }
@@ -55,12 +56,14 @@ impl Redistributors {
         let mut frame = self.range.start();
         while frame < self.range.end() {
             let said = typer(frame);
-            frame += stride;
+            frame = frame.saturating_add(stride);
             if said & LAST != 0 {
                 break;
             }
         }
-        frame.min(self.range.end()) - self.range.start()
+        frame
+            .min(self.range.end())
+            .saturating_sub(self.range.start())
     }
 
     /// What the host must not reach of them: all that is described, and a core's frames of GICv4, whose tables the

@@ -43,8 +43,8 @@ pub fn mapped_parts(block: u64) -> [PaRange; 2] {
         (STACK_BOTTOM, BLOCK_BYTES),
     ]
     .map(|(start, end)| {
-        // Cannot be refused: a block lies in RAM, far below the limit of a range.
-        PaRange::between(block + start, block + end).unwrap_or_default()
+        // Cannot wrap or be refused: a block lies in RAM, far below the limit of a range.
+        PaRange::between(block.wrapping_add(start), block.wrapping_add(end)).unwrap_or_default()
     })
 }
 

@@ -37,7 +37,7 @@ pub struct Blob<'t> {
     pub structure_end: usize,
     /// The properties' names. Ends in a zero, if it is not empty.
     pub strings: &'t [u8],
-    reservations: &'t [u8],
+    reservations: &'t [[u8; RESERVATION]],
 }
 
 impl<'t> Blob<'t> {
@@ -60,21 +60,20 @@ impl<'t> Blob<'t> {
             return None;
         }
         let reservations = bytes.get(reservations..structure)?;
-        let mut entries = reservations.chunks_exact(RESERVATION);
-        let end = entries.position(|entry| entry.iter().all(|&byte| byte == 0))?;
+        let (entries, _) = reservations.as_chunks::<RESERVATION>();
+        let end = entries.iter().position(|entry| *entry == [0; _])?;
         Some(Self {
             bytes,
             structure,
             structure_end,
             strings,
-            reservations: &reservations[..end * RESERVATION],
+            reservations: entries.get(..end)?,
         })
     }
 
     /// Address and size of each entry of the reservation block.
     pub fn reservations(&self) -> impl Iterator<Item = (u64, u64)> + 't {
-        let (entries, _) = self.reservations.as_chunks::<RESERVATION>();
-        entries.iter().map(|entry| {
+        self.reservations.iter().map(|entry| {
             let both = u128::from_be_bytes(*entry);
             ((both >> 64) as u64, both as u64)
         })
@@ -145,13 +144,15 @@ impl<'t> Tokens<'t> {
         loop {
             self.start = self.at;
             let token = word_at(self.bytes, self.at).ok_or(Malformed)?;
-            self.at += TOKEN;
+            // No sum of `at` and of what was found there wraps: a blob ends far below the top of the addresses.
+            self.at = self.at.wrapping_add(TOKEN);
             match token {
                 PROPERTY if self.takes_properties => {
                     let (size, name) = words_at(self.bytes, self.at).ok_or(Malformed)?;
-                    let value = self.at + 2 * TOKEN;
+                    let value = self.at.wrapping_add(2 * TOKEN);
                     let value = value..value.checked_add(size as usize).ok_or(Malformed)?;
-                    self.at = value.end.next_multiple_of(TOKEN);
+                    let end = value.end.checked_next_multiple_of(TOKEN);
+                    self.at = end.ok_or(Malformed)?;
                     let value = self.bytes.get(value).ok_or(Malformed)?;
                     return Ok(Some(Token::Property(name, value)));
                 }
@@ -162,8 +163,11 @@ impl<'t> Tokens<'t> {
                         return Err(Malformed);
                     }
                     self.has_begun = true;
-                    self.at = (self.at + name.len() + 1).next_multiple_of(TOKEN);
-                    self.depth += 1;
+                    // The zero, and up to the next token.
+                    let end = self.at.wrapping_add(name.len());
+                    self.at = end.wrapping_add(TOKEN) / TOKEN * TOKEN;
+                    // There are fewer nodes than bytes.
+                    self.depth = self.depth.wrapping_add(1);
                     self.takes_properties = true;
                     return Ok(Some(Token::Begin(name)));
                 }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: a node is visited when all its properties are known, before its children are.
 
+use core::iter;
 use core::ops::ControlFlow::{self, Continue};
 
 use crate::error::BootError;
@@ -70,8 +71,7 @@ impl<'t> Node<'t> {
 
     /// Its name without the unit address.
     pub fn base_name(&self) -> &'t [u8] {
-        let mut parts = self.name.split(|&byte| byte == b'@');
-        parts.next().unwrap_or(self.name)
+        up_to(self.name, b'@')
     }
 
     /// What it says it is compatible with, the most particular first.
@@ -116,8 +116,31 @@ impl<'t> Node<'t> {
 
 /// The texts of a list, each of which ends in a zero.
 pub fn texts(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split_inclusive(|&byte| byte == 0)
-        .filter_map(|text| text.strip_suffix(&[0]))
+    let mut rest = list;
+    iter::from_fn(move || {
+        let end = rest.iter().position(|&byte| byte == 0)?;
+        let (text, behind) = rest.split_at_checked(end)?;
+        (_, rest) = behind.split_first()?;
+        Some(text)
+    })
+}
+
+/// What is between the marks of a text: one part more than there are marks.
+fn parts(text: &[u8], mark: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    iter::from_fn(move || {
+        let text = rest?;
+        let part = up_to(text, mark);
+        let behind = text.get(part.len()..).unwrap_or_default();
+        rest = behind.split_first().map(|(_, rest)| rest);
+        Some(part)
+    })
+}
+
+/// A text up to the first mark, all of it if there is none.
+pub fn up_to(text: &[u8], mark: u8) -> &[u8] {
+    let end = text.iter().position(|&byte| byte == mark);
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 /// At most eight bytes as a number.
@@ -149,7 +172,7 @@ pub fn walk_with<'t>(
 ) -> Result<(), BootError> {
     let mut tokens = Tokens::new(blob);
     let mut path = [Node::NONE; MAX_DEPTH];
-    let mut depth = 0;
+    let mut depth = 0_usize;
     // Levels below the last wanted node that the walk is in.
     let mut unwanted = 0_usize;
     let mut is_visited = true;
@@ -157,7 +180,8 @@ pub fn walk_with<'t>(
         if let Token::Property(name, value) = token {
             let name = names.at(name).ok_or(MALFORMED)?;
             if unwanted == 0
-                && let Some(node) = path.get_mut(depth - 1)
+                // The tokens give no property outside of a node.
+                && let Some(node) = path.get_mut(depth.wrapping_sub(1))
             {
                 node.add(name, value);
             }
@@ -165,7 +189,11 @@ pub fn walk_with<'t>(
         }
         if !is_visited {
             is_visited = true;
-            if visit(&path[..depth])?.is_break() {
+            #[cfg(not(mutant = "path-by-index"))]
+            let path = path.get(..depth).ok_or(TOO_DEEP)?;
+            #[cfg(mutant = "path-by-index")]
+            let path = &path[..depth];
+            if visit(path)?.is_break() {
                 return Ok(());
             }
         }
@@ -176,9 +204,11 @@ pub fn walk_with<'t>(
                 depth += 1;
                 is_visited = false;
             }
-            Token::Begin(_) => unwanted += 1,
+            // There are fewer nodes than bytes.
+            Token::Begin(_) => unwanted = unwanted.wrapping_add(1),
             _ if unwanted > 0 => unwanted -= 1,
-            _ => depth -= 1,
+            // The tokens let no node end that has not begun.
+            _ => depth = depth.saturating_sub(1),
         }
     }
     Ok(())
@@ -198,8 +228,9 @@ pub fn visit_one<'t>(
     let Some(names) = full.strip_prefix(b"/") else {
         return Ok(());
     };
-    let parts = || names.split(|&byte| byte == b'/');
-    let depth = 1 + parts().count();
+    let parts = || parts(names, b'/');
+    // The root, and one for each part.
+    let depth = parts().fold(1_usize, |depth, _| depth.saturating_add(1));
     walk(
         blob,
         |at, name| {

@@ -80,7 +80,10 @@ fn place_from<E: Engine>(
         None => "",
     };
     let ramdisk = match file("host.initrd")? {
-        Some((at, data)) => PaRange::new(initrd.start() + at as u64, data.len() as u64),
+        Some((at, data)) => {
+            let start = initrd.start().saturating_add(at as u64);
+            PaRange::new(start, data.len() as u64)
+        }
         None => None,
     };
     let (offset, size) = image_extent(image)?;
@@ -94,12 +97,21 @@ fn place_from<E: Engine>(
     }
     let place = carve(&machine.ram, &taken, offset + size + TREE_BYTES)?;
     boot.map(place, Attr::Data)?;
-    let tree_at = place.end() - TREE_BYTES;
+    // `carve` gave what was asked for, so that neither is refused below.
+    let code_bytes = place.size().saturating_sub(TREE_BYTES);
+    // Neither wraps: `place` is in RAM.
+    let tree_at = place.start().wrapping_add(code_bytes);
+    let image_at = place.start().wrapping_add(offset);
     // SAFETY: just mapped, free by `carve`, and not overlapping `bytes`, which is in `taken`.
-    let (code, tree) =
-        unsafe { bytes_of_mut(place).split_at_mut((tree_at - place.start()) as usize) };
+    let (code, tree) = unsafe { bytes_of_mut(place) }
+        .split_at_mut_checked(code_bytes as usize)
+        .ok_or(BootError::OutOfBootMemory)?;
+    let code = code
+        .get_mut(offset as usize..)
+        .filter(|code| code.len() >= image.len())
+        .ok_or(BootError::OutOfBootMemory)?;
     // What is behind the image's file is the image's own to zero (the kernel's "Booting AArch64 Linux").
-    bulk::copy(&mut code[offset as usize..], image);
+    bulk::copy(code, image);
     // SAFETY: mapped by boot until `place` unmaps it.
     let original = unsafe { bytes_of(machine.dtb) };
     let wishes = HostTree {
@@ -109,12 +121,12 @@ fn place_from<E: Engine>(
     };
     let tree_bytes = edit_for_host(original, tree, &wishes).map_err(|_| HostError::Tree)?;
     let written = [
-        PaRange::new(place.start() + offset, image.len() as u64),
+        PaRange::new(image_at, image.len() as u64),
         PaRange::new(tree_at, tree_bytes as u64),
     ];
     clean(written.into_iter().flatten());
     boot.unmap(place);
-    Ok(HostFrame(Frame::new(place.start() + offset, tree_at)))
+    Ok(HostFrame(Frame::new(image_at, tree_at)))
 }
 
 /// Offset and memory size that an Image's header asks for.

@@ -44,7 +44,8 @@ const ROOT_PAGES: u64 = 32;
 
 /// vCPU slots for a machine.
 fn vcpu_slots(machine: &MachineInfo) -> usize {
-    (machine.cpus.len() * 8).clamp(256, percpu::MAX_VCPUS)
+    let wanted = machine.cpus.len().saturating_mul(8);
+    wanted.clamp(256, percpu::MAX_VCPUS)
 }
 
 fn pool_pages(machine: &MachineInfo) -> u64 {
@@ -63,16 +64,24 @@ pub fn memory_needed(machine: &MachineInfo) -> u64 {
         + size_of::<MetalCpu>()
         + size_of::<HostCore>()
         + size_of::<Padded<AtomicU64>>();
-    let objects = cpus * per_cpu as u64
-        + (vcpu_slots(machine) * size_of::<VcpuSlot>()) as u64
-        + (abi::limit::VMS * size_of::<Vm>()) as u64
-        + size_of::<MetalEngine>() as u64;
+    let slots = vcpu_slots(machine) as u64;
     let base = Pa::from_raw(machine.ram_span().start()).pfn();
-    let words = PageTable::<&[AtomicU64]>::words_for(base, span as usize) as u64 * 8
-        + span / 8
-        + span / 256;
-    // Each array is rounded up to whole pages.
-    objects + words + (ROOT_PAGES + pool_pages(machine) + 64) * PAGE
+    let words = PageTable::<&[AtomicU64]>::words_for(base, span as usize) as u64;
+    // How many of each, and the bytes of one. Each array is rounded up to whole pages, for which there are 64 more.
+    let objects = [
+        (cpus, per_cpu as u64),
+        (slots, size_of::<VcpuSlot>() as u64),
+        (abi::limit::VMS as u64, size_of::<Vm>() as u64),
+        (1, size_of::<MetalEngine>() as u64),
+        (words, 8),
+        (span / 8, 1),
+        (span / 256, 1),
+        (ROOT_PAGES + 64, PAGE),
+        (pool_pages(machine), PAGE),
+    ];
+    // What is too much to be counted is more than there is.
+    let sizes = objects.iter().map(|(n, bytes)| n.saturating_mul(*bytes));
+    sizes.fold(0, u64::saturating_add)
 }
 
 /// An engine that is ready to run, and how its host starts.
@@ -136,9 +145,9 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
             id: arch::read_id_registers(),
         },
         firmware: ask_firmware(&platform, cpu),
-        guarded: guarded_frames(machine),
-        holes: holes(machine),
-        ram: machine.ram.iter().map(|ram| run_within(*ram)).collect(),
+        guarded: guarded_frames(machine)?,
+        holes: holes(machine)?,
+        ram: list(machine.ram.iter().map(|ram| run_within(*ram)))?,
         platform,
     };
     let engine = make_one(heap, Engine::new(parts))?;
@@ -159,7 +168,8 @@ fn take_root<E: smp_boot::Engine>(
         .heap
         .take_raw(2 * pages as usize - 1)
         .ok_or(BootError::OutOfBootMemory)?;
-    let first = (taken.start() / PAGE).next_multiple_of(pages);
+    let first = (taken.start() / PAGE).checked_next_multiple_of(pages);
+    let first = first.ok_or(BootError::OutOfBootMemory)?;
     Ok(ownership::Pfn::from_raw(first))
 }
 
@@ -247,7 +257,8 @@ fn make_pool<E: smp_boot::Engine>(
 /// GICR_TYPER of the redistributor whose first frame is at `frame`, one that its region has.
 fn typer(frame: u64) -> u64 {
     // SAFETY: boot mapped the redistributor regions as devices; GICR_TYPER is read-only.
-    unsafe { ((frame + redistributors::TYPER) as usize as *const u64).read_volatile() }
+    let register = frame.wrapping_add(redistributors::TYPER);
+    unsafe { (register as usize as *const u64).read_volatile() }
 }
 
 /// RD_base of a core's redistributor, and the region that it is in.
@@ -266,30 +277,36 @@ fn redistributor_of<'m>(
         .ok_or(BootError::NoRedistributor(core))
 }
 
-fn guarded_frames(machine: &MachineInfo) -> heapless::Vec<GuardedFrames, 64> {
+/// Those of a machine, where there may be so many.
+fn list<T, const N: usize>(all: impl Iterator<Item = T>) -> Result<heapless::Vec<T, N>, BootError> {
+    let mut list = heapless::Vec::new();
+    for one in all {
+        list.push(one).map_err(|_| BootError::TooMany {
+            what: "ranges of one kind",
+            most: N,
+        })?;
+    }
+    Ok(list)
+}
+
+fn guarded_frames(machine: &MachineInfo) -> Result<heapless::Vec<GuardedFrames, 64>, BootError> {
     let regions = machine.gic.redistributors.iter();
-    regions
-        .map(|region| {
-            let stride = region.stride(typer(region.range.start()));
-            let guarded = region.guarded(stride);
-            GuardedFrames {
-                base: guarded.start(),
-                size: guarded.size(),
-                present: region.present(stride, typer),
-                stride,
-            }
-        })
-        .collect()
+    list(regions.map(|region| {
+        let stride = region.stride(typer(region.range.start()));
+        let guarded = region.guarded(stride);
+        GuardedFrames {
+            base: guarded.start(),
+            size: guarded.size(),
+            present: region.present(stride, typer),
+            stride,
+        }
+    }))
 }
 
 /// What outside RAM is not the host's to map at all: the ITSs. Redistributors are `guarded_frames`.
-fn holes(machine: &MachineInfo) -> heapless::Vec<engine::engine::PageRun, 96> {
-    machine
-        .gic
-        .its
-        .iter()
-        .map(|its| run_within(its.pages_around()))
-        .collect()
+fn holes(machine: &MachineInfo) -> Result<heapless::Vec<engine::engine::PageRun, 96>, BootError> {
+    let all = machine.gic.its.iter();
+    list(all.map(|its| run_within(its.pages_around())))
 }
 
 fn run_within(range: PaRange) -> engine::engine::PageRun {

@@ -32,11 +32,13 @@ pub fn settle<S: Deref<Target = [AtomicU64]>>(
                 .map_err(|_| BootError::BadNode("RAM ranges overlap"))?;
             let pages = run.pages as usize;
             census.reserved = census.reserved.saturating_sub(pages);
-            match state {
-                State::Owned(Owner::Engine) => census.engine += pages,
-                State::HostFixed => census.host_fixed += pages,
-                _ => census.host += pages,
-            }
+            let count = match state {
+                State::Owned(Owner::Engine) => &mut census.engine,
+                State::HostFixed => &mut census.host_fixed,
+                _ => &mut census.host,
+            };
+            // There are fewer pages than bytes.
+            *count = count.wrapping_add(pages);
             if state != State::Owned(Owner::Engine) {
                 host(run)?;
             }
@@ -51,7 +53,7 @@ pub fn run_of(start: u64, end: u64) -> PageRun {
     let first: Pfn = Pa::from_raw(start).pfn();
     PageRun {
         first,
-        pages: (end - start) / 4096,
+        pages: end.saturating_sub(start) / 4096,
     }
 }
 

@@ -171,13 +171,7 @@ fn phandle_of(node: &Node<'_>) -> Option<[u8; 4]> {
 
 impl<'t> Timer<'t> {
     fn read(node: &Node<'t>) -> Result<Self, BootError> {
-        const IN_ORDER: [&[u8]; 5] = [
-            b"sec-phys\0",
-            b"phys\0",
-            b"virt\0",
-            b"hyp-phys\0",
-            b"hyp-virt\0",
-        ];
+        const IN_ORDER: [&[u8]; 5] = [b"sec-phys", b"phys", b"virt", b"hyp-phys", b"hyp-virt"];
         const FOR_HOST: [&[u8]; 3] = [b"sec-phys\0", b"phys\0", b"hyp-phys\0"];
         let interrupts = node
             .get(Name::Interrupts)
@@ -189,19 +183,24 @@ impl<'t> Timer<'t> {
             ));
         }
         let names = node.get(Name::InterruptNames);
-        let specifier_of = |name: &&[u8]| {
-            let at = match names {
-                Some(names) => names
-                    .split_inclusive(|&byte| byte == 0)
-                    .position(|it| it == *name),
-                None => IN_ORDER.iter().position(|it| it == name),
+        let specifier_of = |name: &[u8]| {
+            let is_it = |it: &[u8]| name.strip_suffix(&[0]) == Some(it);
+            let found = match names {
+                Some(names) => tree::texts(names).zip(specifiers).find(|(it, _)| is_it(it)),
+                None => IN_ORDER
+                    .into_iter()
+                    .zip(specifiers)
+                    .find(|(it, _)| is_it(it)),
             };
-            specifiers.get(at?).copied()
+            found.map(|(_, specifier)| *specifier)
         };
-        let named = FOR_HOST
-            .into_iter()
-            .filter_map(|name| Some((name, specifier_of(&name)?)));
-        let (names, interrupts): (Vec<&[u8], 3>, Vec<[u8; SPECIFIER], 3>) = named.unzip();
+        let (mut names, mut interrupts) = (Vec::new(), Vec::new());
+        for name in FOR_HOST {
+            if let Some(specifier) = specifier_of(name) {
+                // There is room for all.
+                let _ = (names.push(name), interrupts.push(specifier));
+            }
+        }
         if !names.contains(&b"phys\0".as_slice()) {
             return Err(BootError::BadNode("the timer has no interrupt for EL1"));
         }

@@ -10,6 +10,7 @@ use crate::bulk;
 use crate::fdt::MAX_BLOB;
 use crate::names::{NAMES, Name};
 use crate::tokens::{BEGIN_NODE, Blob, END_NODE, PROPERTY, TOKEN};
+use crate::tree::MALFORMED;
 
 /// Where the header holds what changes.
 const TOTAL_SIZE: usize = 4;
@@ -36,7 +37,7 @@ impl<'o, 't> Writer<'o, 't> {
         let room = out.len().min(MAX_BLOB as usize);
         Self {
             blob,
-            out: &mut out[..room],
+            out: out.get_mut(..room).unwrap_or_default(),
             len: 0,
             taken: 0,
             names,
@@ -72,7 +73,7 @@ impl<'o, 't> Writer<'o, 't> {
     /// A property of the node that began last, its value being `parts` in a row.
     pub(super) fn property(&mut self, name: Name, parts: &[&[u8]]) -> Result<(), EditError> {
         let offset = self.offset_of(name);
-        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let bytes = total(parts);
         self.word(PROPERTY)?;
         // What is too long for a cell is too long for the buffer.
         self.word(u32::try_from(bytes).unwrap_or(u32::MAX))?;
@@ -82,24 +83,27 @@ impl<'o, 't> Writer<'o, 't> {
 
     /// Ends the tree; returns its bytes. All of the other one's structure was taken or left out.
     pub(super) fn finish(mut self) -> Result<usize, EditError> {
-        let structure = self.len - self.blob.structure;
+        let structure = self.len.checked_sub(self.blob.structure);
+        let structure = structure.ok_or(MALFORMED)?;
         let strings = self.len;
         let own = self.blob.strings;
         bulk::copy(self.room(own.len())?, own);
         for at in 0..self.added.len() {
-            let text = self.added[at].text();
-            let room = self.room(text.len() + 1)?;
-            room[..text.len()].copy_from_slice(text);
-            room[text.len()] = 0;
+            let name = self.added.get(at).copied().unwrap_or(Name::Other);
+            self.row(&[name.text(), b"\0"], 1)?;
         }
+        // Does not wrap: what is written grows.
+        let strings_bytes = self.len.wrapping_sub(strings);
         for (at, number) in [
             (TOTAL_SIZE, self.len),
             (STRINGS_OFFSET, strings),
-            (STRINGS_SIZE, self.len - strings),
+            (STRINGS_SIZE, strings_bytes),
             (STRUCTURE_SIZE, structure),
         ] {
             // No number is larger than the room, which is below `MAX_BLOB`.
-            self.out[at..at + TOKEN].copy_from_slice(&(number as u32).to_be_bytes());
+            if let Some(place) = self.out.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+                *place = (number as u32).to_be_bytes();
+            }
         }
         Ok(self.len)
     }
@@ -109,28 +113,43 @@ impl<'o, 't> Writer<'o, 't> {
         if let Some(Some(offset)) = self.names.get(name as usize) {
             return *offset;
         }
-        let offset = (self.blob.strings.len() + self.added_bytes) as u32;
+        // Does not wrap: the strings are a blob's, the names few.
+        let offset = self.blob.strings.len().wrapping_add(self.added_bytes) as u32;
         // There is room for each name once.
         if self.added.push(name).is_ok() {
-            self.added_bytes += name.text().len() + 1;
-            self.names[name as usize] = Some(offset);
+            let bytes = name.text().len().wrapping_add(1);
+            self.added_bytes = self.added_bytes.wrapping_add(bytes);
+            if let Some(known) = self.names.get_mut(name as usize) {
+                *known = Some(offset);
+            }
         }
         offset
     }
 
     fn word(&mut self, word: u32) -> Result<(), EditError> {
-        self.room(TOKEN)?.copy_from_slice(&word.to_be_bytes());
+        if let Some(room) = self.room(TOKEN)?.first_chunk_mut() {
+            *room = word.to_be_bytes();
+        }
         Ok(())
     }
 
     /// `parts` in a row, and zeroes up to the next token.
     fn padded(&mut self, parts: &[&[u8]]) -> Result<(), EditError> {
-        let bytes: usize = parts.iter().map(|part| part.len()).sum();
-        let mut room = self.room(bytes.next_multiple_of(TOKEN))?;
+        self.row(parts, TOKEN)
+    }
+
+    /// `parts` in a row, and zeroes up to a multiple of `unit` bytes.
+    fn row(&mut self, parts: &[&[u8]], unit: usize) -> Result<(), EditError> {
+        // What is too long to be counted is too long for the buffer.
+        let bytes = total(parts).checked_next_multiple_of(unit);
+        let mut room = self.room(bytes.unwrap_or(usize::MAX))?;
         for part in parts {
-            let (here, rest) = room.split_at_mut(part.len());
-            here.copy_from_slice(part);
-            room = rest;
+            // There is room for the sum of them.
+            let left = core::mem::take(&mut room);
+            if let Some((here, rest)) = left.split_at_mut_checked(part.len()) {
+                bulk::copy(here, part);
+                room = rest;
+            }
         }
         room.fill(0);
         Ok(())
@@ -145,4 +164,10 @@ impl<'o, 't> Writer<'o, 't> {
         self.len = need;
         Ok(room)
     }
+}
+
+/// Bytes of all `parts`.
+fn total(parts: &[&[u8]]) -> usize {
+    let sizes = parts.iter().map(|part| part.len());
+    sizes.fold(0, usize::saturating_add)
 }

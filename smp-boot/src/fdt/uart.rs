@@ -40,7 +40,7 @@ impl<'t> Wanted<'t> {
     /// The UART behind the console, which is a path or an alias, with options after a colon.
     pub fn find(&self, blob: &Blob<'t>) -> Option<UartInfo> {
         let stdout = self.stdout?.strip_suffix(&[0])?;
-        let name = stdout.split(|&byte| byte == b':').next()?;
+        let name = tree::up_to(stdout, b':');
         let alias = self.aliases.and_then(|at| value_of(blob, at, name));
         let full = match alias {
             Some(alias) => alias.strip_suffix(&[0])?,

@@ -2,7 +2,7 @@
 //! memory and translation allows?
 //!
 //! Kinds of tests, all about the linked image and listed in `loom-tests/litmus/litmus.toml`:
-//! - `panic::after-boot`, `panic::boot`: where the library's panics can be come to;
+//! - `panic::after-boot`, `panic::image`: whether a way leads to a panic, and whether there is one at all;
 //! - `stack::ENTRY`, `stack::pointers`: how deep a stack can get from each way into the engine on;
 //! - `approved::FORM`: every barrier, TLBI, cache maintenance and write of a translation register is
 //!   of an approved form and comes from an approved function;

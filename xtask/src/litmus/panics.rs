@@ -3,8 +3,10 @@
 //! Overflow checks, bounds checks and `unwrap` are calls of functions of `core` that do not come back. From the roots
 //! that `litmus.toml` lists, which are where a core is once the host runs, every branch, call and switch of the image
 //! is followed, taken or not; on none of these ways may such a function be, nor `BRK` or `UDF`, nor a call through
-//! a pointer, of which nobody could say where it leads. What is only on the way to the host is counted, and no more
-//! than listed.
+//! a pointer, of which nobody could say where it leads.
+//!
+//! And of the whole image, boot included: no function of the library that does not come back is in it, nor the
+//! handler that the last of them would call, nor `BRK` or `UDF`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,28 +30,23 @@ pub struct Panics {
     roots: Vec<String>,
     /// Functions that are no part of that: where a core goes to report that it stops for good.
     ends: Vec<String>,
-    /// Calls of panics on the way there, at most.
-    boot: usize,
 }
 
 /// The tests of this kind.
-pub const TESTS: [&str; 2] = ["after-boot", "boot"];
+pub const TESTS: [&str; 2] = ["after-boot", "image"];
+
+/// What `core::panicking` calls in the end: the engine's handler, by the compiler's name for it.
+const HANDLER: &str = "rust_begin_unwind";
 
 /// What is wrong, if something is.
 pub fn check(program: &Program, panics: &Panics, test: &str) -> Result<Option<String>> {
-    let roots = roots(program, panics)?;
-    let walk = Walk::from(program, &panics.ends, &roots);
-    Ok(match test {
-        "after-boot" => walk.fault(),
-        _ => {
-            let reached = |site: &u64| walk.seen.contains(site);
-            let count = sites(program).filter(|site| !reached(site)).count();
-            (count > panics.boot).then(|| {
-                let most = panics.boot;
-                format!("{count} calls of panics on the way to the host, more than {most}")
-            })
+    match test {
+        "after-boot" => {
+            let roots = roots(program, panics)?;
+            Ok(Walk::from(program, &panics.ends, &roots).fault())
         }
-    })
+        _ => Ok(in_image(program)),
+    }
 }
 
 /// Where cores are once the host runs.
@@ -66,25 +63,58 @@ fn roots(program: &Program, panics: &Panics) -> Result<Vec<u64>> {
     Ok(roots)
 }
 
-/// Is it one of the library's functions that do not come back?
+/// Is it one of the library's functions that do not come back, or the handler?
 fn is_panic(program: &Program, function: &Function) -> bool {
     let of_library = ["core::", "alloc::", "<core::", "<alloc::"];
-    !program.returns(function.start) && of_library.iter().any(|it| function.name.starts_with(it))
+    function.name.ends_with(HANDLER)
+        || !program.returns(function.start)
+            && of_library.iter().any(|it| function.name.starts_with(it))
 }
 
-/// Where functions that are no panics call one.
-fn sites(program: &Program) -> impl Iterator<Item = u64> {
-    let is_panic_at = |address| {
+/// What of that is in the image, whether or not a way leads there: by function, how often it calls which panic, or
+/// traps, and where first. Zeroes between functions fill up to the next one.
+fn in_image(program: &Program) -> Option<String> {
+    let panic_at = |address| {
         let function = program.function_at(address);
-        function.is_some_and(|function| is_panic(program, function))
+        function.filter(|function| is_panic(program, function))
     };
-    program.code().keys().copied().filter(move |&address| {
-        let leads_to_one = match program.flow(address) {
-            Flow::Call(to) | Flow::Jump(to) => is_panic_at(to),
-            _ => false,
+    let mut found = BTreeMap::<(&str, String), (usize, u64)>::new();
+    let mut called = BTreeSet::new();
+    for (&address, instruction) in program.code() {
+        let name = match program.function_at(address) {
+            Some(function) => function.name.as_str(),
+            None if instruction.word == 0 => continue,
+            None => "what is no function",
         };
-        leads_to_one && !is_panic_at(address)
-    })
+        let mut note = |what: String| {
+            let (times, _) = found.entry((name, what)).or_insert((0, address));
+            *times += 1;
+        };
+        if is_trap(instruction.word) {
+            note("traps".into());
+        }
+        let (Flow::Call(to) | Flow::Jump(to) | Flow::Branch(to)) = program.flow(address) else {
+            continue;
+        };
+        if let Some(panic) = panic_at(to)
+            && panic_at(address).is_none()
+        {
+            called.insert(panic.start);
+            note(format!("calls {}", panic.name));
+        }
+    }
+    // One that nobody calls is one that a pointer may lead to.
+    for function in program.functions() {
+        if is_panic(program, function) && !called.contains(&function.start) {
+            let what = "is in the image".into();
+            found.insert((&function.name, what), (1, function.start));
+        }
+    }
+    let lines = found
+        .iter()
+        .map(|((name, what), (times, first))| format!("{name} {what} ({times}, from {first:#x})"));
+    let lines: Vec<String> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
 }
 
 /// `BRK` or `UDF`.
@@ -226,9 +256,7 @@ mod tests {
             tables: Vec::new(),
             roots: vec!["root".into()],
             ends: vec!["end".into()],
-            boot: 2,
         };
-        assert_eq!(check(&program, &panics, "boot").unwrap(), None);
         check(&program, &panics, "after-boot").unwrap()
     }
 
@@ -243,6 +271,41 @@ mod tests {
             by_helper.contains("from helper at 0xc8, from root at 0x80"),
             "{by_helper}"
         );
+    }
+
+    /// What the test finds of an image of these.
+    fn found_in_image(functions: &[(&str, u64, &[u32])]) -> Option<String> {
+        let program = Program::of(functions, |_| None);
+        check(&program, &Panics::default(), "image").unwrap()
+    }
+
+    #[test]
+    fn what_gives_up_is_found_wherever_it_is() {
+        let panic: (&str, u64, &[u32]) = ("core::panicking::panic", 0x100, &[jump(0)]);
+        let comes_back: (&str, u64, &[u32]) = ("core::fmt::write", 0x140, &[NOP, RET]);
+        assert_eq!(
+            found_in_image(&[("boot", 0x40, &[NOP, RET]), comes_back]),
+            None
+        );
+
+        let calls: [u32; 3] = [call(0x30), call(0x2f), RET];
+        let by = found_in_image(&[("boot", 0x40, &calls), comes_back, panic]).unwrap();
+        assert!(
+            by.contains("boot calls core::panicking::panic (2, from 0x40)"),
+            "{by}"
+        );
+        // A branch with a condition can be a call in the last place.
+        let by_branch = found_in_image(&[("boot", 0x40, &[branch(0x30), RET]), panic]).unwrap();
+        assert!(by_branch.contains("boot calls core"), "{by_branch}");
+        let alone = found_in_image(&[("boot", 0x40, &[RET]), panic]).unwrap();
+        assert!(alone.contains("panic is in the image"), "{alone}");
+        let handler = ("__rustc::rust_begin_unwind", 0x100, &[RET] as &[u32]);
+        assert!(found_in_image(&[handler]).is_some());
+
+        for word in [BRK, 0, 0xd43f_ffe0, 0xffff] {
+            let traps = found_in_image(&[("boot", 0x40, &[word, RET])]).unwrap();
+            assert!(traps.contains("boot traps (1, from 0x40)"), "{traps}");
+        }
     }
 
     #[test]
