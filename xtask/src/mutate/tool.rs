@@ -103,11 +103,17 @@ impl Tool {
         Ok(command)
     }
 
-    /// The environment that tests are built and run in, with and without a mutant.
-    fn prepare(&self, command: &mut Command) {
+    /// The environment that tests are built and run in, with and without a mutant, so many at a time.
+    ///
+    /// What one builds is the next one's too, but not its neighbour's: cargo tells sources in two folders apart by when
+    /// they were written alone, and would take what was built of the one for the other's.
+    fn prepare(&self, command: &mut Command, jobs: usize) {
+        match jobs {
+            1 => command.env("CARGO_TARGET_DIR", self.folder.join("target")),
+            _ => command.env_remove("CARGO_TARGET_DIR"),
+        };
         command
             .env("BULKHEAD_STEPS", STEPS)
-            .env("CARGO_TARGET_DIR", self.folder.join("target"))
             // Nobody debugs a mutant, and linking is most of the time.
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env("CARGO_PROFILE_TEST_DEBUG", "0");
@@ -123,7 +129,7 @@ impl Tool {
             .arg("--")
             .args(round.arguments)
             .current_dir(&paths.root);
-        self.prepare(&mut command);
+        self.prepare(&mut command, 1);
         let (status, _) = run_logged(&mut command, log)?;
         ensure!(
             status == Some(0),
@@ -165,7 +171,7 @@ impl Tool {
         // Of both the build and the run; what stands behind `--` is of the run alone.
         let target = round.target.iter();
         command.args(target.map(|part| format!("--cargo-arg={part}")));
-        self.prepare(command.args(["--", "--"]).args(round.arguments));
+        self.prepare(command.args(["--", "--"]).args(round.arguments), jobs);
         println!(
             "    {} on {}; log: {}",
             round.name,
