@@ -95,6 +95,7 @@ impl Private {
             Line::Low => lines & !ppi.bit(),
         };
         if driven != lines {
+            // Relaxed: as above.
             self.lines.store(driven, Ordering::Relaxed);
         }
     }

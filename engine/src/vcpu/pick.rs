@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - no more than [`LOOKS`] are looked at before the host's interrupts are looked for again;
-//! - whoever is looked at and does not play goes to the end of the order, so that the next look is at others;
+//! - turns go round: where not all can be looked at, the look ends with the first that can run, and who stands behind
+//!   it stays there. Only who waits, or all together, are passed over;
 //! - a core is idle only after a look at all, each of them after it said so.
 
 use super::run::SLICE_TICKS;
@@ -81,8 +82,13 @@ impl<P: Platform> Engine<P> {
         let mut deadline = u64::MAX;
         let mut found = None;
         let of = order.len();
-        let seen = of.min(LOOKS);
-        for _ in 0..seen {
+        let mut seen = 0_usize;
+        while seen < of.min(LOOKS) {
+            #[cfg(not(mutant = "look-past-found"))]
+            if found.is_some() && of > LOOKS {
+                break;
+            }
+            seen = seen.wrapping_add(1);
             let Some(slot) = order.pop_front() else { break };
             let Some(vcpu) = self.parts.vcpus.get(usize::from(slot)) else {
                 continue;
@@ -108,7 +114,7 @@ impl<P: Platform> Engine<P> {
             ticket.requeue(cpu);
             order.push_back(slot);
         }
-        if found.is_some() && seen < of {
+        if found.is_some() && of > LOOKS {
             // One that was not looked at may want to play, or have a timer.
             deadline = deadline.min(now.saturating_add(SLICE_TICKS));
         }

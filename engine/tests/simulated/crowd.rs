@@ -23,11 +23,11 @@ struct One {
     vcpu: u64,
 }
 
-/// A machine whose core 0 has all of them queued.
-fn crowded() -> (Machine, Vec<One>) {
+/// A machine whose core 0 has `count` of them queued.
+fn crowded(count: u64) -> (Machine, Vec<One>) {
     let machine = Machine::new(Config {
-        vms: VMS as usize,
-        vcpus: VMS as usize,
+        vms: count as usize,
+        vcpus: count as usize,
         pool_pages: 1500,
         ..Config::default()
     });
@@ -40,7 +40,7 @@ fn crowded() -> (Machine, Vec<One>) {
         call(Call::VcpuEnqueue, &[vcpu, 0]);
         One { vm, vcpu }
     };
-    let all = (0..VMS).map(one).collect();
+    let all = (0..count).map(one).collect();
     (machine, all)
 }
 
@@ -54,7 +54,7 @@ fn run(machine: &Machine) -> (ExitReason, u64, u64) {
 #[test]
 fn the_earliest_timer_of_many_is_told() {
     for tried in TRIED {
-        let (machine, all) = crowded();
+        let (machine, all) = crowded(VMS);
         for (index, one) in all.iter().enumerate() {
             let at = if index == tried { FAR } else { 2 * FAR };
             machine.script(one.vm, 0, [GuestOp::SetTimer(at), GuestOp::Wfi]);
@@ -66,7 +66,7 @@ fn the_earliest_timer_of_many_is_told() {
 /// Wherever among them the one is that has an interrupt, it has its turn.
 #[test]
 fn one_of_many_that_is_woken_plays() {
-    let (machine, all) = crowded();
+    let (machine, all) = crowded(VMS);
     for one in &all {
         machine.script(one.vm, 0, [GuestOp::EnableInterrupts, GuestOp::Wfi]);
     }
@@ -86,25 +86,30 @@ fn one_of_many_that_is_woken_plays() {
     }
 }
 
-/// The turn of one ends for those that were not looked at before it.
+/// However many there are, each has its turn. Those that are in the mailbox yet when the first play come behind them.
 #[test]
 fn all_of_many_have_their_turns() {
-    let (machine, all) = crowded();
-    for one in &all {
-        machine.script(one.vm, 0, [GuestOp::Look]);
-    }
-    let (reason, ..) = run(&machine);
-    assert_eq!(reason, ExitReason::Budget);
-    for (index, one) in all.iter().enumerate() {
-        let looked = |seen: &Seen| matches!(seen, Seen::Registers(_));
-        assert!(machine.log(one.vm, 0).iter().any(looked), "vCPU {index}");
+    for count in [AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE - 1, 2 * AT_ONCE, VMS] {
+        let (machine, all) = crowded(count);
+        for one in &all {
+            machine.script(one.vm, 0, [GuestOp::Look]);
+        }
+        // A slice each, and second ones of who played while the mailbox was emptied.
+        let budget = (count + count / AT_ONCE + 1) * SLICE_TICKS;
+        let reply = machine.call(0, Call::CpuRun, &[budget]);
+        assert_eq!(reply.ok(), ExitReason::Budget.raw());
+        for (index, one) in all.iter().enumerate() {
+            let looked = |seen: &Seen| matches!(seen, Seen::Registers(_));
+            let has_played = machine.log(one.vm, 0).iter().any(looked);
+            assert!(has_played, "vCPU {index} of {count}");
+        }
     }
 }
 
 /// Looking at many does not keep the host's interrupts waiting for longer than looking at a few.
 #[test]
 fn between_the_many_interrupts_are_looked_for() {
-    let (machine, all) = crowded();
+    let (machine, all) = crowded(VMS);
     for one in &all {
         machine.script(one.vm, 0, [GuestOp::Wfi]);
     }
