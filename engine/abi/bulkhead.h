@@ -133,8 +133,9 @@
  */
 #define BULKHEAD_CALL_VM_START 0xC600010DUL
 /*
- * (vm) -> inside, cpu. The VM is Dying: no vCPU enters again. Calling it again on a dying VM
- * only reports.
+ * (vm) -> inside, cpu. The VM is Dying: no vCPU enters again. A call that is inside does its
+ * work all the same, also after this has returned; none comes in any more. Calling it again on a
+ * dying VM only reports.
  */
 #define BULKHEAD_CALL_VM_DESTROY 0xC600010EUL
 /*

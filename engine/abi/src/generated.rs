@@ -79,7 +79,9 @@ pub mod call {
     /// Seals the content: no VM_MAP that began before lands after. BUSY while one is inside: the VM
     /// is Sealing then, which takes no page and no vCPU; call again.
     pub const VM_START: u64 = 0xC600_010D;
-    /// The VM is Dying: no vCPU enters again. Calling it again on a dying VM only reports.
+    /// The VM is Dying: no vCPU enters again. A call that is inside does its work all the same,
+    /// also after this has returned; none comes in any more. Calling it again on a dying VM only
+    /// reports.
     pub const VM_DESTROY: u64 = 0xC600_010E;
     /// Scrubs and returns the dying VM's pages, a few a call; any number of cores may call it at
     /// once. Call it again until `finished` or BAD_HANDLE, also with n = 0; on BUSY all that is
@@ -160,7 +162,9 @@ pub enum Call {
     /// Seals the content: no VM_MAP that began before lands after. BUSY while one is inside: the VM
     /// is Sealing then, which takes no page and no vCPU; call again.
     VmStart = 0x0d,
-    /// The VM is Dying: no vCPU enters again. Calling it again on a dying VM only reports.
+    /// The VM is Dying: no vCPU enters again. A call that is inside does its work all the same,
+    /// also after this has returned; none comes in any more. Calling it again on a dying VM only
+    /// reports.
     VmDestroy = 0x0e,
     /// Scrubs and returns the dying VM's pages, a few a call; any number of cores may call it at
     /// once. Call it again until `finished` or BAD_HANDLE, also with n = 0; on BUSY all that is

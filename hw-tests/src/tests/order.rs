@@ -39,8 +39,8 @@ const BLOCK_BYTES: u64 = 2 << 20;
 const PAGES: u64 = 2;
 /// Calls of a core in a round; rounds of a team at most, and of all together: what is noted lies in the heap until it is told.
 const CALLS: usize = 6;
-const ROUNDS: usize = 40;
-const ALL_ROUNDS: usize = 480;
+const ROUNDS: usize = 200;
+const ALL_ROUNDS: usize = 800;
 /// VMs of a round, vCPUs of each, and bytes of its RAM: two blocks.
 const VMS: usize = 2;
 const VCPUS: u64 = 2;

@@ -2,12 +2,15 @@
 
    A call is one step of [Spec.step]; one that takes pages in a batch is a step a page: the first with all that the call
    checks, then the specification's own function for one page. VM_START is two, as if it had been told BUSY first, and
-   VM_DESTROY, as if it were called twice: it ends the VM, and then counts. CPU_RUN is a step of the host, the steps of
-   engine and guests that were seen, and the step with which it ends.
+   VM_DESTROY, as if it were called twice: it ends the VM, and then counts. A call that is about a VM which another seals or
+   ends meanwhile may look at the VM's phase in a step before: who is let in so is inside, is counted, and does
+   its work all the same. CPU_RUN is a step of the host, the steps of engine and guests that were seen, and the step with
+   which it ends.
 
    Invariants: a step is found only if the model tells what was told. BUSY is found without a change only if
    [in_the_way] says that somebody was; of what is left open besides, what was told is taken (the slot, the pages that
-   come home out of the pool), or every choice is tried (which pages of a dying VM come home). *)
+   come home out of the pool), or every choice is tried (which pages of a dying VM come home). While a call is let in,
+   its VM is not started and nothing of it comes home. *)
 
 open Spec
 open Dump
@@ -15,9 +18,10 @@ open Model
 open History
 module Z = Dump.Z
 
-(* How far one thing is: pages that are done, those of them that the call holds still, the last output. *)
+(* How far one thing is: let in to a VM of that phase; pages that are done, those of them that the call holds still. *)
 type local =
   | Fresh
+  | LetIn of vm_state
   | At of int * Z.t list * wanted list
 
 (* What is recorded about the whole history. *)
@@ -26,6 +30,10 @@ type setting = {
   in_the_way : int -> bool;
   (* How many others were at the same VM at the time. *)
   others : int;
+  (* Did another seal or end its VM meanwhile? *)
+  overtaken : bool;
+  (* The VMs that it touches. *)
+  vms : int list;
   (* Pages can be zeroed before they come home. *)
   blocks : bool;
 }
@@ -157,8 +165,9 @@ let return_next k told i =
 
 (* ** VM_RECLAIM: it comes upon leaves in any order *)
 
-let begin_bringing_home setting k c x0 a told =
+let begin_bringing_home setting held k c x0 (a : args) told =
   if not (is_status SUCCESS told) then at_once setting k c x0 a fair told
+  else if held (Touch.slot a.x1) > 0 then []
   else
     match tells k fair (host c x0 a) (padded []) with
     | Some k' -> [ goes_on (At (0, [], [])) k' ]
@@ -185,7 +194,7 @@ let bring_home setting k c x0 (a : args) told i =
 
 (* ** Calls *)
 
-let call_moves setting k c call (a : args) told list local =
+let call_moves setting held k c call (a : args) told list local =
   let x0 = call_word call in
   let slot_told = n (Touch.slot (first told)) in
   match call, local with
@@ -195,12 +204,14 @@ let call_moves setting k c call (a : args) told list local =
     batch setting k call a list told i (mine, wanted)
   | ENGINE_RECLAIM, Fresh -> begin_returning setting k c x0 a told
   | ENGINE_RECLAIM, At (i, _, _) -> return_next k told i
-  | VM_RECLAIM, Fresh -> begin_bringing_home setting k c x0 a told
+  | VM_RECLAIM, Fresh -> begin_bringing_home setting held k c x0 a told
   | VM_RECLAIM, At (i, _, _) -> bring_home setting k c x0 a told i
   | (VM_CREATE | VCPU_CREATE), _ -> at_once setting k c x0 a { fair with free_slot = slot_told } told
   (* It seals and then starts: in between others find it sealed. *)
+  | VM_START, _ when is_status SUCCESS told && held (Touch.slot a.x1) > 0 && local <> Fresh -> []
   | VM_START, Fresh ->
-    let at_once = at_once setting k c x0 a fair told in
+    let at_once =
+      if is_status SUCCESS told && held (Touch.slot a.x1) > 0 then [] else at_once setting k c x0 a fair told in
     let seals = match find_vm k.state a.x1 with
       | Ok v when k.vm.(int v).phase = Some Building ->
         let s, _ = step k.state (held_at 0 AtPage) (host c x0 a) in
@@ -215,7 +226,7 @@ let call_moves setting k c call (a : args) told list local =
        let after = settle_after k s in
        (* How many are inside, it counts when the VM is over: those that the model knows, and others at most. *)
        let more = int (first told) - List.length (inside k.state v) in
-       let counts = if more < 0 || more > setting.others then [] else [ done_ after ] in
+       let counts = if more < held (int v) || more > setting.others then [] else [ done_ after ] in
        if local = Fresh then goes_on (At (0, [], [])) after :: counts else counts)
   | (ENGINE_INFO | TRACE_READ | STATS_READ), _ ->
     let said = if call = TRACE_READ then [ first told; second told; List.nth told 3 ] else [ first told ] in
@@ -226,6 +237,30 @@ let call_moves setting k c call (a : args) told list local =
   (* It counts page after page, while they change. *)
   | PAGE_CENSUS, _ -> [ done_ k ]
   | _ -> at_once setting k c x0 a fair told
+
+(* The VM at whose phase a call looks when it comes in. *)
+let looks_at k call (a : args) = match call with
+  | VM_MAP | VM_LEND | VM_UNLEND | VM_MAP_LIST | VCPU_CREATE ->
+    (match find_vm k.state a.x1 with Ok v -> Some v | No _ -> None)
+  | VCPU_ENQUEUE | VCPU_RESPOND | VCPU_INJECT ->
+    (match find_vcpu k.state a.x1 with Ok i -> Some (k.vcpu.(int i).of_vm) | No _ -> None)
+  | _ -> None
+
+let in_phase k v phase =
+  settle_after k (Spec.put_vm k.state v (set_phase k.vm.(int v) phase))
+
+(* As [call_moves]; or the call is let in, and goes on from there when the VM may be past that phase. *)
+let call_moves setting held k c call a told list local =
+  let now v = k.vm.(int v).phase in
+  match local, looks_at k call a with
+  | LetIn phase, Some v when now v <> None ->
+    let back m = { m with after = in_phase m.after v (now v) } in
+    List.map back (call_moves setting held (in_phase k v (Some phase)) c call a told list Fresh)
+  | LetIn _, _ -> []
+  | Fresh, Some v when setting.overtaken ->
+    let let_in = match now v with Some phase -> [ goes_on (LetIn phase) k ] | None -> [] in
+    call_moves setting held k c call a told list local @ let_in
+  | _ -> call_moves setting held k c call a told list local
 
 (* ** CPU_RUN *)
 
@@ -360,10 +395,10 @@ let access k c page is_store outcome =
   | "done", (_, Loaded _) | "denied", (_, Aborted) | "tried", _ -> [ done_ k ]
   | _ -> []
 
-let moves setting (op : op) local before k =
+let moves setting held (op : op) local before k =
   let c = n op.core in
   let found = match op.what with
-    | Call (call, a, told, list) -> call_moves setting k c call a told list local
+    | Call (call, a, told, list) -> call_moves setting held k c call a told list local
     | Other (x, told) ->
       let x0, rest = List.hd x, List.tl x in
       at_once setting k c x0 (match rest with

@@ -70,12 +70,18 @@ let settings h =
         | _, pages -> behind i pages, behind i touch.Touch.ipa_runs in
       (h.joins && !others <> [] && (pages <> [] || ipas <> []))
       || List.exists (fun (_, its) -> Touch.is_in_the_way h.grain pages_of ~pages ~ipas touch its) !others in
+    let ends_or_seals (other, its) = match other.what with
+      | Call ((VM_DESTROY | VM_START), _, _, _) -> List.exists (fun vm -> List.mem vm its.Touch.vms) touch.Touch.vms
+      | _ -> false in
     let at_vm (_, its) = List.exists (fun vm -> List.mem vm its.Touch.vms) touch.Touch.vms in
-    { in_the_way; others = List.length (List.filter at_vm !others); blocks = h.grain > 1 } in
+    { in_the_way; others = List.length (List.filter at_vm !others); blocks = h.grain > 1; vms = touch.Touch.vms;
+      overtaken = List.exists ends_or_seals !others } in
   Array.map (Array.map of_op) all
 
 let local_text = function
   | Fresh -> "-"
+  | LetIn phase -> (match phase with
+      | Building -> "b" | Sealing -> "s" | Running -> "r" | Dying -> "d")
   | At (i, mine, wanted) ->
     Printf.sprintf "%d:%s:%d" i (String.concat "," (List.map Z.to_string mine)) (List.length wanted)
 
@@ -112,6 +118,13 @@ let search h =
       c = cores
       || ((c = op.core || match here node c with Some other -> other.ended > op.begun | None -> true) && go (c + 1)) in
     go 0 in
+  (* How many others but [c] are let in to a VM, or at its pages. *)
+  let held node c v =
+    let is_held other = other <> c && match node.local.(other), here node other with
+      | LetIn _, Some _ -> List.mem v settings.(other).(node.next.(other)).vms
+      | At _, Some { what = Call ((VM_MAP | VM_LEND | VM_UNLEND | VM_MAP_LIST), a, _, _); _ } -> Touch.slot a.Spec.x1 = v
+      | _ -> false in
+    List.length (List.filter is_held (List.init cores Fun.id)) in
   let depth node = Array.fold_left (+) 0 node.next in
   let exception Found in
   let exception Enough in
@@ -140,7 +153,7 @@ let search h =
                 Hashtbl.add seen key ();
                 go after
               end)
-            (moves settings.(c).(node.next.(c)) op node.local.(c) node.told.(c) node.known)
+            (moves settings.(c).(node.next.(c)) (held node c) op node.local.(c) node.told.(c) node.known)
     done;
     if !is_over && ends_so h node.known then raise Found in
   let start = { known = h.boot; next = Array.make cores 0; local = Array.make cores Fresh;

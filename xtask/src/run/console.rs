@@ -26,6 +26,8 @@ pub struct Console<O, L> {
     tail: VecDeque<String>,
     records: Vec<String>,
     events: Vec<String>,
+    /// Has it said how it went?
+    pub has_last_word: bool,
     /// Where the engine's image and events are.
     pub places: Places,
 }
@@ -50,17 +52,9 @@ impl<O: Write, L: Write> Console<O, L> {
             tail: VecDeque::with_capacity(TAIL),
             records: Vec::new(),
             events: Vec::new(),
+            has_last_word: false,
             places: Places::default(),
         }
-    }
-
-    /// Has it said how it went?
-    pub fn has_last_word(&self) -> bool {
-        self.records.iter().any(|record| {
-            [SUMMARY, CRASH, hw::TOTAL]
-                .iter()
-                .any(|mark| record.starts_with(mark))
-        })
     }
 
     /// Takes what came.
@@ -88,6 +82,8 @@ impl<O: Write, L: Write> Console<O, L> {
         }
         if held {
             self.records.push(line.clone());
+            let last_words = [SUMMARY, CRASH, hw::TOTAL];
+            self.has_last_word |= last_words.iter().any(|mark| line.starts_with(mark));
             if line.starts_with(SUMMARY) {
                 return Ok(());
             }

@@ -214,7 +214,7 @@ impl<O: Write, L: Write> Watch<O, L> {
             {
                 type_in(input, script);
             }
-            if self.last_word.is_none() && self.console.has_last_word() {
+            if self.last_word.is_none() && self.console.has_last_word {
                 self.last_word = Some(Instant::now() + POWER_OFF);
             }
         };
