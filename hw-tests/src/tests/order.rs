@@ -66,8 +66,9 @@ struct Note {
 struct Team {
     cores: Vec<usize>,
     blocks: [u64; BLOCKS],
-    /// A page for lists for each core.
-    lists: Vec<u64>,
+    /// A page for lists for each core, in 2 MiB of the team's own: where pages can be one granule, who claims one is in
+    /// the way of who claims another.
+    lists: [u64; TEAM],
     /// How often cores have come to the end of a part.
     came: AtomicU64,
     is_over: AtomicBool,
@@ -112,14 +113,11 @@ fn calls_at_once(_: &mut Random) -> TestResult {
 impl Team {
     fn new(first: usize) -> TestResult<Self> {
         let block = || pages::take(BLOCK_BYTES / PAGE, BLOCK_BYTES).or_fail("2 MiB of RAM");
-        let mut lists = Vec::new();
-        for _ in 0..TEAM {
-            lists.push(pages::take(1, PAGE).or_fail("a page for a list")?);
-        }
+        let lists = block()?;
         Ok(Self {
             cores: (first..first + TEAM).collect(),
             blocks: [block()?, block()?],
-            lists,
+            lists: core::array::from_fn(|seat| lists + seat as u64 * PAGE),
             came: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
             vms: [const { AtomicU64::new(0) }; VMS],
@@ -130,13 +128,9 @@ impl Team {
 
     /// All are home: the pages are the allocator's again.
     fn give_back(self) {
-        for block in self.blocks {
+        for block in self.blocks.into_iter().chain([self.lists[0]]) {
             // SAFETY: it came from the allocator, and no VM has a page of it.
             unsafe { pages::give(block, BLOCK_BYTES / PAGE) };
-        }
-        for list in self.lists {
-            // SAFETY: as above.
-            unsafe { pages::give(list, 1) };
         }
     }
 
