@@ -1,38 +1,8 @@
 //! Claims on one thread: what they let through, what they refuse, and that a refusal changes
 //! nothing. Numbers in comments are those of docs/scenarios.md.
 
-extern crate std;
-
+use crate::for_tests::{A, B, BASE, HOST, Table, fresh, page, table};
 use crate::*;
-use std::boxed::Box;
-use sync::AtomicU64;
-
-type Table = PageTable<Box<[AtomicU64]>>;
-
-const BASE: Pfn = Pfn::from_raw(0x40000);
-const A: VmSlot = VmSlot::new(0).unwrap();
-const B: VmSlot = VmSlot::new(1).unwrap();
-const HOST: State = State::Owned(Owner::Host);
-
-fn table(pages: usize) -> Table {
-    let mut table = fresh(pages);
-    table.boot_set(BASE, pages, HOST).unwrap();
-    table
-}
-
-/// Words that no boot has cleared hold anything.
-fn fresh(pages: usize) -> Table {
-    let clear = Table::words_to_clear(BASE, pages);
-    let words = (0..Table::words_for(BASE, pages)).map(|index| {
-        let garbage = 0x0123_4567_89ab_cdef;
-        AtomicU64::new(if index < clear { 0 } else { garbage })
-    });
-    PageTable::new(BASE, pages, words.collect())
-}
-
-fn page(index: u64) -> Pfn {
-    BASE.checked_add(index).unwrap()
-}
 
 fn flushed(coverage: Coverage) -> Flushed {
     // SAFETY: no hardware here: nothing is reachable through anything.

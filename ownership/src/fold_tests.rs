@@ -1,34 +1,13 @@
 //! Folding a claim: which of its words become one.
 
-extern crate std;
-
+use crate::for_tests::{self, BASE, BLOCK, GIANT, HOST, Table, page, part};
 use crate::*;
-use std::boxed::Box;
-use sync::AtomicU64;
-
-type Table = PageTable<Box<[AtomicU64]>>;
-
-const BASE: Pfn = Pfn::from_raw(0x40000);
-const BLOCK: u64 = GranuleSize::Block2M.pages();
-const GIANT: u64 = GranuleSize::Block1G.pages();
-const HOST: State = State::Owned(Owner::Host);
-
-fn page(index: u64) -> Pfn {
-    BASE.checked_add(index).unwrap()
-}
 
 /// Two GiB of the host's, of which these pages have words of their own.
 fn table(in_parts: &[u64]) -> Table {
-    let pages = 2 * GIANT as usize;
-    let words = (0..Table::words_for(BASE, pages)).map(|_| AtomicU64::new(0));
-    let mut table = PageTable::new(BASE, pages, words.collect());
-    table.boot_set(BASE, pages, HOST).unwrap();
+    let table = for_tests::table(2 * GIANT);
     for &index in in_parts {
-        drop(
-            table
-                .claim_page(page(index), Op::Lend, 0, |_| true)
-                .unwrap(),
-        );
+        part(&table, index);
     }
     table
 }

@@ -38,6 +38,8 @@ mod claim;
 mod claim_tests;
 #[cfg(all(test, not(loom)))]
 mod fold_tests;
+#[cfg(all(test, not(loom)))]
+mod for_tests;
 mod look;
 #[cfg(all(test, not(loom)))]
 mod look_tests;

@@ -1,49 +1,11 @@
 //! Looks without a claim: in one state or not, in parts or not, by one word and by many.
 
-extern crate std;
-
+use crate::for_tests::{A, BLOCK, GIANT, HOST, OF_A, granule, page, part, table};
 use crate::*;
-use std::boxed::Box;
-use sync::AtomicU64;
-
-type Table = PageTable<Box<[AtomicU64]>>;
-
-const BASE: Pfn = Pfn::from_raw(0x40000);
-const BLOCK: u64 = GranuleSize::Block2M.pages();
-const GIANT: u64 = GranuleSize::Block1G.pages();
-const A: VmSlot = VmSlot::new(0).unwrap();
-const HOST: State = State::Owned(Owner::Host);
-const OF_A: State = State::Owned(Owner::Vm(A));
-
-/// A GiB of the host's, by one word.
-fn table() -> Table {
-    let pages = GIANT as usize;
-    let words = (0..Table::words_for(BASE, pages)).map(|_| AtomicU64::new(0));
-    let mut table = PageTable::new(BASE, pages, words.collect());
-    table.boot_set(BASE, pages, HOST).unwrap();
-    table
-}
-
-fn page(index: u64) -> Pfn {
-    BASE.checked_add(index).unwrap()
-}
-
-fn granule(size: GranuleSize, index: u64) -> Granule {
-    Granule::new(size, page(index)).unwrap()
-}
-
-/// Has the page a word of its own from now on.
-fn part(table: &Table, index: u64) {
-    drop(
-        table
-            .claim_page(page(index), Op::Lend, 0, |_| true)
-            .unwrap(),
-    );
-}
 
 #[test]
 fn what_has_one_word_is_in_one_state_with_all_its_parts() {
-    let table = table();
+    let table = table(GIANT);
     for granule in [
         granule(GranuleSize::Block1G, 0),
         granule(GranuleSize::Block2M, 3 * BLOCK),
@@ -61,7 +23,7 @@ fn what_has_one_word_is_in_one_state_with_all_its_parts() {
 
 #[test]
 fn parts_are_in_one_state_if_each_of_them_is() {
-    let table = table();
+    let table = table(GIANT);
     part(&table, 5 * BLOCK + 9);
     let block = granule(GranuleSize::Block2M, 5 * BLOCK);
     assert_eq!(table.uniformity(block, HOST), Uniform::All);
@@ -85,7 +47,7 @@ fn parts_are_in_one_state_if_each_of_them_is() {
 
 #[test]
 fn the_first_part_that_is_in_parts_is_found() {
-    let table = table();
+    let table = table(GIANT);
     let giant = granule(GranuleSize::Block1G, 0);
     part(&table, 7 * BLOCK);
     let seventh = granule(GranuleSize::Block2M, 7 * BLOCK);
@@ -103,7 +65,7 @@ fn the_first_part_that_is_in_parts_is_found() {
 
 #[test]
 fn behind_a_part_are_the_others_of_its_whole() {
-    let table = table();
+    let table = table(GIANT);
     part(&table, BLOCK);
     let behind = |granule| table.tree().behind(granule).len() as u64;
     assert_eq!(behind(page(BLOCK).into()), BLOCK - 1);

@@ -1,26 +1,12 @@
 //! A granule of a dying VM, zeroed slice by slice: what its word says in between, who may have it
 //! then, and what becomes of it when a page can't be zeroed.
 
-extern crate std;
-
+use crate::for_tests::{A, B, BASE, BLOCK, HOST, OF_A, Table, page, table};
 use crate::*;
-use std::boxed::Box;
-use sync::AtomicU64;
-
-type Table = PageTable<Box<[AtomicU64]>>;
-
-const BASE: Pfn = Pfn::from_raw(0x40000);
-const BLOCK: u64 = GranuleSize::Block2M.pages();
-const A: VmSlot = VmSlot::new(0).unwrap();
-const B: VmSlot = VmSlot::new(1).unwrap();
-const HOST: State = State::Owned(Owner::Host);
-const OF_A: State = State::Owned(Owner::Vm(A));
 
 /// Memory of so many pages, all of VM A.
 fn of_a(pages: u64) -> Table {
-    let words = (0..Table::words_for(BASE, pages as usize)).map(|_| AtomicU64::new(0));
-    let mut table = PageTable::new(BASE, pages as usize, words.collect());
-    table.boot_set(BASE, pages as usize, HOST).unwrap();
+    let table = table(pages);
     give_to_a(&table, 0, pages);
     table
 }
@@ -29,10 +15,6 @@ fn give_to_a(table: &Table, first: u64, pages: u64) {
     let (claim, refused) = table.claim_run(page(first), pages as usize, Op::VmMap, 0, HOST);
     assert_eq!(refused, None);
     claim.donate_to_vm(A, &flushed(HOST_VMID)).unwrap();
-}
-
-fn page(index: u64) -> Pfn {
-    BASE.checked_add(index).unwrap()
 }
 
 fn block(index: u64) -> Granule {

@@ -3,43 +3,10 @@
 
 extern crate std;
 
+use crate::for_tests::{A, BASE, BLOCK, GARBAGE, GIANT, HOST, OF_A, Table, granule, page, table};
 use crate::*;
-use std::boxed::Box;
 use std::collections::BTreeMap;
-use std::vec::Vec;
 use sync::{AtomicU64, Ordering};
-
-type Table = PageTable<Box<[AtomicU64]>>;
-
-const BASE: Pfn = Pfn::from_raw(0x40000);
-const BLOCK: u64 = GranuleSize::Block2M.pages();
-const GIANT: u64 = GranuleSize::Block1G.pages();
-const A: VmSlot = VmSlot::new(0).unwrap();
-const HOST: State = State::Owned(Owner::Host);
-const OF_A: State = State::Owned(Owner::Vm(A));
-/// What memory that nobody has cleared may hold.
-const GARBAGE: u64 = 0x5a5a_5a5a_5a5a_5a5a;
-
-fn table(pages: u64) -> Table {
-    let pages = pages as usize;
-    let mut words: Vec<AtomicU64> = (0..Table::words_for(BASE, pages))
-        .map(|_| AtomicU64::new(GARBAGE))
-        .collect();
-    for word in &mut words[..Table::words_to_clear(BASE, pages)] {
-        *word = AtomicU64::new(0);
-    }
-    let mut table = PageTable::new(BASE, pages, words.into());
-    table.boot_set(BASE, pages, HOST).unwrap();
-    table
-}
-
-fn page(index: u64) -> Pfn {
-    BASE.checked_add(index).unwrap()
-}
-
-fn granule(size: GranuleSize, index: u64) -> Granule {
-    Granule::new(size, page(index)).unwrap()
-}
 
 fn of_host() -> Flushed {
     // SAFETY: no hardware here: nothing is reachable through anything.
