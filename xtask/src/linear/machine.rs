@@ -139,21 +139,22 @@ impl Told {
         let rounds: Vec<_> = self.rounds.iter().collect();
         let jobs = options.jobs();
         let part = rounds.len().div_ceil(jobs).max(1);
-        let refused = std::thread::scope(|scope| {
+        let (refused, most_places) = std::thread::scope(|scope| {
             let work = |part| scope.spawn(move || self.check(program, part));
             let workers: Vec<_> = rounds.chunks(part).map(work).collect();
-            let mut refused = Vec::new();
+            let (mut refused, mut most_places) = (Vec::new(), 0);
             for worker in workers {
-                refused.extend(
-                    worker
-                        .join()
-                        .map_err(|_| anyhow!("a worker has panicked"))??,
-                );
+                let (its, places) = worker
+                    .join()
+                    .map_err(|_| anyhow!("a worker has panicked"))??;
+                refused.extend(its);
+                most_places = most_places.max(places);
             }
-            Ok::<_, anyhow::Error>(refused)
+            Ok::<_, anyhow::Error>((refused, most_places))
         })?;
         let evidence = format!(
-            "{} rounds of {} teams, {calls} calls, {at_once} of them beside others, {busy} BUSY",
+            "{} rounds of {} teams, {calls} calls, {at_once} of them beside others, {busy} BUSY, looked at \
+             {most_places} places at most",
             rounds.len(),
             self.teams.len()
         );
@@ -180,21 +181,22 @@ impl Told {
         Ok((evidence, fault))
     }
 
-    /// Those of these rounds that have no order, and why.
+    /// Those of these rounds that have no order, and why; and the most places that one of the others took.
     fn check(
         &self,
         program: &Path,
         rounds: &[(&(u64, u64), &Vec<Note>)],
-    ) -> Result<Vec<(String, String)>> {
+    ) -> Result<(Vec<(String, String)>, u64)> {
         let mut checker = Checker::start(program)?;
-        let mut refused = Vec::new();
+        let (mut refused, mut most_places) = (Vec::new(), 0);
         for ((team, _), notes) in rounds {
             let team = self.teams.get(team).context("a call of no team")?;
             let history = team.history(notes)?;
-            if let Verdict::Refused(why) = checker.check(&history)? {
-                refused.push((history, why));
+            match checker.check(&history)? {
+                Verdict::Explained(places) => most_places = most_places.max(places),
+                Verdict::Refused(why) => refused.push((history, why)),
             }
         }
-        Ok(refused)
+        Ok((refused, most_places))
     }
 }
