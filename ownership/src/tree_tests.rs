@@ -4,8 +4,10 @@
 extern crate std;
 
 use crate::for_tests::{A, BASE, BLOCK, GARBAGE, GIANT, HOST, OF_A, Table, granule, page, table};
+use crate::tree::all_say;
 use crate::*;
 use std::collections::BTreeMap;
+use std::vec::Vec;
 use sync::{AtomicU64, Ordering};
 
 fn of_host() -> Flushed {
@@ -37,6 +39,23 @@ fn written(table: &Table) -> usize {
         .filter(|word| word.load(Ordering::Relaxed) != GARBAGE)
         .count()
         - Table::words_to_clear(BASE, table.len())
+}
+
+#[test]
+fn words_all_say_the_same_or_one_differs_however_many_there_are() {
+    let host = Word::pack(HOST);
+    for many in 0..20 {
+        let words = |other: Option<usize>| -> Vec<AtomicU64> {
+            let word = |index| Word::pack(if other == Some(index) { OF_A } else { HOST });
+            (0..many)
+                .map(|index| AtomicU64::new(word(index).raw()))
+                .collect()
+        };
+        assert!(all_say(&words(None), host), "{many}");
+        for other in 0..many {
+            assert!(!all_say(&words(Some(other)), host), "{other} of {many}");
+        }
+    }
 }
 
 #[test]
