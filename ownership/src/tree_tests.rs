@@ -59,6 +59,13 @@ fn words_all_say_the_same_or_one_differs_however_many_there_are() {
 }
 
 #[test]
+fn a_table_knows_where_it_begins_and_whether_it_has_pages() {
+    let (one, none) = (table(3), table(0));
+    assert_eq!((one.base(), one.len(), one.is_empty()), (BASE, 3, false));
+    assert_eq!((none.len(), none.is_empty()), (0, true));
+}
+
+#[test]
 fn boot_writes_no_word_below_what_is_whole() {
     let one = table(4 * GIANT);
     assert_eq!(written(&one), 0);

@@ -99,21 +99,13 @@ impl Stage2 {
         (u64::from(index) < entries).then_some(EntryAt { index, ..at })
     }
 
-    /// The entry behind `last` in its table, if there is one and a walk down to `depth` would end there. Whoever walked to
-    /// `last` may still rely on its table.
+    /// The entry behind `last`, which is a page's, in its table, if there is one. Whoever walked to `last` may still rely on
+    /// its table.
     #[inline]
-    pub fn beside<P: Platform>(
-        self,
-        platform: &P,
-        cpu: CpuId,
-        last: &Found,
-        depth: u8,
-    ) -> Option<Found> {
+    pub fn beside<P: Platform>(self, platform: &P, cpu: CpuId, last: &Found) -> Option<Found> {
         let at = self.next_in_table(last.at, last.level)?;
-        let (raw, level) = (platform.entry(cpu, at), last.level);
-        // A table leads further down.
-        let ends = level == depth || table_of(raw, level).is_none();
-        ends.then_some(Found { at, level, raw })
+        let raw = platform.entry(cpu, at);
+        Some(Found { at, raw, ..*last })
     }
 
     /// The entry for the page at `ipa`, if it is in the same table as `near`, which is that for the page at `near_ipa`.
@@ -229,6 +221,8 @@ mod tests {
         assert_eq!(near(0x407, 0x400), Some(at(3, 0)));
         assert_eq!(near(0x407, 0x5ff), Some(at(3, 0x1ff)));
         assert_eq!((near(0x407, 0x600), near(0x407, 0x3ff)), (None, None));
+        // The same place of the next table.
+        assert_eq!(near(0x407, 0x607), None);
         assert_eq!(near(0x407, 0x4_0407), None);
     }
 }

@@ -208,7 +208,7 @@ impl<P: Platform> Engine<P> {
             // Only single pages lie beside each other: a block's entry stands for many.
             last = last
                 .filter(|last| last.level == LAST_LEVEL || cfg!(mutant = "reclaim-beside-block"))
-                .and_then(|last| stage2.beside(platform, cpu.id(), &last, LAST_LEVEL))
+                .and_then(|last| stage2.beside(platform, cpu.id(), &last))
                 .or_else(|| stage2.walk(platform, cpu.id(), ipa, LAST_LEVEL).ok());
             let came = last.map_or(Page::None, |found| self.bring_page(cpu, work, &found, ipa));
             match came {
