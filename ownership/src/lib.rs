@@ -45,6 +45,8 @@ mod look;
 mod look_tests;
 mod proof;
 #[cfg(all(test, not(loom)))]
+mod proof_tests;
+#[cfg(all(test, not(loom)))]
 mod slices_tests;
 mod state;
 #[cfg(all(test, not(loom)))]
