@@ -62,9 +62,21 @@ pub const WORLDS: &[World] = &[
         begin: two_that_run,
     },
     World {
+        name: "errors",
+        says: "the same pages, memory errors of which the host tells, two VMs through their lives",
+        follow: &[Topic::Life, Topic::Memory, Topic::Errors],
+        begin: nothing,
+    },
+    World {
         name: "guests",
-        says: "a guest that shares, gives up and touches its pages, and what stands in them",
-        follow: &[Topic::Life, Topic::Memory, Topic::Guest, Topic::Content],
+        says: "a guest that shares, gives up and touches its pages, until it is destroyed",
+        follow: &[Topic::Life, Topic::Memory, Topic::Guest],
+        begin: a_vm_that_runs,
+    },
+    World {
+        name: "contents",
+        says: "what stands in pages of a guest's and of the host's",
+        follow: &[Topic::Memory, Topic::Guest, Topic::Content],
         begin: a_vm_that_runs,
     },
 ];

@@ -53,8 +53,10 @@ pub enum Topic {
     Interrupts,
     /// What stands in pages.
     Content,
-    /// Memory errors.
+    /// Memory errors that the host tells of.
     Errors,
+    /// Memory errors that nobody has found yet.
+    Hidden,
     /// The host's cores.
     Cores,
     /// Another core acts while a guest runs.

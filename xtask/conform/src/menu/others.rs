@@ -99,7 +99,7 @@ pub(super) fn hosts_own(menu: &mut Menu, machine: &Machine) {
             }],
         );
         menu.add(
-            Topic::Errors,
+            Topic::Hidden,
             vec![Deed::Break {
                 page: address >> 12,
             }],
