@@ -358,17 +358,16 @@ Proof.
   unfold touch in *. cbv zeta in *. rewrite (al_of _ _ _ A), (al_vms _ _ A) in *.
   destruct (lookup (ipa a / PAGE_SIZE) (leaves (vms s (of_vm (vcpus s i))))) as [l|].
   - rewrite (al_broken _ _ _ A), (al_st _ _ _ A) in *.
-    destruct (broken (pages s (to l))).
-    + eapply exit_alike; [exact A|exact V|unseen|unseen].
-    + destruct (kind a).
-      * apply Res; (eapply vcpu_alike_trans; [apply set_reg_unseen|]); unseen.
-      * destruct (can_write l); [|apply Res; unseen].
-        simpl. apply alike_vcpu.
-        -- apply alike_page; [exact A|]. destruct (al_pages _ _ A (to l)) as [P1 P2 P3 P4 P5 P6].
-           split; simpl; auto. intro H. rewrite H in U. simpl in U.
-           unfold upd in U. rewrite N.eqb_refl in U. simpl in U. congruence.
-        -- eapply both_alike; [exact V|unseen|unseen].
-      * destruct (can_execute l); [exact A|apply Res; unseen].
+    destruct (kind a); cbn [allows] in *; [| |destruct (can_execute l); [|apply Res; unseen]];
+      [|destruct (can_write l); [|apply Res; unseen]|];
+      (destruct (broken (pages s (to l))); [eapply exit_alike; [exact A|exact V|unseen|unseen]|]).
+    + apply Res; (eapply vcpu_alike_trans; [apply set_reg_unseen|]); unseen.
+    + simpl. apply alike_vcpu.
+      * apply alike_page; [exact A|]. destruct (al_pages _ _ A (to l)) as [P1 P2 P3 P4 P5 P6].
+        split; simpl; auto. intro H. rewrite H in U. simpl in U.
+        unfold upd in U. rewrite N.eqb_refl in U. simpl in U. congruence.
+      * eapply both_alike; [exact V|unseen|unseen].
+    + exact A.
   - destruct (holds_ram _ _ _).
     + eapply exit_alike; [exact A|exact V|unseen|unseen].
     + unfold touch_device in *. cbv zeta in *. rewrite (al_of _ _ _ A), (al_vms _ _ A) in *.

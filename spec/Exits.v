@@ -146,8 +146,9 @@ Proof.
   intros A H. unfold guest_act in H. rewrite A in H. cbv zeta in H. destruct g; try no_exit.
   - (* an access *)
     unfold touch in H. cbv zeta in H. destruct (lookup _ _) as [l|].
-    + destruct (broken _); [an_exit H; apply (tells_fault _ _ _ FaultKind_External)|].
-      destruct (kind a); [no_exit|destruct (can_write l)|destruct (can_execute l)]; no_exit.
+    + destruct (allows _ _); [|no_exit].
+      destruct (broken _); [an_exit H; apply (tells_fault _ _ _ FaultKind_External)|].
+      destruct (kind a); no_exit.
     + destruct (holds_ram _ _ _) eqn:Ram; [an_exit H; now eapply tells_ram_fault|].
       unfold touch_device, refuse_access in H. cbv zeta in H.
       destruct (negb (plain a)); [no_exit|].

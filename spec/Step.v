@@ -75,7 +75,8 @@ Inductive chance :=
 | MemoryError (p : N)           (** a page gets a memory error *)
 | FallsSilent (c : N)           (** a core never answers again *)
 | CoreStarts (c : N)            (** a core that was turned on begins *)
-| HostMaps (p : N)              (** the host's map gets a leaf that it may have *)
+| HostMaps (p : N) (b : bool)   (** the host's map gets a leaf that it may have, or loses one, until
+                                    the host touches the page *)
 | BecomesTable (p : N) (of : option N)  (** a call needs a table, and takes a page of the pool *)
 | TableEnds (p : N).            (** a table of the host's became a block again, or one of a dying VM that
                                     has no page left is free before its slot is *)
@@ -112,8 +113,8 @@ Definition happens (s : state) (h : chance) : state :=
       end
   | CoreStarts c =>
       match pow (cores s c) with CoreOnPending => put_power s c CoreOn | _ => s end
-  | HostMaps p =>
-      if host_may (st (pages s p)) then put_page s p (set_mapped (pages s p) true) else s
+  | HostMaps p b =>
+      if host_may (st (pages s p)) then put_page s p (set_mapped (pages s p) b) else s
   | BecomesTable p o =>
       match st (pages s p), use (pages s p) with
       | EngineOwned, Unused =>

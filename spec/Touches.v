@@ -206,9 +206,8 @@ Proof.
   unfold guest_act. destruct (at_ (cores s c)) as [| |i|]; try (now apply Same).
   destruct g; try (now apply Same).
   - unfold touch. destruct (lookup _ _) as [l|].
-    + destruct (broken _); [now apply Same|]. destruct (kind a); try (now apply Same).
-      * destruct (can_write l); [|now apply Same]. simpl. apply touches_put.
-      * destruct (can_execute l); now apply Same.
+    + destruct (allows _ _); [|now apply Same]. destruct (broken _); [now apply Same|].
+      destruct (kind a); try (now apply Same). simpl. apply touches_put.
     + apply Same. destruct (holds_ram _ _ _); [reflexivity|]. unfold touch_device. destruct (negb _); [reflexivity|].
       destruct (kind a); try destruct (in_frames _ _); reflexivity.
   - unfold guest_hvc. destruct (classify _ _ _ _ _ _); try (now apply Same).

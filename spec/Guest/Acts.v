@@ -65,6 +65,10 @@ Definition touch_device (s : state) (w : weather) (c i : N) (a : access) : state
              ExitReason_MmioWrite [ipa a; bytes a; narrow (bytes a) (reg_value u (reg a))]
   end.
 
+(** Has the leaf the right that such an access needs? Stage 2 is asked before memory answers. *)
+Definition allows (l : leaf) (k : access_kind) : bool :=
+  match k with Load => true | Store => can_write l | Fetch => can_execute l end.
+
 Definition touch (s : state) (w : weather) (c i : N) (a : access) : state * output :=
   let u := vcpus s i in
   let v := of_vm u in
@@ -73,16 +77,16 @@ Definition touch (s : state) (w : weather) (c i : N) (a : access) : state * outp
   match lookup at_ (leaves (vms s v)) with
   | Some l =>
       let pg := pages s (to l) in
-      if broken pg then exit_to_host s c i u ExitReason_Fault [FaultKind_raw FaultKind_External]
-      else match kind a with
-      | Load => resume s i (next_pc (set_reg u (reg a) (word (holds pg) at_word)))
-      | Store =>
-          if can_write l
-          then resume (put_page s (to l) (set_holds pg (set_word at_word (reg_value u (reg a)) (holds pg))))
-                      i (next_pc u)
-          else refuse_access s i
-      | Fetch => if can_execute l then (s, Silence) else refuse_access s i
-      end
+      if allows l (kind a) then
+        if broken pg then exit_to_host s c i u ExitReason_Fault [FaultKind_raw FaultKind_External]
+        else match kind a with
+        | Load => resume s i (next_pc (set_reg u (reg a) (word (holds pg) at_word)))
+        | Store =>
+            resume (put_page s (to l) (set_holds pg (set_word at_word (reg_value u (reg a)) (holds pg))))
+                   i (next_pc u)
+        | Fetch => (s, Silence)
+        end
+      else refuse_access s i
   | None =>
       if holds_ram (vms s v) at_ 1
       then exit_to_host s c i (set_waits u AwaitPage) ExitReason_RamFault [at_ * PAGE_SIZE]

@@ -119,18 +119,19 @@ Section Act.
   Proof.
     unfold news_of_access, touch. fold u v. cbv zeta.
     destruct (lookup (ipa a / PAGE_SIZE) (leaves (vms s v))) as [l|].
-    - destruct (kind a) eqn:K.
+    - destruct (kind a) eqn:K; cbn [allows].
       + destruct (broken _); [apply went_out; [reflexivity|unseen]|]. apply went_resume.
         eapply vcpu_alike_trans; [apply set_reg_unseen|unseen].
-      + destruct (broken _); [apply went_out; [reflexivity|unseen]|].
-        destruct (can_write l); simpl andb; [|apply went_resume; unseen].
+      + destruct (can_write l); simpl andb; [|apply went_resume; unseen].
+        destruct (broken _); [apply went_out; [reflexivity|unseen]|].
         destruct (host_may _) eqn:M.
         * simpl. unfold upd. rewrite N.eqb_refl. apply went_stored; [unseen|exact M].
         * apply went_quiet; [reflexivity|]. eapply alike_trans; [|apply alike_vcpu_in; [reflexivity|unseen]].
           split; auto using vcpu_alike_refl. intro q. rewrite pages_put.
           destruct (N.eqb_spec q (to l)) as [->|]; [|apply page_alike_refl]. split; auto. congruence.
-      + destruct (broken _); [apply went_out; [reflexivity|unseen]|].
-        destruct (can_execute l); [apply went_quiet; [reflexivity|apply alike_refl]|apply went_resume; unseen].
+      + destruct (can_execute l); [|apply went_resume; unseen].
+        destruct (broken _); [apply went_out; [reflexivity|unseen]|].
+        apply went_quiet; [reflexivity|apply alike_refl].
     - match goal with |- went _ ?r => enough (H : went NoNews r) by (destruct (kind a); exact H) end.
       destruct (holds_ram _ _ _); [apply went_out; [reflexivity|unseen]|].
       unfold touch_device. fold u v. cbv zeta. destruct (negb (plain a)); [apply went_resume; unseen|].

@@ -104,8 +104,8 @@ Proof.
     destruct (at_ (cores s c)) as [| |i|]; try reflexivity.
     destruct g; try reflexivity.
     + unfold touch. destruct (lookup _ _) as [l|].
-      * destruct (broken _); [reflexivity|].
-        destruct (kind a); [reflexivity|destruct (can_write l)|destruct (can_execute l)]; reflexivity.
+      * destruct (allows _ _); [|reflexivity]. destruct (broken _); [reflexivity|].
+        destruct (kind a); reflexivity.
       * destruct (holds_ram _ _ _); [reflexivity|]. unfold touch_device.
         destruct (negb (plain a)); [reflexivity|].
         destruct (kind a); try destruct (in_frames _ _); reflexivity.

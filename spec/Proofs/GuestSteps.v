@@ -184,13 +184,12 @@ Theorem touch_invariant s w c i a :
 Proof.
   intros A I. unfold touch.
   destruct (lookup _ (leaves (vms s (of_vm (vcpus s i))))) as [l|] eqn:L.
-  - destruct (broken (pages s (to l))); [apply exit_invariant; auto|].
-    destruct (kind a).
+  - destruct (allows l (kind a)); [|apply resume_invariant; auto].
+    destruct (broken (pages s (to l))); [apply exit_invariant; auto|].
+    destruct (kind a); [| |exact I].
     + apply resume_invariant; auto; unfold set_reg; destruct (reg a =? 31); auto.
-    + destruct (can_write l); [|apply resume_invariant; auto].
-      apply resume_invariant; auto.
+    + apply resume_invariant; auto.
       apply store_invariant; auto. intro v. eapply running_not_scrubbing; eauto.
-    + destruct (can_execute l); [exact I|apply resume_invariant; auto].
   - destruct (holds_ram _ _ _); [apply exit_invariant; auto|].
     unfold touch_device. destruct (negb (plain a)); [apply resume_invariant; auto|].
     destruct (kind a); try (destruct (in_frames _ _)); try solve [apply exit_invariant; auto];

@@ -267,9 +267,8 @@ Lemma guest_leaves s w c i g v :
 Proof.
   intros M A. cbv zeta. unfold guest_act. rewrite A. destruct g; try (left; reflexivity).
   - left. unfold touch. destruct (lookup _ _) as [l|].
-    + destruct (broken _); [reflexivity|]. destruct (kind a); try reflexivity.
-      * destruct (can_write l); reflexivity.
-      * destruct (can_execute l); reflexivity.
+    + destruct (allows _ _); [|reflexivity]. destruct (broken _); [reflexivity|].
+      destruct (kind a); reflexivity.
     + destruct (holds_ram _ _ _); [reflexivity|]. unfold touch_device. destruct (negb _); [reflexivity|].
       destruct (kind a); try reflexivity; destruct (in_frames _ _); reflexivity.
   - unfold guest_hvc. destruct (classify _ _ _ _ _ _); try (left; reflexivity).

@@ -262,11 +262,11 @@ Section Act.
   Lemma acc_touch w a : accounts s e (fst (touch s w c i a)).
   Proof.
     unfold touch. destruct (lookup _ _) as [l|].
-    - destruct (broken _); [apply acc_exit; [apply accounts_same|auto]|].
-      destruct (kind a).
+    - destruct (allows l (kind a)); [|apply acc_resume; auto; apply accounts_same].
+      destruct (broken _); [apply acc_exit; [apply accounts_same|auto]|].
+      destruct (kind a); [| |apply accounts_same].
       + apply acc_resume; [apply accounts_same|]. unfold set_reg. destruct (_ =? 31); auto.
-      + destruct (can_write l); apply acc_resume; auto; try apply acc_pages; apply accounts_same.
-      + destruct (can_execute l); [apply accounts_same|apply acc_resume; auto; apply accounts_same].
+      + apply acc_resume; auto; apply acc_pages; apply accounts_same.
     - destruct (holds_ram _ _ _); [apply acc_exit; [apply accounts_same|auto]|].
       unfold touch_device. destruct (negb (plain a)); [apply acc_resume; auto; apply accounts_same|].
       destruct (kind a); try destruct (in_frames _ _);

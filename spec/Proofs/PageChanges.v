@@ -167,13 +167,12 @@ Lemma touch_pages s w c i a p :
 Proof.
   intro A. cbv zeta. unfold touch.
   destruct (lookup _ _) as [l|] eqn:L.
-  - destruct (broken _); [left; reflexivity|]. destruct (kind a); [left; reflexivity| |].
-    + destruct (can_write l) eqn:W; [|left; reflexivity].
-      destruct (N.eq_dec p (to l)) as [->|D].
-      * right. eapply stored_by_guest; eauto; [now constructor|].
-        simpl. unfold upd. now rewrite N.eqb_refl.
-      * left. simpl. unfold upd. apply N.eqb_neq in D. now rewrite D.
-    + destruct (can_execute l); left; reflexivity.
+  - destruct (allows l (kind a)) eqn:W; [|left; reflexivity]. destruct (broken _); [left; reflexivity|].
+    revert W. destruct (kind a); intro W; [left; reflexivity| |left; reflexivity].
+    destruct (N.eq_dec p (to l)) as [->|D].
+    + right. eapply stored_by_guest; eauto; [now constructor|].
+      simpl. unfold upd. now rewrite N.eqb_refl.
+    + left. simpl. unfold upd. apply N.eqb_neq in D. now rewrite D.
   - left. destruct (holds_ram _ _ _); [reflexivity|]. unfold touch_device.
     destruct (negb (plain a)); [reflexivity|].
     destruct (kind a); try destruct (in_frames _ _); reflexivity.

@@ -59,13 +59,13 @@ Section Acts.
     destruct (leaf_at s v (ipa a / PAGE_SIZE)) as [l|] eqn:El.
     - destruct (same_leaf v s t L _ _ El) as (m & Em & E). rewrite Em.
       apply spot_parts in E as (Wr & Ex & K & B & H). rewrite B.
+      assert (R : allows m (kind a) = allows l (kind a)) by (destruct (kind a); auto). rewrite R.
+      destruct (allows l (kind a)); [|unfold refuse_access; same_own].
       destruct (broken (pages s (to l))) eqn:Bs; [same_own|].
-      destruct (kind a).
+      destruct (kind a); [| |exact L].
       + rewrite H. same_own.
-      + rewrite Wr. destruct (can_write l); [|unfold refuse_access; same_own].
-        apply same_resume; [|apply seen_next, U].
+      + apply same_resume; [|apply seen_next, U].
         eapply looks_write; eauto; simpl; auto; []. now rewrite H, (seen_value _ _ U).
-      + rewrite Ex. destruct (can_execute l); [exact L|unfold refuse_access; same_own].
     - rewrite (same_hole v s t L _ El), (same_ram v s t L).
       destruct (holds_ram _ _ _); [same_own|apply same_device].
   Qed.

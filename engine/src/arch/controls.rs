@@ -25,6 +25,11 @@ const TID3: u64 = unless(cfg!(mutant = "trap-no-id"), HCR_EL2::TID3::SET.value);
 const TLOR: u64 = unless(cfg!(mutant = "trap-no-lor"), HCR_EL2::TLOR::SET.value);
 /// HCR_EL2.TERR: error records trap.
 const TERR: u64 = unless(cfg!(mutant = "trap-no-ras"), HCR_EL2::TERR::SET.value);
+/// HCR_EL2.TEA: synchronous external aborts of guests end a run, like SErrors.
+const TEA: u64 = unless(
+    cfg!(mutant = "trap-no-external-abort"),
+    HCR_EL2::TEA::SET.value,
+);
 /// HCR_EL2.EnSCXT stays clear: SCXTNUM_ELx traps.
 const EN_SCXT: u64 = unless(cfg!(not(mutant = "open-scxtnum")), 1 << 53);
 
@@ -44,13 +49,14 @@ const HCR_COMMON: u64 = HCR_EL2::VM::SET.value
     | TLOR
     | EN_SCXT;
 
-/// HCR_EL2 of guests beyond that: physical interrupts and SErrors end a run, WFI is for the run
+/// HCR_EL2 of guests beyond that: physical interrupts and memory errors end a run, WFI is for the run
 /// queue, set/way maintenance means nothing to a VM that moves, error records are the machine's.
 const HCR_GUEST: u64 = HCR_EL2::IMO::SET.value
     | HCR_EL2::FMO::SET.value
     | HCR_EL2::AMO::SET.value
     | HCR_EL2::TWI::SET.value
     | TSW
+    | TEA
     | TERR;
 
 /// MDCR_EL2.TPM and TPMCR: the PMU traps.

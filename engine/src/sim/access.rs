@@ -25,13 +25,21 @@ pub enum Want {
     Fetch,
 }
 
-/// A stage-2 fault.
+/// Why an access ends in an abort.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Fault {
-    /// Level of the entry.
-    pub level: u8,
+pub enum Fault {
+    /// Stage 2 has no entry for it.
+    Translation {
+        /// Level of the entry.
+        level: u8,
+    },
     /// The entry is there but forbids the access.
-    pub permission: bool,
+    Permission {
+        /// Level of the entry.
+        level: u8,
+    },
+    /// The page has a memory error: a synchronous external abort.
+    External,
 }
 
 /// The party that runs under a VMID.
@@ -142,6 +150,9 @@ impl Sim {
                  which is {state:?}"
             ));
         }
+        if inner.broken.contains(&page) {
+            return Err(Fault::External);
+        }
         Ok(match want {
             Want::Load | Want::Fetch => {
                 let value = self.ram.load(page, word);
@@ -206,30 +217,14 @@ impl Sim {
                 if read && allows(write, execute) {
                     pages.push(page);
                 } else {
-                    fault = Some(Fault {
-                        level,
-                        permission: true,
-                    });
+                    fault = Some(Fault::Permission { level });
                 }
             }
-            Ok((_, level, _)) => {
-                fault = Some(Fault {
-                    level,
-                    permission: false,
-                })
-            }
-            Err(miss) => {
-                fault = Some(Fault {
-                    level: miss.level,
-                    permission: false,
-                })
-            }
+            Ok((_, level, _)) => fault = Some(Fault::Translation { level }),
+            Err(miss) => fault = Some(Fault::Translation { level: miss.level }),
         }
         if pages.is_empty() {
-            return Err(fault.unwrap_or(Fault {
-                level: 0,
-                permission: false,
-            }));
+            return Err(fault.unwrap_or(Fault::Translation { level: 0 }));
         }
         let choice = inner.random() as usize % pages.len();
         Ok(pages[choice])

@@ -172,29 +172,28 @@ const fn esr(class: u64, iss: u64) -> u64 {
     class << 26 | 1 << 25 | iss
 }
 
-/// ESR, FAR and HPFAR of a stage-2 abort at `address`.
+/// ESR, FAR and HPFAR of an abort at `address` that is taken to EL2 (Arm ARM D19.2.37, DFSC and IFSC).
 pub(super) fn abort_registers(
     address: u64,
     want: Want,
     shape: Option<Shape>,
     fault: Fault,
 ) -> (u64, u64, u64) {
-    let status = if fault.permission {
-        0b00_1100
-    } else {
-        0b00_0100
-    } | u64::from(fault.level);
+    let status = match fault {
+        Fault::Translation { level } => 0b00_0100 | u64::from(level),
+        Fault::Permission { level } => 0b00_1100 | u64::from(level),
+        Fault::External => 0b01_0000,
+    };
     let access = shape.map_or(0, Shape::syndrome);
     let esr = match want {
         Want::Fetch => esr(0x20, status),
         Want::Load => esr(0x24, access | status),
         Want::Store | Want::StoreRaw(_) => esr(0x24, access | 1 << 6 | status),
     };
-    // After a permission fault HPFAR_EL2 is UNKNOWN.
-    let page = if fault.permission {
-        0x5a5a5
-    } else {
-        address >> 12
+    // After others HPFAR_EL2 is UNKNOWN.
+    let page = match fault {
+        Fault::Translation { .. } => address >> 12,
+        _ => 0x5a5a5,
     };
     (esr, address, page << 4)
 }

@@ -189,7 +189,7 @@ impl Sim {
             .collect()
     }
 
-    /// Gives a page a memory error: whoever reads or zeroes it at EL2 finds that.
+    /// Gives a page a memory error: whoever reaches it finds that.
     pub fn break_page(&self, page: Pfn) {
         self.inner().broken.insert(page.raw());
     }

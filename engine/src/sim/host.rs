@@ -2,7 +2,7 @@
 //!
 //! Invariant: an access ends, or the host has taken the architectural exception with its own address.
 
-use super::access::Want;
+use super::access::{Fault, Want};
 use super::check;
 use super::guest::{Shape, abort_registers};
 use super::hardware::HostException;
@@ -82,6 +82,11 @@ impl Machine {
         for _ in 0..HOST_TRIES {
             let fault = match self.sim().access(cpu, address, want) {
                 Ok(value) => return Ok(value),
+                // Not routed to EL2: the host's EL1 takes it itself.
+                Err(Fault::External) => {
+                    let esr = 0x25 << 26 | 1 << 25 | 0b01_0000;
+                    return Err(HostAbort { esr, far: address });
+                }
                 Err(fault) => fault,
             };
             let mut frame = HostFrame(Frame::new(HOST_PC, 0));

@@ -2,7 +2,7 @@
 //! they alone, and the call goes on.
 
 use crate::common::{PAGE, RAM, RWX, build, census, hvc, map, page_call, play, run, start};
-use abi::{Call, Counter, ExitReason, PageClass, Status, smccc};
+use abi::{Call, Counter, ExitReason, FaultKind, PageClass, Status, smccc};
 use engine::sim::{Config, GuestOp, Machine};
 use ownership::{Pfn, State};
 
@@ -119,6 +119,31 @@ fn a_page_that_cannot_be_zeroed_stays_behind_alone() {
         assert_eq!(census(&machine)[7], bad.len() as u64);
         machine.host_store(0, machine.host_page(first + 1)).unwrap();
     }
+}
+
+/// The guest's host is told, of the vCPU and nothing more, and the vCPU goes on no more; the host itself takes its own.
+#[test]
+fn whoever_reaches_a_broken_page_finds_that() {
+    let machine = Machine::new(Config::default());
+    let guest = start(&machine, 1);
+    map(&machine, &guest, 3, RAM, 1);
+    break_page(&machine, 3);
+    machine.script(guest.vm, 0, [GuestOp::Load(RAM)]);
+    let exit = run(&machine, 0);
+    let told = [FaultKind::External.raw(), 0, 0];
+    assert_eq!(
+        (exit.reason, exit.vcpu, exit.d),
+        (ExitReason::Fault, guest.vcpus[0], told)
+    );
+    assert_eq!(run(&machine, 0).reason, ExitReason::Idle);
+    break_page(&machine, 4);
+    let page = machine.host_page(4);
+    let abort = machine.host_load(0, page).unwrap_err();
+    assert_eq!((abort.esr & 0x3f, abort.far), (0b01_0000, page));
+    machine.host_store(0, page).unwrap_err();
+    assert_eq!(state(&machine, 4), State::Owned(ownership::Owner::Host));
+    machine.call(0, Call::PagePoison, &[page]).ok();
+    assert_lost(&machine, 4);
 }
 
 #[test]

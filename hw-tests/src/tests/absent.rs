@@ -6,13 +6,14 @@
 
 use crate::{
     census,
-    guest::DATA,
+    guest::{CALL_NEXT, DATA, LOAD},
     outcome::{OrFail, TestResult, check, check_eq, complete, refused},
+    puppet,
     random::Random,
     runner::{Needs, Test},
-    vm::{ALL, PATTERN, TestVm, destroy, find_other, in_full, insist, take_patterned},
+    vm::{ALL, PATTERN, TestVm, destroy, find_other, in_full, insist, run, take_patterned},
 };
-use abi::{Counter, PageClass, Status, limit};
+use abi::{Counter, ExitReason, FaultKind, PageClass, Status, limit};
 use el1::{PAGE, call, cpu, pages, probe};
 
 /// Where `cargo xtask hw-test` has the tree name it: below all of QEMU's own, which begins at 1 GiB.
@@ -36,6 +37,11 @@ pub const TESTS: &[Test] = &[
         name: "absent::list_that_cannot_be_read",
         needs: Needs::AbsentRam,
         run: list_that_cannot_be_read,
+    },
+    Test {
+        name: "absent::guest_that_meets_one",
+        needs: Needs::AbsentRam,
+        run: guest_that_meets_one,
     },
 ];
 
@@ -113,4 +119,38 @@ fn list_that_cannot_be_read(_: &mut Random) -> TestResult {
     // SAFETY: just taken.
     unsafe { pages::give(real, 1) };
     vm.destroy()
+}
+
+/// Where HCR_EL2.TEA is followed the host is told, of the vCPU and nothing more, which goes on no more. QEMU
+/// does not follow it, nor does a core without FEAT_RAS: there the guest takes the abort itself.
+fn guest_that_meets_one(_: &mut Random) -> TestResult {
+    let mut vm = puppet::start(1)?;
+    let (vcpu, pa) = (vm.vcpus[0], RAM + 7 * PAGE);
+    let mapped = insist(|| call::vm_map(vm.handle, pa, DATA, 1, ALL));
+    complete("VM_MAP", mapped, 1)?;
+    for _ in 0..2 {
+        puppet::give(vcpu, [LOAD, DATA, 0, 0])?;
+        let exit = run()?;
+        check_eq!(exit.vcpu, vcpu, "{exit:x?}");
+        if exit.reason == Some(ExitReason::Fault) {
+            let told = [FaultKind::External.raw(), 0, 0, 0, 0, 0, 0];
+            check_eq!(exit.details, told, "details");
+            check_eq!(run()?.reason, Some(ExitReason::Idle), "what is left to run");
+            break;
+        }
+        let [function, _, _, _, _, esr, far] = exit.details;
+        check_eq!(
+            (exit.reason, function),
+            (Some(ExitReason::Call), CALL_NEXT),
+            "{exit:x?}"
+        );
+        check_eq!(
+            (esr >> 26, esr & 0x3f, far),
+            (0x25, 0x10, DATA),
+            "its abort"
+        );
+    }
+    destroy(vm.handle)?;
+    vm.note_gone();
+    check_lost(pa, 1)
 }

@@ -226,8 +226,9 @@ let line input = function
   | [ "T"; p ] -> happen (ByChance (TableEnds (num p)))
   | [ "m"; p; count ] ->
     for i = 0 to int_of_string count - 1 do
-      happen (ByChance (HostMaps (Z.add (num p) (n i))))
+      happen (ByChance (HostMaps (Z.add (num p) (n i), true)))
     done
+  | [ "M"; p ] -> happen (ByChance (HostMaps (num p, false)))
   | [ "n"; c ] -> happen (ByChance (CoreStarts (num c)))
   | [ "b"; p ] -> happen (ByChance (MemoryError (num p)))
   | [ "e"; c; i ] -> enter (num c) (num i)

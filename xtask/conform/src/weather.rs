@@ -7,6 +7,7 @@ use abi::{Call, Status};
 use engine::sim::Portrait;
 use ownership::{Owner, State};
 
+use crate::render::host_mapped;
 use crate::tally::is_batch;
 use crate::tape::Tape;
 
@@ -41,6 +42,15 @@ impl Tape {
                 line += &format!(" most={}", 512 - (asked[1] >> 12) % 512);
             }
         }
+        let reason = if is_done { x[2] } else { x[0] };
+        let cuts = [Status::NoMemory, Status::NotRam].map(|cut| cut.raw() as u64);
+        if call == Call::EngineDonate && cuts.contains(&reason) {
+            self.lets_go(
+                (asked[1] >> 12) + if is_done { x[1] } else { 0 },
+                asked[2],
+                after,
+            );
+        }
         if is_done {
             match call {
                 _ if is_batch && x[2] == 0 => line += &format!(" most={}", x[1]),
@@ -71,6 +81,22 @@ impl Tape {
         }
         if line.len() > 1 {
             self.oracle.line(format_args!("{line}"));
+        }
+    }
+
+    /// ENGINE_DONATE has unmapped all it wants before it meets an error: what is behind that is the host's, and its
+    /// next touch maps it again.
+    fn lets_go(&mut self, first: u64, pages: u64, after: &Portrait) {
+        let mapped = host_mapped(after, self.base);
+        let offsets = (first..first.saturating_add(pages))
+            .filter_map(|page| page.checked_sub(self.base))
+            .map(|offset| offset as usize);
+        for offset in offsets.take_while(|offset| *offset < mapped.len()) {
+            let is_hosts = after.pages[offset] == State::Owned(Owner::Host);
+            if is_hosts && self.mapped[offset] != b'0' && mapped[offset] == b'0' {
+                self.oracle
+                    .line(format_args!("M {}", self.base + offset as u64));
+            }
         }
     }
 

@@ -63,8 +63,8 @@ pub const WORLDS: &[World] = &[
     },
     World {
         name: "errors",
-        says: "the same pages, memory errors of which the host tells, two VMs through their lives",
-        follow: &[Topic::Life, Topic::Memory, Topic::Errors],
+        says: "pages with memory errors, found or told of, given and taken back, two VMs through their lives",
+        follow: &[Topic::Life, Topic::Memory, Topic::Errors, Topic::Hidden],
         begin: nothing,
     },
     World {
