@@ -1,13 +1,11 @@
 //! All states that a small machine can come to, and in each of them everything that can be done.
 //!
-//! Invariants: two states are one if they differ only in what stands for nothing, by [`key`]; each is reached
+//! Invariants: two states are one as `alike` has it; each is reached
 //! by deeds from boot, which are done again to come back to it; in each every dish of the menu is tried and
 //! compared, whether it is followed or not.
 
 use std::collections::HashSet;
 use std::collections::VecDeque;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -15,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::alike::{key, name_of};
 use crate::deed::Deed;
 use crate::menu::menu;
 use crate::oracle::Oracle;
@@ -64,65 +63,6 @@ pub struct Explored {
     pub compared: u64,
     /// Everything conformed.
     pub conforms: bool,
-}
-
-/// What two states have in common that are one. Generations, the places of tables, what the host's map has been
-/// asked for, and registers, the program counter and the register and width that an answer is for among them, do not
-/// count; of contents it counts which pages hold something. Memory errors that nobody has found yet are in no text.
-fn key(text: &str, broken: &[u64]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    broken.hash(&mut hasher);
-    let mut last: Option<(String, u64)> = None;
-    let mut holding = None;
-    for line in text.lines() {
-        let mut fields = line.split(' ');
-        match fields.next() {
-            Some("p") => {
-                let count: u64 = fields.nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
-                let state = fields.next().unwrap_or_default();
-                let state = if state.starts_with('E') { "E" } else { state };
-                match &mut last {
-                    Some((known, sum)) if known == state => *sum += count,
-                    _ => {
-                        last.hash(&mut hasher);
-                        last = Some((state.to_owned(), count));
-                    }
-                }
-            }
-            Some("v") => {
-                let slot = fields.next();
-                let _ = fields.next();
-                (slot, fields.collect::<Vec<_>>()).hash(&mut hasher);
-            }
-            Some("u") => {
-                let slot = fields.next();
-                let _ = fields.next();
-                let place: Vec<_> = fields.by_ref().take(5).map(of_a_kind).collect();
-                let _registers = fields.next();
-                (slot, place, fields.collect::<Vec<_>>()).hash(&mut hasher);
-            }
-            Some("c") => {
-                let page = fields.next();
-                if holding != page {
-                    page.hash(&mut hasher);
-                    holding = page;
-                }
-            }
-            _ => line.hash(&mut hasher),
-        }
-    }
-    last.hash(&mut hasher);
-    hasher.finish()
-}
-
-fn key_of(rig: &Rig) -> u64 {
-    let broken = rig.broken();
-    key(rig.tape().text(), &broken)
-}
-
-/// A load that waits for its answer is one as good as another.
-fn of_a_kind(field: &str) -> &str {
-    if field.starts_with('r') { "r" } else { field }
 }
 
 struct Explorer<'a> {
@@ -186,7 +126,7 @@ impl Explorer<'_> {
         for deed in &deeds {
             rig.deed(deed);
         }
-        let key = key_of(&rig);
+        let key = key(&rig);
         let _ = rig.into_oracle();
         let mut frontier = self.lock();
         frontier.seen.insert(key);
@@ -251,7 +191,7 @@ impl Explorer<'_> {
             rig.deed(deed);
         }
         rig.keep(0);
-        let here = key_of(&rig);
+        let here = name_of(&rig);
         let dishes = menu(&rig.machine, &rig.seen());
         let mut rig = Some(rig);
         let mut since: Vec<Deed> = Vec::new();
@@ -263,8 +203,7 @@ impl Explorer<'_> {
                 }
             }));
             since.extend(dish.deeds.iter().cloned());
-            let after = key_of(now);
-            let is_elsewhere = played.is_err() || after != here;
+            let is_elsewhere = played.is_err() || name_of(now) != here;
             if !is_elsewhere {
                 continue;
             }
@@ -277,6 +216,7 @@ impl Explorer<'_> {
                 return Ok(None);
             }
             if self.world.follow.contains(&dish.topic) {
+                let after = key(now);
                 let mut frontier = self.lock();
                 if frontier.seen.insert(after) {
                     let path = Way {
@@ -331,52 +271,5 @@ impl Explorer<'_> {
         }
         println!("{what}");
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::key;
-
-    const STATE: &str = "p 0 8 R 0\np 8 3 E 0\np 11 2 Eh 0\np 13 3 H 1\nc 14 0 7\nv 0 1 B 80000 2 1\n\
-                         u 0 1 Q0 0 0 - 0 80000000,1,2 i32:10:160\nu 1 1 P 0 1 r9.8.00 0 4,1\nk I\nd -\n";
-
-    #[test]
-    fn what_stands_for_nothing_makes_no_state() {
-        let same = [
-            ("v 0 1", "v 0 7"),
-            ("u 0 1", "u 0 9"),
-            ("80000000,1,2", "80000004,5,6"),
-            ("p 8 3 E 0\np 11 2 Eh 0", "p 8 1 E 0\np 9 4 Ev1 0"),
-            ("H 1", "H 0"),
-            ("80000000,1", "!1:80000000,1"),
-            ("r9.8.00", "r9.1.10"),
-            ("c 14 0 7", "c 14 0 8\nc 14 3 9"),
-        ];
-        for (from, to) in same {
-            assert!(STATE.contains(from), "{from}");
-            assert_eq!(key(STATE, &[]), key(&STATE.replace(from, to), &[]), "{to}");
-        }
-    }
-
-    #[test]
-    fn all_else_does() {
-        let other = [
-            ("p 13 3 H", "p 13 3 P"),
-            ("B 80000", "R 80000"),
-            ("Q0", "Q1"),
-            ("- 0 80", "A 0 80"),
-            ("c 14 0 7\n", ""),
-            ("c 14", "c 15"),
-            ("r9.8.00", "W"),
-            ("i32:10", "i32:11"),
-            ("k I", "k O"),
-            ("d -", "d 3"),
-        ];
-        for (from, to) in other {
-            assert!(STATE.contains(from), "{from}");
-            assert_ne!(key(STATE, &[]), key(&STATE.replace(from, to), &[]), "{to}");
-        }
-        assert_ne!(key(STATE, &[]), key(STATE, &[14]));
     }
 }

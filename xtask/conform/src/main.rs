@@ -14,6 +14,7 @@
 //! | `corrupt`, `selftest` | differences that are made, to be seen |
 //! | `tally`, `report` | what was met, and what it came to |
 
+mod alike;
 mod corrupt;
 mod deed;
 mod explore;
