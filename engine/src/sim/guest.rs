@@ -2,12 +2,13 @@
 //!
 //! Invariants: an operation that traps is tried again when the vCPU is entered at the same address,
 //! over when it is entered behind it, and has ended in an exception when it is entered anywhere
-//! else; the syndrome registers are those that hardware would give (Arm ARM D19.2.37, D19.2.60). A
-//! guest whose script is used up computes until its turn ends, or waits for an interrupt if its turn
+//! else. A guest whose script is used up computes until its turn ends, or waits for an interrupt if its turn
 //! never ends. A vCPU runs on one core at a time.
 
-use super::access::{Fault, Want};
+use super::access::Want;
 use super::hardware::{Inner, Sim};
+use super::script::{AfterTrap, AnyTrap, GuestOp, Seen};
+use super::syndrome::{RT, SEND_SGI, Shape, abort_registers, esr};
 use super::told::{Told, Tried};
 use crate::trap::syndrome::{class, exception_class};
 use crate::vcpu::calls::AFFINITY;
@@ -18,139 +19,10 @@ use std::collections::VecDeque;
 use std::format;
 use std::vec::Vec;
 
-/// One step of a guest.
-pub enum GuestOp {
-    /// Loads 64 bits from an IPA into x9.
-    Load(u64),
-    /// Stores a marked value of the guest's own.
-    Store(u64),
-    /// Stores x9 after setting it to this value.
-    StoreRaw(u64, u64),
-    /// Fetches an instruction.
-    Fetch(u64),
-    /// A load whose syndrome does not describe it, such as a load of a pair.
-    LoadPair(u64),
-    /// Loads a part of a word into x9: for devices, since what is done to memory is done to words.
-    LoadPart(u64, Shape),
-    /// Stores a part of x9 after setting it to this value: likewise.
-    StorePart(u64, Shape, u64),
-    /// HVC #0 with x0–x6.
-    Hvc([u64; 7]),
-    /// SMC #0 with x0–x6.
-    Smc([u64; 7]),
-    /// WFI.
-    Wfi,
-    /// MRS (`true`) or MSR of x9, as the ISS of a trapped one says.
-    Sysreg(u32),
-    /// MSR of x9 to ICC_SGI1R_EL1 after setting it to this value.
-    SendSgi(u64),
-    /// A physical interrupt for the host arrives, and stays.
-    Interrupt,
-    /// A physical SError.
-    SError,
-    /// A load from there ends in a TLB conflict abort; it is not tried again.
-    TlbConflict(u64),
-    /// Any synchronous exception to EL2, whatever its syndrome says; it is not tried again.
-    Trap(Box<AnyTrap>),
-    /// Where a [`GuestOp::Trap`] was: says what became of it.
-    Trapped,
-    /// Says what all registers hold.
-    Look,
-    /// Says which list registers are in use.
-    LookAtInterrupts,
-    /// Arms the virtual timer for this physical count.
-    SetTimer(u64),
-    /// Enables both groups of interrupts, of any priority.
-    EnableInterrupts,
-    /// Something that another core does meanwhile.
-    Elsewhere(Box<dyn FnOnce() + Send>),
-}
-
 /// ICH_VMCR_EL2: VPMR, VENG1, VENG0.
 const VMCR_ALL: u64 = 0xff << 24 | 0b11;
 /// CNTV_CTL_EL0.ENABLE.
 const TIMER_ENABLE: u64 = 1;
-
-/// What a load or store of a register is of, as a syndrome says it (Arm ARM D19.2.37).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Shape {
-    /// SAS: the logarithm of its bytes.
-    pub size: u8,
-    /// SSE: a load extends the sign.
-    pub signed: bool,
-    /// SF: the register has 64 bits.
-    pub wide: bool,
-}
-
-impl Shape {
-    /// 64 bits.
-    pub const WORD: Self = Self {
-        size: 3,
-        signed: false,
-        wide: true,
-    };
-
-    /// ISV, SAS, SSE, SRT, SF.
-    fn syndrome(self) -> u64 {
-        let (signed, wide) = (u64::from(self.signed), u64::from(self.wide));
-        1 << 24 | u64::from(self.size) << 22 | signed << 21 | (RT as u64) << 16 | wide << 15
-    }
-}
-
-/// A synchronous exception to EL2 with all that the engine may read of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AnyTrap {
-    /// General registers.
-    pub x: [u64; 31],
-    /// PSTATE, as SPSR_EL2 has it.
-    pub pstate: u64,
-    /// ESR_EL2.
-    pub esr: u64,
-    /// FAR_EL2.
-    pub far: u64,
-    /// HPFAR_EL2.
-    pub hpfar: u64,
-}
-
-/// A guest when it goes on after a trap.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AfterTrap {
-    /// General registers.
-    pub x: [u64; 31],
-    /// Where it goes on.
-    pub pc: u64,
-    /// How.
-    pub pstate: u64,
-    /// ESR_EL1, ELR_EL1, SPSR_EL1 and FAR_EL1.
-    pub exception: [u64; 4],
-}
-
-/// What a guest saw of one step.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Seen {
-    /// The value loaded.
-    Value(u64),
-    /// Stored: this value.
-    Stored(u64),
-    /// Fetched.
-    Fetched,
-    /// x0–x3 after a call.
-    Returned([u64; 4]),
-    /// The instruction was done by somebody else: what x9 holds.
-    Emulated(u64),
-    /// It ended in an exception: ESR_EL1.
-    Exception(u64),
-    /// It was started anew elsewhere, with this x0.
-    Started(u64),
-    /// General registers.
-    Registers(Box<[u64; 31]>),
-    /// The guest after a trap, and where its instruction is.
-    Trapped(u64, Box<AfterTrap>),
-    /// List registers that are not empty.
-    Interrupts(Vec<u64>),
-    /// Nothing to say.
-    Done,
-}
 
 /// A vCPU's script.
 #[derive(Default)]
@@ -161,41 +33,6 @@ pub(super) struct Script {
     /// The address of the instruction of a [`GuestOp::Trap`].
     any_at: u64,
     log: Vec<Seen>,
-}
-
-/// MSR ICC_SGI1R_EL1, as the ISS of a trapped one says (Arm ARM D19.2.37).
-const SEND_SGI: u64 = 3 << 20 | 5 << 17 | 12 << 10 | 11 << 1;
-/// The register that loads, stores and moves use.
-const RT: usize = 9;
-
-const fn esr(class: u64, iss: u64) -> u64 {
-    class << 26 | 1 << 25 | iss
-}
-
-/// ESR, FAR and HPFAR of an abort at `address` that is taken to EL2 (Arm ARM D19.2.37, DFSC and IFSC).
-pub(super) fn abort_registers(
-    address: u64,
-    want: Want,
-    shape: Option<Shape>,
-    fault: Fault,
-) -> (u64, u64, u64) {
-    let status = match fault {
-        Fault::Translation { level } => 0b00_0100 | u64::from(level),
-        Fault::Permission { level } => 0b00_1100 | u64::from(level),
-        Fault::External => 0b01_0000,
-    };
-    let access = shape.map_or(0, Shape::syndrome);
-    let esr = match want {
-        Want::Fetch => esr(0x20, status),
-        Want::Load => esr(0x24, access | status),
-        Want::Store | Want::StoreRaw(_) => esr(0x24, access | 1 << 6 | status),
-    };
-    // After others HPFAR_EL2 is UNKNOWN.
-    let page = match fault {
-        Fault::Translation { .. } => address >> 12,
-        _ => 0x5a5a5,
-    };
-    (esr, address, page << 4)
 }
 
 /// How one step went.

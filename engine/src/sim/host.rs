@@ -4,9 +4,9 @@
 
 use super::access::{Fault, Want};
 use super::check;
-use super::guest::{Shape, abort_registers};
 use super::hardware::HostException;
 use super::machine::Machine;
+use super::syndrome::{Shape, abort_registers, esr};
 use crate::host::Next;
 use crate::vcpu::context::{Frame, HostFrame};
 
@@ -84,8 +84,10 @@ impl Machine {
                 Ok(value) => return Ok(value),
                 // Not routed to EL2: the host's EL1 takes it itself.
                 Err(Fault::External) => {
-                    let esr = 0x25 << 26 | 1 << 25 | 0b01_0000;
-                    return Err(HostAbort { esr, far: address });
+                    return Err(HostAbort {
+                        esr: esr(0x25, 0b01_0000),
+                        far: address,
+                    });
                 }
                 Err(fault) => fault,
             };

@@ -6,8 +6,8 @@
 
 use super::boot::{self, Config, FIXED_PAGES, IMAGE_PAGES, RAM_BASE, RESERVED_PAGES};
 use super::check;
-use super::guest::{GuestOp, Seen};
 use super::hardware::Sim;
+use super::script::{GuestOp, Seen};
 use super::snapshot::Snapshot;
 use super::tables::Below;
 use super::tlb::Translation;

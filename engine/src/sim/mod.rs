@@ -17,7 +17,9 @@
 //! | `hardware` | what the machine is made of |
 //! | `reach` | whom a change lets reach what, judged at once |
 //! | `platform` | the engine's side: barriers, TLBIs, entries, scrubbing |
-//! | `guest` | scripts that guests run |
+//! | `guest` | guests, which run scripts |
+//! | `script` | what guests are told to do, and what they saw |
+//! | `syndrome` | syndrome registers of what traps |
 //! | `told` | what guests did, step by step, for who listens |
 //! | `boot` | booting an engine on it |
 //! | `machine` | the host's calls |
@@ -33,7 +35,7 @@ pub mod access;
 mod boot;
 pub mod check;
 pub mod content;
-pub mod guest;
+mod guest;
 mod hardware;
 mod host;
 pub mod machine;
@@ -41,7 +43,9 @@ mod platform;
 pub mod portrait;
 pub mod ram;
 mod reach;
+mod script;
 pub mod snapshot;
+mod syndrome;
 pub mod tables;
 pub mod tlb;
 pub mod told;
@@ -50,8 +54,9 @@ mod walker;
 
 pub use access::{Fault, Want};
 pub use boot::Config;
-pub use guest::{AfterTrap, AnyTrap, GuestOp, Seen, Shape};
 pub use hardware::{HostException, Sim};
 pub use host::HostAbort;
 pub use machine::{Machine, Reply};
 pub use portrait::Portrait;
+pub use script::{AfterTrap, AnyTrap, GuestOp, Seen};
+pub use syndrome::Shape;

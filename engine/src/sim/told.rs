@@ -3,8 +3,9 @@
 //! Invariant: each attempt of an operation is told once, before anybody can act on it; nothing is kept
 //! unless somebody listens.
 
-use super::guest::{GuestOp, Shape};
 use super::hardware::Sim;
+use super::script::GuestOp;
+use super::syndrome::Shape;
 use std::sync::{MutexGuard, PoisonError};
 use std::vec::Vec;
 
