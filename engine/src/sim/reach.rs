@@ -65,15 +65,17 @@ impl Sim {
         let Inner { tlb, walkers, .. } = inner;
         let is_live = |vmid| tlb.any_may_hold(vmid);
         let after = walkers.store(&self.ram, cpu.index(), at, old, new, is_live);
-        // FEAT_BBM level 2: another size, the same translation.
+        // FEAT_BBM level 2: another size, the same translation of all that had one.
         let may_stand_beside =
             |old: &Translation, new: &Translation| self.features.resize_in_place && old.agrees(new);
         let was = Descriptor::read(old, place.level);
         let before = Below::entry(&self.ram, at.table.raw(), place, at.index, old);
-        let agree = before.leaves.iter().all(|old| {
-            let mut leaves = after.leaves.iter();
-            leaves.all(|leaf| may_stand_beside(old, leaf))
-        });
+        let pages = |leaves: &[Translation]| leaves.iter().map(|leaf| leaf.pages).sum::<u64>();
+        let agree = pages(&before.leaves) <= pages(&after.leaves)
+            && before.leaves.iter().all(|old| {
+                let mut leaves = after.leaves.iter();
+                leaves.all(|leaf| may_stand_beside(old, leaf))
+            });
         let is_valid = was.is_valid() && Descriptor::read(new, place.level).is_valid();
         if is_valid && !(self.features.resize_in_place && agree) {
             inner.violation(format!(
