@@ -20,6 +20,9 @@ Inductive hosts_leaf := There | Absent | AbsentBeside.
 (** What a page is that the host touches: its own, shared with it, or lent by it. *)
 Inductive touched := Own | SharedWith | LentOut.
 
+(** Calls that zero the page, and may find a memory error there. *)
+Inductive zeroing := OfRelinquish | OfToEngine (leaf : hosts_leaf) | OfTakeOwn | OfTakeShared (mapped : bool).
+
 Inductive kind :=
 | Map (leaf : hosts_leaf)       (** VM_MAP, VM_MAP_LIST *)
 | Lend                          (** VM_LEND, of a page that is not lent yet *)
@@ -32,15 +35,28 @@ Inductive kind :=
 | EndVm                         (** VM_RECLAIM, first: nobody inside any more, and the VM's translations go *)
 | TakeOwn                       (** VM_RECLAIM of a page of the dead VM's *)
 | TakeShared (mapped : bool)    (** the same of one that it shared with the host *)
-| TakeLent.                     (** the same of one that the host had lent it *)
+| TakeLent                      (** the same of one that the host had lent it *)
+| Poison (mapped : bool)        (** PAGE_POISON *)
+| Lose (z : zeroing).           (** the page of such a call has a memory error *)
+
+(** What the call is that loses its page. *)
+Definition meant (z : zeroing) : kind :=
+  match z with
+  | OfRelinquish => Relinquish
+  | OfToEngine leaf => ToEngine leaf
+  | OfTakeOwn => TakeOwn
+  | OfTakeShared mapped => TakeShared mapped
+  end.
+(** All that holds of it but how it ends. *)
+Definition plain (k : kind) : kind := match k with Lose z => meant z | _ => k end.
 
 (** A call's page, VM and IPA page. *)
 Record job := Job { kind_of : kind; page : N; vm_of : N; ipa : N }.
 
 (** What the page's word has to say, and what it says in the end. *)
 Definition from_ (k : kind) (v : N) : page_state :=
-  match k with
-  | Map _ | Lend | ToEngine _ | Touch Own => HostOwned
+  match plain k with
+  | Map _ | Lend | ToEngine _ | Touch Own | Poison _ | Lose _ => HostOwned
   | Unlend | TakeLent | Touch LentOut => Lent v 1
   | Share | Relinquish | TakeOwn => VmOwned v
   | Unshare _ | TakeShared _ | Touch SharedWith => SharedByVm v
@@ -53,25 +69,29 @@ Definition to_ (k : kind) (v : N) : page_state :=
   | Share => SharedByVm v
   | Unlend | Relinquish | TakeOwn | TakeShared _ | TakeLent => HostOwned
   | ToEngine _ => EngineOwned
+  | Poison _ | Lose _ => Poisoned
   | Touch t => from_ (Touch t) v
   | EndVm => Reserved
   end.
 
 (** Who makes the call: the host, or a guest of the VM itself. *)
 Definition by_guest (k : kind) : bool :=
-  match k with Share | Unshare _ | Relinquish => true | _ => false end.
+  match plain k with Share | Unshare _ | Relinquish => true | _ => false end.
 (** Does it work on a VM that is gone? *)
 Definition of_dead (k : kind) : bool :=
-  match k with TakeOwn | TakeShared _ | TakeLent => true | _ => false end.
+  match plain k with TakeOwn | TakeShared _ | TakeLent => true | _ => false end.
 (** Does it pin a VM that is not gone? *)
 Definition pins (k : kind) : bool :=
-  match k with Map _ | Lend | Unlend | Share | Unshare _ | Relinquish => true | _ => false end.
+  match plain k with Map _ | Lend | Unlend | Share | Unshare _ | Relinquish => true | _ => false end.
 (** Does the call begin with an IPA, whose leaf says which page it is about? *)
 Definition by_ipa (k : kind) : bool :=
-  match k with Unlend | Share | Unshare _ | Relinquish | TakeOwn | TakeShared _ | TakeLent => true | _ => false end.
+  match plain k with Unlend | Share | Unshare _ | Relinquish | TakeOwn | TakeShared _ | TakeLent => true | _ => false end.
 (** Does the page leave somebody who must not find his content with the next? *)
 Definition scrubs (k : kind) : bool :=
   match k with Relinquish | TakeOwn | TakeShared _ | ToEngine _ => true | _ => false end.
+
+(** Does the page end as nobody's, so that what it holds does not matter any more? *)
+Definition discards (k : kind) : bool := match k with Lose _ => true | _ => false end.
 
 (** Of whose table an entry is: the host's, which is an identity map, or the VM's. *)
 Inductive side := OfHost | OfVm.
@@ -143,7 +163,7 @@ Definition there (mapped : bool) : hosts_leaf := if mapped then There else Absen
 
 (** ** The programs *)
 
-Definition program (erratum whole : bool) (place : N) (k : kind) : list instr :=
+Definition done_well (erratum whole : bool) (place : N) (k : kind) : list instr :=
   match k with
   | Map leaf =>                         (* donate_page.rs, donate_list.rs, donate.rs *)
       [Claim; Take]                     (* take_page: claim_page_in, guest_entry *)
@@ -177,4 +197,22 @@ Definition program (erratum whole : bool) (place : N) (k : kind) : list instr :=
       [Claim; Recheck; SeeGone] ++ leave_host erratum whole place (there mapped) k ++ [Zero; Clean; Commit]
   | TakeLent =>                         (* bring_page: return_lent *)
       [Claim; Recheck; SeeGone; Free; Commit]
+  | Poison mapped =>                    (* engine_pages.rs: poison *)
+      [Claim] ++ leave_host erratum whole place (there mapped) k
+      ++ [Commit]                       (* broken.rs: lose_broken *)
+  | Lose _ => []
+  end.
+
+(** Up to where a memory error is found. *)
+Fixpoint up_to_zero (l : list instr) : list instr :=
+  match l with
+  | [] => []
+  | Zero :: _ => [Zero]
+  | i :: rest => i :: up_to_zero rest
+  end.
+
+Definition program (erratum whole : bool) (place : N) (k : kind) : list instr :=
+  match k with
+  | Lose z => up_to_zero (done_well erratum whole place (meant z)) ++ [Commit]   (* lose_broken *)
+  | _ => done_well erratum whole place k
   end.

@@ -15,7 +15,9 @@ Definition engine (err whole : bool) (cores hands : N) (core_of : N -> N) : setu
 Definition kinds : list kind :=
   [Map There; Map Absent; Map AbsentBeside; Lend; Unlend; Share; Unshare true; Unshare false; Relinquish;
    ToEngine There; ToEngine Absent; ToEngine AbsentBeside;
-   Touch Own; Touch SharedWith; Touch LentOut; EndVm; TakeOwn; TakeShared true; TakeShared false; TakeLent].
+   Touch Own; Touch SharedWith; Touch LentOut; EndVm; TakeOwn; TakeShared true; TakeShared false; TakeLent;
+   Poison true; Poison false; Lose OfRelinquish; Lose (OfToEngine There); Lose (OfToEngine Absent);
+   Lose (OfToEngine AbsentBeside); Lose OfTakeOwn; Lose (OfTakeShared true); Lose (OfTakeShared false)].
 
 Definition keeps_all (err whole : bool) (place : N) : bool :=
   forallb (fun k => keeps_rules err k (nothing (home k)) (program err whole place k)) kinds.
@@ -24,7 +26,7 @@ Theorem the_programs_keep_the_rules : forall err whole place, keeps_all err whol
 Proof. intros [] [] place; vm_compute; reflexivity. Qed.
 
 Lemma all_kinds k : In k kinds.
-Proof. destruct k; try destruct leaf; try destruct mapped; try destruct t; simpl; tauto. Qed.
+Proof. destruct k; try destruct z; try destruct leaf; try destruct mapped; try destruct t; simpl; tauto. Qed.
 
 Theorem engine_lawful err whole n hs f : lawful (engine err whole n hs f).
 Proof.

@@ -162,7 +162,7 @@ Definition allowed (kd : kind) (k : knowledge) (i : instr) : bool :=
                   end
   | Free => claimed k && is_flushed k OfVm && (mine k && pins kd || sure k && of_dead kd)
   | Commit => claimed k && negb (borrowed k) && negb (mine k) && losers_are_flushed kd k
-              && (negb (scrubs kd) || (zeroed k && clean k)) && (scrubs kd || negb (zeroed k))
+              && (negb (scrubs kd) || (zeroed k && clean k)) && (scrubs kd || discards kd || negb (zeroed k))
               && (negb (wrote k) || published k)
   | NobodyInside => is_end kd && untouched k && level_eqb (vm_level k) Mapped
   | Gone => is_end kd && is_flushed k OfVm && negb (borrowed k)

@@ -19,17 +19,17 @@ Definition listed (k : kind) (v : N) : State.page -> State.page -> Prop :=
   | Unlend => unlent v
   | Share => shared v
   | Unshare _ => unshared v
-  | Relinquish => went_home v
-  | ToEngine _ => donated
-  | TakeOwn | TakeShared _ | TakeLent => reclaimed v
+  | Relinquish | Lose OfRelinquish => went_home v
+  | ToEngine _ | Poison _ | Lose (OfToEngine _) => donated
+  | TakeOwn | TakeShared _ | TakeLent | Lose _ => reclaimed v
   | Touch _ | EndVm => unmoved
   end.
 
 Theorem moves_are_listed k v p l :
   p = from_ k v -> listed k v (as_page (APage p l)) (as_page (APage (to_ k v) (moved_content k l))).
 Proof.
-  intros ->. unfold listed, given, lent, unlent, shared, unshared, went_home, donated, reclaimed, unmoved, unlent, same_content, as_page.
-  destruct k; try destruct t; simpl; repeat split; eauto; try (left; split; reflexivity).
+  intros ->. unfold listed, given, lent, unlent, shared, unshared, went_home, donated, reclaimed, unmoved, unlent, same_content, as_page, from_.
+  destruct k; try destruct z; try destruct t; simpl; repeat split; eauto; try (left; split; reflexivity).
   all: try (right; repeat split; eauto; fail).
   - left. repeat split; eauto.
 Qed.

@@ -32,9 +32,16 @@ Definition not_needed (err whole : bool) (place : N) (k : kind) : list instr :=
   | Touch _ => [Write OfHost]
   | EndVm => [Dsb]
   | TakeLent => [Free]
+  | Poison true => [SeeMapped true]
+  | Poison false => []
+  | Lose (OfToEngine There) => [SeeMapped true; Zero]
+  | Lose (OfToEngine Absent) | Lose OfRelinquish => [Zero]
+  | Lose (OfToEngine AbsentBeside) => flush_beside err whole place k OfHost ++ [Zero]
+  | Lose (OfTakeShared true) => [Recheck; SeeMapped true; Zero]
+  | Lose OfTakeOwn | Lose (OfTakeShared false) => [Recheck; Zero]
   end.
 
 Theorem all_others_are_needed err whole place k : needless err whole place k = not_needed err whole place k.
 Proof.
-  destruct err, whole; destruct k; try destruct leaf; try destruct mapped; try destruct t; vm_compute; reflexivity.
+  destruct err, whole; destruct k; try destruct z; try destruct leaf; try destruct mapped; try destruct t; vm_compute; reflexivity.
 Qed.

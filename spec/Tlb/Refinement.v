@@ -5,7 +5,8 @@
     of the new leaf if there is one, since from then on its new owner can reach the page, else the commit. What a
     load is told is the same. So every run of the machine, with all that is told in it, is a run of the pages.
 
-    While a call zeroes a page, what the machine holds is nobody's business: nothing leads there. *)
+    While a call zeroes a page, what the machine holds is nobody's business: nothing leads there. So it is of a page
+    with a memory error for good. *)
 
 From Coq Require Import NArith List Bool Lia.
 From Bulkhead Require Import Base State.
@@ -19,7 +20,7 @@ Definition hidden (m : machine) (p : N) : Prop :=
 
 (** The pages as the machine has them. *)
 Definition stands_for (m : machine) (a : astate) : Prop :=
-  forall p, ast (a p) = owner_now m p /\ (content_of (a p) = lines m p \/ hidden m p).
+  forall p, ast (a p) = owner_now m p /\ (content_of (a p) = lines m p \/ hidden m p \/ ast (a p) = Poisoned).
 
 (** Nothing of the pages changes. *)
 Lemma unchanged m m' a :
@@ -28,8 +29,12 @@ Lemma unchanged m m' a :
   stands_for m' a.
 Proof.
   intros S O L H p. destruct (S p) as [S1 S2]. rewrite O. split; auto.
-  destruct (L p) as [->|L']; auto. destruct S2; auto.
+  destruct (L p) as [->|L']; auto. destruct S2 as [S2|[S2|S2]]; auto.
 Qed.
+
+(** No call takes a page that is nobody's. *)
+Lemma not_from_poisoned k v : from_ k v <> Poisoned.
+Proof. unfold from_. destruct (plain k); try destruct t; discriminate. Qed.
 
 (** ** Who owns a page when a call's thread changes *)
 
@@ -82,7 +87,8 @@ Lemma simulated_alike m m1 f g a o :
 Proof.
   intros E (a' & S & X). exists a'. split; auto. intro p. destruct (S p) as [S1 S2]. split.
   - rewrite S1. unfold owner_now. simpl. destruct (words m1 p); auto. now rewrite E.
-  - destruct S2 as [S2|(c & t & T & C & P & Z)]; auto. right. exists c, t. simpl in *. rewrite E. auto.
+  - destruct S2 as [S2|[(c & t & T & C & P & Z)|S2]]; auto.
+    right. left. exists c, t. simpl in *. rewrite E. auto.
 Qed.
 
 Section Step.
@@ -112,11 +118,11 @@ Section Step.
     intros S E. apply guard_some in E as [G ->]. apply is_in_true in G.
     pose proof (owner_of_flights u m LW R f G) as M. destruct (S (f_to f)) as [S1 S2].
     pose proof (hidden_unreached f G) as NH.
-    destruct S2 as [S2|S2]; [|contradiction].
+    destruct S2 as [S2|[S2|S2]]; [|contradiction|rewrite <- S1, S2 in M; destruct (f_of f); discriminate].
     exists (upd a (f_to f) (APage (ast (a (f_to f))) (land (what f) (content_of (a (f_to f)))))). split.
     - intro p. unfold upd. simpl. destruct (N.eqb_spec p (f_to f)) as [->|N]; simpl.
       + split; [exact S1|]. left. now rewrite S2.
-      + destruct (S p) as [X Y]. split; [exact X|]. destruct Y; auto.
+      + destruct (S p) as [X Y]. split; [exact X|]. destruct Y as [Y|[Y|Y]]; auto.
     - right. unfold hears. rewrite <- S2.
       apply accesses with (d := f_of f) (p := f_to f). now rewrite S1.
   Qed.
@@ -128,8 +134,8 @@ Section Step.
   Proof.
     intros S O L H. exists (upd a p (APage (ast (a p)) (cleaned (content_of (a p))))). split.
     - intro q. rewrite O, L. unfold upd. destruct (N.eqb_spec q p) as [->|N].
-      + destruct (S p) as [X Y]. simpl. split; auto. destruct Y as [->|Y]; auto.
-      + destruct (S q) as [X Y]. split; auto. destruct Y; auto.
+      + destruct (S p) as [X Y]. simpl. split; auto. destruct Y as [->|[Y|Y]]; auto.
+      + destruct (S q) as [X Y]. split; auto. destruct Y as [Y|[Y|Y]]; auto.
     - right. constructor.
   Qed.
 
@@ -248,13 +254,13 @@ Section Step.
         * split.
           -- simpl. unfold owner_now. simpl. unfold p0. rewrite (c_word _ _ _ _ K C), upd_same.
              destruct x; reflexivity.
-          -- simpl. unfold moved_content. rewrite SC. destruct (S p0) as [_ [X|X]]; auto.
-             exfalso. rewrite (hidden_mine c t p0 T C eq_refl X) in ZE. discriminate.
+          -- simpl. unfold moved_content. rewrite SC. destruct (S p0) as [_ [X|[X|X]]]; auto; exfalso; [|rewrite (proj1 (S p0)), OW in X; now apply not_from_poisoned in X].
+             rewrite (hidden_mine c t p0 T C eq_refl X) in ZE. discriminate.
         * destruct (S p) as [X Y]. split.
           -- rewrite X. symmetry. unfold owner_now. simpl. destruct (words m p) as [|s b] eqn:Z; auto.
              unfold upd. destruct (N.eqb_spec b c); auto. subst b.
              destruct (i_words _ _ I _ _ _ Z) as (t1 & T1 & C1 & P1 & _). assert (t1 = t) by congruence. subst t1. unfold p0 in N. congruence.
-          -- destruct Y as [Y|Y]; auto. right. eapply hidden_not_mine; eauto. reflexivity.
+          -- destruct Y as [Y|[Y|Y]]; auto. right. left. eapply hidden_not_mine; eauto. reflexivity.
       + right. apply moves_page. destruct (S p0) as [X _]. now rewrite X.
     - injection E as <-. apply QUIET; auto.
     - (* Commit *)
@@ -265,8 +271,9 @@ Section Step.
       set (p0 := page (doing t)) in *. set (k := kind_of (doing t)) in *. set (v := vm_of (doing t)) in *.
       assert (SCR : scrubs k = true -> lines m p0 = Line None zeroes).
       { intro X. unfold p0. eapply scrubbed; eauto. }
-      assert (NZ : scrubs k = false -> zeroed (known t) = false).
-      { intro X. rewrite X in *. simpl in *. destruct (zeroed (known t)); auto; discriminate. }
+      assert (NZ : scrubs k = false -> zeroed (known t) = false \/ to_ k v = Poisoned).
+      { intro X. rewrite X in *. simpl in *. destruct (discards k) eqn:D; [right; unfold k in *; destruct (kind_of (doing t)); try discriminate; reflexivity|].
+        left. simpl in *. destruct (zeroed (known t)); auto; discriminate. }
       assert (OTHER : forall p, p <> p0 -> owner_now (set_threads (set_words m (upd (words m) p0 (Settled (to_ k v)))) (upd (threads m) c (Some (Thread (doing t) (tl (rest t)) (saved t) (nothing (vmid (known t))))))) p = owner_now m p).
       { intros p N. unfold owner_now. simpl. unfold upd at 1. destruct (N.eqb_spec p p0); [congruence|].
         destruct (words m p) as [|s b] eqn:Z; auto. unfold upd. destruct (N.eqb_spec b c); auto. subst b.
@@ -281,14 +288,15 @@ Section Step.
         exists a. split; auto. intro p. destruct (N.eq_dec p p0) as [->|N].
         * destruct (S p0) as [X Y]. split.
           -- rewrite X, OW. unfold owner_now. simpl. now rewrite upd_same.
-          -- destruct Y as [Y|Y]; auto. exfalso. rewrite (hidden_mine c t p0 T C eq_refl Y) in NS. discriminate.
-        * destruct (S p) as [X Y]. split; [rewrite X; symmetry; now apply OTHER|]. destruct Y; auto.
+          -- destruct Y as [Y|[Y|Y]]; auto. exfalso. rewrite (hidden_mine c t p0 T C eq_refl Y) in NS. discriminate.
+        * destruct (S p) as [X Y]. split; [rewrite X; symmetry; now apply OTHER|]. destruct Y as [Y|[Y|Y]]; auto.
       + exists (upd a p0 (APage (to_ k v) (moved_content k (content_of (a p0))))). split.
         * intro p. destruct (N.eq_dec p p0) as [->|N]; [rewrite (upd_same a)|rewrite (upd_other a); auto].
-          -- simpl. split; [unfold owner_now; simpl; now rewrite upd_same|]. left. unfold moved_content.
-             destruct (scrubs k) eqn:SC; [symmetry; now apply SCR|]. destruct (S p0) as [_ [Y|Y]]; auto.
-             rewrite (hidden_mine c t p0 T C eq_refl Y) in NZ. discriminate NZ; auto.
-          -- destruct (S p) as [X Y]. split; [rewrite X; symmetry; now apply OTHER|]. destruct Y; auto.
+          -- simpl. split; [unfold owner_now; simpl; now rewrite upd_same|]. unfold moved_content.
+             destruct (scrubs k) eqn:SC; [left; symmetry; now apply SCR|]. destruct (S p0) as [_ [Y|[Y|Y]]]; auto.
+             ++ destruct NZ as [NZ|NZ]; auto. rewrite (hidden_mine c t p0 T C eq_refl Y) in NZ. discriminate.
+             ++ rewrite (proj1 (S p0)), OW in Y. now apply not_from_poisoned in Y.
+          -- destruct (S p) as [X Y]. split; [rewrite X; symmetry; now apply OTHER|]. destruct Y as [Y|[Y|Y]]; auto.
         * right. apply moves_page. destruct (S p0) as [X _]. now rewrite X.
     - destruct (phases m (vm_of (doing t))); try discriminate.
       destruct (none_runs _ _ _ && _); [|discriminate]. injection E as <-. apply QUIET; auto.

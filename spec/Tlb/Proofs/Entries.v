@@ -238,7 +238,7 @@ Proof.
     + intros Wk x. destruct x; simpl; [apply c_reach; exact Wk|].
       split; simpl; auto. intros w In_ O [Ab|Ab] a V; [auto|]. right.
       destruct (i_ways _ _ I w In_) as (_ & _ & B). rewrite V, O, Ab in B. specialize (B Q). now apply NL.
-    + intros Z _. exfalso. destruct (kind_of (doing t)); discriminate.
+    + intros Z _. exfalso. destruct (kind_of (doing t)); try destruct z; discriminate.
 Qed.
 
 Lemma free_keeps u m c t :

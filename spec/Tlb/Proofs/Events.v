@@ -23,18 +23,18 @@ Qed.
 (** ** What may be reached, by side *)
 
 Lemma may_before_spec k v x : may (from_ k v) (dom_of v x) = may_before k x.
-Proof. unfold may_before. destruct k, x; try destruct t; simpl; rewrite ?N.eqb_refl; auto. Qed.
+Proof. unfold may_before. destruct k, x; try destruct z; try destruct t; simpl; rewrite ?N.eqb_refl; auto. Qed.
 Lemma may_after_spec k v x : may (to_ k v) (dom_of v x) = may_after k x.
-Proof. unfold may_after. destruct k, x; try destruct t; simpl; rewrite ?N.eqb_refl; auto. Qed.
+Proof. unfold may_after. destruct k, x; try destruct z; try destruct t; simpl; rewrite ?N.eqb_refl; auto. Qed.
 
 Lemma may_before_side k v d : may (from_ k v) d = true -> exists x, d = dom_of v x.
 Proof.
-  destruct d as [|w]; [exists OfHost; auto|]. destruct k; try destruct t; simpl; try discriminate;
+  destruct d as [|w]; [exists OfHost; auto|]. destruct k; try destruct z; try destruct t; simpl; try discriminate;
     intro E; apply N.eqb_eq in E; subst; exists OfVm; auto.
 Qed.
 Lemma may_after_side k v d : may (to_ k v) d = true -> exists x, d = dom_of v x.
 Proof.
-  destruct d as [|w]; [exists OfHost; auto|]. destruct k; try destruct t; simpl; try discriminate;
+  destruct d as [|w]; [exists OfHost; auto|]. destruct k; try destruct z; try destruct t; simpl; try discriminate;
     intro E; apply N.eqb_eq in E; subst; exists OfVm; auto.
 Qed.
 

@@ -438,7 +438,7 @@ Lemma home_alive u m c t v :
   call_ok u m c t -> regime_of (doing t) (home (kind_of (doing t))) = Vm v -> is_alive (phases m v) = true.
 Proof.
   intros K E. unfold regime_of, home in E. destruct (by_guest (kind_of (doing t))) eqn:B; [|discriminate].
-  injection E as <-. apply (c_pins _ _ _ _ K). destruct (kind_of (doing t)); try discriminate; reflexivity.
+  injection E as <-. apply (c_pins _ _ _ _ K). destruct (kind_of (doing t)); try destruct z; try discriminate; reflexivity.
 Qed.
 
 Lemma return_keeps u m c t :
