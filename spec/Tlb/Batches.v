@@ -100,7 +100,7 @@ Proof. vm_compute. reflexivity. Qed.
 
 Theorem batch_no_dsb_between : attack (all_without 6)
   (walk2 1 Host 2 2 ++ begin_both ++ [Steps 0 4; Steps 2 4; Steps 0 1; Steps 0 1; Steps 2 1; Steps 0 1; Do (Act (Post 0 (Hardware.Combined Host) 1));
-     Do (Combine (Way 1 Host (Some 2) 2 false)); Do (Fill (Way 1 Host None 2 true)); Finish 0]) start Stale = true.
+     Do (Combine (Way 1 Host 2 false 2 false)); Do (Fill (Way 1 Host 2 true 2 true)); Finish 0]) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 Theorem batch_no_tlbi_combined : attack (all_without 7) (walkc 1 Host 2 2 ++ give_both) start Stale = true.
@@ -113,8 +113,8 @@ Proof. vm_compute. reflexivity. Qed.
 
 (** ** VM_UNLEND and ENGINE_DONATE of two pages *)
 
-Definition lend_both := [Do (Begin 0 (Job Lend 1 0 5)); Do (Begin 2 (Job Lend 2 0 6)); Finish 0].
-Definition unlend_both := [Do (Begin 0 unlend_1); Do (Begin 2 (Job Unlend 2 0 6)); Finish 0].
+Definition lend_both := [Do (Begin 0 (Job (Lend 0) 1 0 5)); Do (Begin 2 (Job (Lend 0) 2 0 6)); Finish 0].
+Definition unlend_both := [Do (Begin 0 unlend_1); Do (Begin 2 (Job (Unlend 0) 2 0 6)); Finish 0].
 
 Example unlent : pages_are [(1, HostOwned); (2, HostOwned)] (play (whole_engine false) 60
   (lend_both ++ guest 1 ++ walkc 1 (Vm 0) 6 2 ++ walk2 1 (Vm 0) 5 1 ++ unlend_both) start).
@@ -132,7 +132,7 @@ Definition donate p := Job (ToEngine There) p 0 0.
 Theorem zeroed_before_the_flush : attack (set_up false (fun h k =>
     if is_to_engine k && negb (h <? 2) then [Claim; SeeMapped true; Clear OfHost; Zero; Clean] ++ the_flush ++ [Commit]
     else program false false h k))
-  (walkc 1 Host 2 2 ++ [Do (Begin 0 (donate 1)); Do (Begin 2 (donate 2)); Steps 2 5] ++ store 1 Host 2 (Store 0 666)
+  (walkc 1 Host 2 2 ++ [Do (Begin 0 (donate 1)); Do (Begin 2 (donate 2)); Steps 2 5] ++ store 1 Host 2 2 (Store 0 666)
    ++ [Steps 0 3; Steps 0 1; Steps 0 1; Steps 2 1; Deliver 0; Deliver 1; Steps 0 2; Deliver 0; Deliver 1; Steps 0 1]) start (Unscrubbed 2) = true.
 Proof. vm_compute. reflexivity. Qed.
 

@@ -17,25 +17,26 @@ Open Scope N_scope.
 (** Has the host a leaf for the page? If it has not, its pages may yet be flushed in the same call: those [Beside] it. *)
 Inductive hosts_leaf := There | Absent | AbsentBeside.
 
-(** What a page is that the host touches: its own, shared with it, or lent by it. *)
-Inductive touched := Own | SharedWith | LentOut.
+(** What a page is that the host touches: its own, shared with it, or lent by it, once and so many times [more]. *)
+Inductive touched := Own | SharedWith | LentOut (more : N).
 
 (** Calls that zero the page, and may find a memory error there. *)
-Inductive zeroing := OfRelinquish | OfToEngine (leaf : hosts_leaf) | OfTakeOwn | OfTakeShared (mapped : bool).
+Inductive zeroing := OfRelinquish | OfToEngine (leaf : hosts_leaf) | OfFromEngine | OfTakeOwn | OfTakeShared (mapped : bool).
 
 Inductive kind :=
 | Map (leaf : hosts_leaf)       (** VM_MAP, VM_MAP_LIST *)
-| Lend                          (** VM_LEND, of a page that is not lent yet *)
-| Unlend                        (** VM_UNLEND *)
+| Lend (times : N)              (** VM_LEND, of a page that the VM has so many times already *)
+| Unlend (times : N)            (** VM_UNLEND, of a page that the VM has so many times still *)
 | Share                         (** MEM_SHARE, by the guest *)
 | Unshare (mapped : bool)       (** MEM_UNSHARE, by the guest *)
 | Relinquish                    (** MEM_RELINQUISH, by the guest *)
 | ToEngine (leaf : hosts_leaf)  (** ENGINE_DONATE *)
+| FromEngine                    (** ENGINE_RECLAIM *)
 | Touch (t : touched)           (** the host's fault on a page that it may reach *)
 | EndVm                         (** VM_RECLAIM, first: nobody inside any more, and the VM's translations go *)
 | TakeOwn                       (** VM_RECLAIM of a page of the dead VM's *)
 | TakeShared (mapped : bool)    (** the same of one that it shared with the host *)
-| TakeLent                      (** the same of one that the host had lent it *)
+| TakeLent (times : N)          (** the same of one that the host had lent it, and that it has so many times still *)
 | Poison (mapped : bool)        (** PAGE_POISON *)
 | Lose (z : zeroing).           (** the page of such a call has a memory error *)
 
@@ -44,6 +45,7 @@ Definition meant (z : zeroing) : kind :=
   match z with
   | OfRelinquish => Relinquish
   | OfToEngine leaf => ToEngine leaf
+  | OfFromEngine => FromEngine
   | OfTakeOwn => TakeOwn
   | OfTakeShared mapped => TakeShared mapped
   end.
@@ -53,21 +55,27 @@ Definition plain (k : kind) : kind := match k with Lose z => meant z | _ => k en
 (** A call's page, VM and IPA page. *)
 Record job := Job { kind_of : kind; page : N; vm_of : N; ipa : N }.
 
+(** The host's page, lent so many times. *)
+Definition lent_out (v times : N) : page_state := match times with 0 => HostOwned | _ => Lent v times end.
+
 (** What the page's word has to say, and what it says in the end. *)
 Definition from_ (k : kind) (v : N) : page_state :=
   match plain k with
-  | Map _ | Lend | ToEngine _ | Touch Own | Poison _ | Lose _ => HostOwned
-  | Unlend | TakeLent | Touch LentOut => Lent v 1
+  | Map _ | ToEngine _ | Touch Own | Poison _ | Lose _ => HostOwned
+  | Lend n => lent_out v n
+  | Unlend n | TakeLent n | Touch (LentOut n) => Lent v (n + 1)
   | Share | Relinquish | TakeOwn => VmOwned v
   | Unshare _ | TakeShared _ | Touch SharedWith => SharedByVm v
+  | FromEngine => EngineOwned
   | EndVm => Reserved
   end.
 Definition to_ (k : kind) (v : N) : page_state :=
   match k with
   | Map _ | Unshare _ => VmOwned v
-  | Lend => Lent v 1
+  | Lend n => Lent v (n + 1)
+  | Unlend n | TakeLent n => lent_out v n
   | Share => SharedByVm v
-  | Unlend | Relinquish | TakeOwn | TakeShared _ | TakeLent => HostOwned
+  | Relinquish | FromEngine | TakeOwn | TakeShared _ => HostOwned
   | ToEngine _ => EngineOwned
   | Poison _ | Lose _ => Poisoned
   | Touch t => from_ (Touch t) v
@@ -79,16 +87,16 @@ Definition by_guest (k : kind) : bool :=
   match plain k with Share | Unshare _ | Relinquish => true | _ => false end.
 (** Does it work on a VM that is gone? *)
 Definition of_dead (k : kind) : bool :=
-  match plain k with TakeOwn | TakeShared _ | TakeLent => true | _ => false end.
+  match plain k with TakeOwn | TakeShared _ | TakeLent _ => true | _ => false end.
 (** Does it pin a VM that is not gone? *)
 Definition pins (k : kind) : bool :=
-  match plain k with Map _ | Lend | Unlend | Share | Unshare _ | Relinquish => true | _ => false end.
+  match plain k with Map _ | Lend _ | Unlend _ | Share | Unshare _ | Relinquish => true | _ => false end.
 (** Does the call begin with an IPA, whose leaf says which page it is about? *)
 Definition by_ipa (k : kind) : bool :=
-  match plain k with Unlend | Share | Unshare _ | Relinquish | TakeOwn | TakeShared _ | TakeLent => true | _ => false end.
+  match plain k with Unlend _ | Share | Unshare _ | Relinquish | TakeOwn | TakeShared _ | TakeLent _ => true | _ => false end.
 (** Does the page leave somebody who must not find his content with the next? *)
 Definition scrubs (k : kind) : bool :=
-  match k with Relinquish | TakeOwn | TakeShared _ | ToEngine _ => true | _ => false end.
+  match k with Relinquish | TakeOwn | TakeShared _ | ToEngine _ | FromEngine => true | _ => false end.
 
 (** Does the page end as nobody's, so that what it holds does not matter any more? *)
 Definition discards (k : kind) : bool := match k with Lose _ => true | _ => false end.
@@ -171,9 +179,9 @@ Definition done_well (erratum whole : bool) (place : N) (k : kind) : list instr 
       ++ [Clean]                        (* write_back *)
       ++ [Write OfVm; Ishst]            (* enter_guest, publish_leaves *)
       ++ [Commit]                       (* settle: donate_to_vm *)
-  | Lend =>                             (* lend.rs: lend_page *)
+  | Lend _ =>                           (* lend.rs: lend_page *)
       [Claim; Take; Clean; Write OfVm; Ishst; Commit]
-  | Unlend =>                           (* lend.rs: unlend_run, claim_leaf *)
+  | Unlend _ =>                         (* lend.rs: unlend_run, claim_leaf *)
       [Claim; Recheck; Clear OfVm] ++ flush erratum whole place k OfVm ++ [Free; Commit]
   | Share =>                            (* share.rs: guest_share, claim_leaf_in *)
       [Claim; Recheck; Commit]
@@ -187,6 +195,8 @@ Definition done_well (erratum whole : bool) (place : N) (k : kind) : list instr 
       [Claim] ++ leave_host erratum whole place leaf k
       ++ [Zero; Clean]                  (* sound_pages *)
       ++ [Commit]                       (* donate_to_engine *)
+  | FromEngine =>                       (* engine_pages.rs: return_engine_page, once EL2 has it no more *)
+      [Claim; Zero; Clean; Commit]
   | Touch _ =>                          (* host_fault.rs: map_page, map_for_host *)
       [Claim; SeeMapped false; Write OfHost; Ishst; Commit]
   | EndVm =>                            (* reclaim.rs: flush_dying *)
@@ -195,7 +205,7 @@ Definition done_well (erratum whole : bool) (place : N) (k : kind) : list instr 
       [Claim; Recheck; SeeGone; Zero; Clean; Commit]
   | TakeShared mapped =>                (* bring_page *)
       [Claim; Recheck; SeeGone] ++ leave_host erratum whole place (there mapped) k ++ [Zero; Clean; Commit]
-  | TakeLent =>                         (* bring_page: return_lent *)
+  | TakeLent _ =>                       (* bring_page: return_lent *)
       [Claim; Recheck; SeeGone; Free; Commit]
   | Poison mapped =>                    (* engine_pages.rs: poison *)
       [Claim] ++ leave_host erratum whole place (there mapped) k

@@ -40,7 +40,7 @@ Definition without (err : bool) (k : kind) (is_it : kind -> bool) (n : nat) : se
 Definition is_map k := match k with Map There => true | _ => false end.
 Definition is_lazy k := match k with Map Absent => true | _ => false end.
 Definition is_relinquish k := match k with Relinquish => true | _ => false end.
-Definition is_unlend k := match k with Unlend => true | _ => false end.
+Definition is_unlend k := match k with Unlend _ => true | _ => false end.
 Definition is_end_vm k := match k with EndVm => true | _ => false end.
 Definition is_take k := match k with TakeOwn => true | _ => false end.
 Definition is_touch k := match k with Touch Own => true | _ => false end.
@@ -48,17 +48,17 @@ Definition is_touch k := match k with Touch Own => true | _ => false end.
 (** What happens in many runs. *)
 Definition map_1 := Job (Map There) 1 0 5.             (* page 1 to VM 0, at IPA page 5 *)
 Definition relinquish_1 := Job Relinquish 1 0 5.
-Definition unlend_1 := Job Unlend 1 0 5.
+Definition unlend_1 := Job (Unlend 0) 1 0 5.
 Definition give_1 := [Do (Begin 0 map_1); Finish 0].
-Definition lend_1 := [Do (Begin 0 (Job Lend 1 0 5)); Finish 0].
+Definition lend_1 := [Do (Begin 0 (Job (Lend 0) 1 0 5)); Finish 0].
 Definition guest c := [Do (Enter c 0)].
 (** Core [c] gets a stage-2 entry, or a combined one. *)
-Definition walk2 c d a p := [Do (Walk c d a false p); Do (Fill (Way c d (Some a) p true))].
-Definition walkc c d a p := [Do (Walk c d a true p); Do (Fill (Way c d None p true))].
+Definition walk2 c d a p := [Do (Walk c d a false p); Do (Fill (Way c d a false p true))].
+Definition walkc c d a p := [Do (Walk c d a true p); Do (Fill (Way c d a true p true))].
 (** It accesses a page by its combined entry: the access is translated, and made. *)
-Definition access c d p x := [Do (Access (Way c d None p false) x)].
-Definition landed c d p x := Land (Flight c d p x [] []).
-Definition store c d p x := access c d p x ++ [Do (landed c d p x)].
+Definition access c d a p x := [Do (Access (Way c d a true p false) x)].
+Definition landed c d a p x := Land (Flight c d a p x [] []).
+Definition store c d a p x := access c d a p x ++ [Do (landed c d a p x)].
 
 (** The whole engine: page 1 goes to VM 0, and comes home. *)
 Definition page_is (p : N) (s : page_state) (l : line) (o : option machine) : Prop :=
@@ -102,7 +102,7 @@ Proof. vm_compute. reflexivity. Qed.
     stage-2 entry before that goes. *)
 Theorem no_dsb_between : attack (without false (Map There) is_map 6)
   (walk2 1 Host 1 1 ++ [Do (Begin 0 map_1); Steps 0 7; Do (Act (Post 0 (Combined Host) 1));
-     Do (Combine (Way 1 Host (Some 1) 1 false)); Do (Fill (Way 1 Host None 1 true)); Finish 0]) start Stale = true.
+     Do (Combine (Way 1 Host 1 false 1 false)); Do (Fill (Way 1 Host 1 true 1 true)); Finish 0]) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** Invalidation by IPA leaves the combined entry. *)
@@ -117,7 +117,7 @@ Proof. vm_compute. reflexivity. Qed.
 
 (** With the erratum: a store of the host's has been translated; the invalidation does not wait for it, and it can land
     when the page is the VM's. *)
-Definition late_store := walkc 1 Host 1 1 ++ access 1 Host 1 (Store 0 666).
+Definition late_store := walkc 1 Host 1 1 ++ access 1 Host 1 1 (Store 0 666).
 Theorem no_repetition : attack (other true is_map (program false false 0 (Map There))) (late_store ++ give_1) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
@@ -127,8 +127,8 @@ Proof. vm_compute. reflexivity. Qed.
 
 (** Without cleaning, the VM finds behind the caches what the host had there before. *)
 Theorem no_clean_for_the_vm : attack (without false (Map There) is_map 9)
-  (walkc 1 Host 1 1 ++ store 1 Host 1 (Store 0 43) ++ give_1 ++ guest 1 ++ walkc 1 (Vm 0) 5 1
-   ++ access 1 (Vm 0) 1 (LoadBehind 0)) start (Tells (landed 1 (Vm 0) 1 (LoadBehind 0)) (Vm 0) 42) = true.
+  (walkc 1 Host 1 1 ++ store 1 Host 1 1 (Store 0 43) ++ give_1 ++ guest 1 ++ walkc 1 (Vm 0) 5 1
+   ++ access 1 (Vm 0) 5 1 (LoadBehind 0)) start (Tells (landed 1 (Vm 0) 5 1 (LoadBehind 0)) (Vm 0) 42) = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The word says that the page is the VM's, and a core of the VM's may not find it. *)
@@ -198,7 +198,7 @@ Proof. vm_compute. reflexivity. Qed.
 
 Theorem no_dsb_between_of_the_guests : attack (without false Relinquish is_relinquish 5)
   (give_1 ++ guest 0 ++ walk2 0 (Vm 0) 5 1 ++ guest 1 ++ [Do (Begin 1 relinquish_1); Steps 1 6; Do (Act (Post 1 (Combined (Vm 0)) 0));
-     Do (Combine (Way 0 (Vm 0) (Some 5) 1 false)); Do (Fill (Way 0 (Vm 0) None 1 true)); Finish 1]) start Stale = true.
+     Do (Combine (Way 0 (Vm 0) 5 false 1 false)); Do (Fill (Way 0 (Vm 0) 5 true 1 true)); Finish 1]) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 Theorem no_dsb_after_of_the_guests : attack (without false Relinquish is_relinquish 7)
@@ -223,24 +223,24 @@ Proof. vm_compute. reflexivity. Qed.
 
 (** The host reads what the VM left there. *)
 Definition with_secret := give_1 ++ guest 0 ++ walkc 0 (Vm 0) 5 1 ++ guest 1.
-Definition secret := store 0 (Vm 0) 1 (Store 0 99).
-Definition host_looks x := [Finish 1; Do (Exit 1); Do (Begin 1 (Job (Touch Own) 1 0 0)); Finish 1] ++ walkc 1 Host 1 1 ++ access 1 Host 1 x.
+Definition secret := store 0 (Vm 0) 5 1 (Store 0 99).
+Definition host_looks x := [Finish 1; Do (Exit 1); Do (Begin 1 (Job (Touch Own) 1 0 0)); Finish 1] ++ walkc 1 Host 1 1 ++ access 1 Host 1 1 x.
 
 Theorem no_zero : attack (without false Relinquish is_relinquish 9)
-  (with_secret ++ secret ++ [Do (Begin 1 relinquish_1)] ++ host_looks (Load 0)) start (Tells (landed 1 Host 1 (Load 0)) Host 99) = true.
+  (with_secret ++ secret ++ [Do (Begin 1 relinquish_1)] ++ host_looks (Load 0)) start (Tells (landed 1 Host 1 1 (Load 0)) Host 99) = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** Zeroed in the caches alone: the host reads past them. *)
 Theorem no_clean : attack (without false Relinquish is_relinquish 10)
   (with_secret ++ secret ++ [Do (Evict 1); Do (Begin 1 relinquish_1)] ++ host_looks (LoadBehind 0)) start
-  (Tells (landed 1 Host 1 (LoadBehind 0)) Host 99) = true.
+  (Tells (landed 1 Host 1 1 (LoadBehind 0)) Host 99) = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** Zeroed before the flush: a store of the VM's lands behind the zeroes. *)
 Theorem zero_before_flush : attack (other false is_relinquish
     ([Claim; Recheck; Clear OfVm; Zero; Clean] ++ flush false false 0 Relinquish OfVm ++ [Free; Commit]))
   (with_secret ++ [Do (Begin 1 relinquish_1); Steps 1 5] ++ secret ++ host_looks (Load 0)) start
-  (Tells (landed 1 Host 1 (Load 0)) Host 99) = true.
+  (Tells (landed 1 Host 1 1 (Load 0)) Host 99) = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** ** The host takes a loan back (VM_UNLEND): the flush is of another's regime
@@ -248,12 +248,12 @@ Proof. vm_compute. reflexivity. Qed.
     0 Claim, 1 Recheck, 2 Clear, 3 DSB, 4 Borrow, 5 TLBI by IPA, 6 DSB, 7 TLBI of combined entries, 8 DSB, 9 Return, 10 Free, 11 Commit. *)
 
 (** The invalidations take their VMID from VTTBR, which is the host's. *)
-Theorem no_borrow : attack (without false Unlend is_unlend 4)
+Theorem no_borrow : attack (without false (Unlend 0) is_unlend 4)
   (lend_1 ++ guest 1 ++ walkc 1 (Vm 0) 5 1 ++ [Do (Begin 0 unlend_1); Finish 0]) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 (** The core goes on in the VM's regime: what it walks there is not the host's. *)
-Theorem no_return : attack (without false Unlend is_unlend 9)
+Theorem no_return : attack (without false (Unlend 0) is_unlend 9)
   (lend_1 ++ [Do (Begin 0 unlend_1); Finish 0]) start (Astray 0) = true.
 Proof. vm_compute. reflexivity. Qed.
 
@@ -297,13 +297,52 @@ Theorem touch_no_claim : attack (without false (Touch Own) is_touch 0)
   (give_1 ++ [Do (Begin 1 (Job (Touch Own) 1 0 0)); Steps 1 3] ++ walkc 1 Host 1 1) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
+(** ** The engine gives a page back (ENGINE_RECLAIM): page 1, which holds a translation table
+
+    0 Claim, 1 Zero, 2 Clean, 3 Commit. *)
+
+Definition with_a_table : machine := set_lines
+  (put_cell (set_words start (upd (words start) 1 (Settled EngineOwned))) Host 1 (Cell Empty [] 0))
+  (upd (lines start) 1 (Line (Some [7]) [7])).
+
+Lemma with_a_table_initial : initial with_a_table.
+Proof.
+  constructor; simpl; auto; try discriminate.
+  - intro p. unfold upd. destruct (p =? 1); eauto.
+  - intro a. destruct (N.eqb_spec a 1) as [->|N]; simpl; [auto|]. split; auto.
+    unfold upd. destruct (a <? 10) eqn:L; auto. right. exists HostOwned. destruct (N.eqb_spec a 1); [congruence|]. auto.
+Qed.
+
+Definition is_from_engine k := match k with FromEngine => true | _ => false end.
+Definition back_1 := Job FromEngine 1 0 0.
+Definition back_to_host := [Do (Begin 0 back_1); Finish 0].
+
+Example the_engine_gives_a_page_back :
+  page_is 1 HostOwned (Line None []) (play (whole_engine false) 60 back_to_host with_a_table).
+Proof. vm_compute. auto. Qed.
+
+(** Two cores take it from the pool. One has given it to the host, and the host to a VM, when the other one's call ends. *)
+Theorem back_no_claim : attack (without false FromEngine is_from_engine 0)
+  ([Do (Begin 1 back_1)] ++ back_to_host ++ [Do (Begin 0 (Job (Map Absent) 1 0 5)); Finish 0; Finish 1]
+   ++ guest 0 ++ walkc 0 (Vm 0) 5 1) with_a_table Stale = true.
+Proof. vm_compute. reflexivity. Qed.
+
+Theorem back_no_zero : attack (without false FromEngine is_from_engine 1) [Do (Begin 0 back_1); Steps 0 2] with_a_table (Unscrubbed 0) = true.
+Proof. vm_compute. reflexivity. Qed.
+
+Theorem back_no_clean : attack (without false FromEngine is_from_engine 2) [Do (Begin 0 back_1); Steps 0 2] with_a_table (Unscrubbed 0) = true.
+Proof. vm_compute. reflexivity. Qed.
+
+Theorem back_no_commit : attack (without false FromEngine is_from_engine 3) back_to_host with_a_table (Held 1) = true.
+Proof. vm_compute. reflexivity. Qed.
+
 (** ** No setup that is attacked keeps the rules *)
 
-Theorem attacked_is_unlawful u l : attack u l start Stale = true -> ~ lawful u.
+Theorem attacked_is_unlawful u l m : initial m -> attack u l m Stale = true -> ~ lawful u.
 Proof.
-  intros A LW. destruct (attack_reaches u l start Stale start_initial A) as (m & R & W).
-  destruct (stale_is_no_I5 u m W) as (d & p & s & S & N & L).
+  intros B A LW. destruct (attack_reaches u l m Stale B A) as (m' & R & W).
+  destruct (stale_is_no_I5 u m' W) as (d & p & s & S & N & L).
   assert (X : may s d = true).
-  { apply (I5 u m d p s LW R S). destruct L as [(w & I & O & P)|(f & I & O & P)]; [eapply by_way|eapply by_flight]; eauto. }
+  { apply (I5 u m' d p s LW R S). destruct L as [(w & I & O & P)|(f & I & O & P)]; [eapply by_way|eapply by_flight]; eauto. }
   congruence.
 Qed.

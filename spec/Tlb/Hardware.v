@@ -27,9 +27,11 @@ Definition seen (c : N) (x : cell) : cell := if writer x =? c then Cell (now x) 
 
 (** ** TLB entries and walks in flight: the ways to a page
 
-    Core [on] gets to page [leads_to] by a translation of [of]'s; [via] is the IPA page of a stage-2 entry, and
-    none of a combined one (stage 1 and 2 in one), which no invalidation by IPA finds. *)
-Record way := Way { on : N; of : dom; via : option N; leads_to : N; in_flight : bool }.
+    Core [on] gets to page [leads_to] by a translation of [of]'s, of IPA page [from_ipa]. Of a combined entry (stage 1 and 2
+    in one) that says where it came from; no invalidation by IPA finds it. *)
+Record way := Way { on : N; of : dom; from_ipa : N; combines : bool; leads_to : N; in_flight : bool }.
+(** The IPA by which it is found. *)
+Definition via (w : way) : option N := if combines w then None else Some (from_ipa w).
 
 (** ** Accesses that were translated and are not done *)
 
@@ -41,7 +43,7 @@ Inductive access :=
 
 (** [passed] and [owed] name issuers of invalidations: [owed]'s DSB waits for this access. With the erratum
     CVE-2025-10263 the first invalidation does not make it wait, one after it does; [passed] counts the first. *)
-Record flight := Flight { f_on : N; f_of : dom; f_to : N; what : access; passed : list N; owed : list N }.
+Record flight := Flight { f_on : N; f_of : dom; f_ipa : N; f_to : N; what : access; passed : list N; owed : list N }.
 
 (** ** Invalidations on their way *)
 
@@ -58,7 +60,7 @@ Record post := Post { issuer : N; op : tlbi; for_ : N }.
 Definition dom_dec (a b : dom) : {a = b} + {a <> b}.
 Proof. decide equality; apply N.eq_dec. Defined.
 Definition way_dec (a b : way) : {a = b} + {a <> b}.
-Proof. decide equality; auto using bool_dec, N.eq_dec, dom_dec. decide equality; apply N.eq_dec. Defined.
+Proof. decide equality; auto using bool_dec, N.eq_dec, dom_dec. Defined.
 Definition access_dec (a b : access) : {a = b} + {a <> b}.
 Proof. decide equality; apply N.eq_dec. Defined.
 Definition flight_dec (a b : flight) : {a = b} + {a <> b}.
@@ -105,11 +107,11 @@ Definition drop (q : post) (l : list way) : list way :=
 Definition await (erratum : bool) (q : post) (f : flight) : flight :=
   if f_on f =? for_ q then
     if erratum && is_in N.eq_dec (issuer q) (passed f)
-    then Flight (f_on f) (f_of f) (f_to f) (what f) (passed f) (issuer q :: owed f)
+    then Flight (f_on f) (f_of f) (f_ipa f) (f_to f) (what f) (passed f) (issuer q :: owed f)
     else if combined_of (op q) (f_of f)
     then if erratum
-         then Flight (f_on f) (f_of f) (f_to f) (what f) (issuer q :: passed f) (owed f)
-         else Flight (f_on f) (f_of f) (f_to f) (what f) (passed f) (issuer q :: owed f)
+         then Flight (f_on f) (f_of f) (f_ipa f) (f_to f) (what f) (issuer q :: passed f) (owed f)
+         else Flight (f_on f) (f_of f) (f_ipa f) (f_to f) (what f) (passed f) (issuer q :: owed f)
     else f
   else f.
 

@@ -25,16 +25,26 @@ Definition owner_now (m : machine) (p : N) : page_state :=
       end
   end.
 
+(** ** How often a VM may have a page, and has at most *)
+
+Definition times (s : page_state) (v : N) : N :=
+  match s with
+  | VmOwned w | SharedByVm w => if w =? v then 1 else 0
+  | Lent w n => if w =? v then n else 0
+  | _ => 0
+  end.
+
+Definition fits (m : machine) (v p n : N) : Prop :=
+  forall l, NoDup l -> (forall a, In a l -> now (cells m (Vm v) a) = Leaf p) -> N.of_nat (length l) <= n.
+
 (** ** What is left of [d]'s ways to a page, as the flush by core [c] goes on *)
 
-Definition way_ok (c : N) (d : dom) (sure_of : N -> Prop) (qs : list post) (l : level) (w : way) : Prop :=
+Definition way_ok (c : N) (d : dom) (qs : list post) (l : level) (w : way) : Prop :=
   match l with
-  | Mapped => True
-  | Cleared | Unseen => forall a, via w = Some a -> sure_of a
-  | PostedPage => forall a, via w = Some a -> sure_of a /\ In (Post c (ByIpa d a) (on w)) qs
+  | Mapped | Cleared | Unseen => True
+  | PostedPage => forall a, via w = Some a -> In (Post c (ByIpa d a) (on w)) qs
   | PageGone => via w = None
-  | PostedAll => (forall a, via w = Some a -> sure_of a)
-                 /\ exists o, In (Post c o (on w)) qs /\ hits o w = true /\ combined_of o d = true
+  | PostedAll => exists o, In (Post c o (on w)) qs /\ hits o w = true /\ combined_of o d = true
   | AllGone | PostedAgain | Flushed => False
   end.
 
@@ -59,19 +69,20 @@ Section Call.
 
   (** It works: it has claimed its page, or it is the end of a VM and about all pages. *)
   Definition works : Prop := claimed k = true \/ is_end kd = true.
-  Definition about (p : N) : Prop := is_end kd = true \/ p = page j.
+  (** Is it about the translation of this side's that leads from [a] to page [p]? *)
+  Definition about (x : side) (a p : N) : Prop := is_end kd = true \/ (p = page j /\ a = entry_of j x).
 
   Definition reach_ok (x : side) (l : level) : Prop :=
-    (forall w, In w (ways m) -> of w = regime_of j x -> about (leads_to w) ->
-       way_ok c (regime_of j x) (fun a => is_end kd = true \/ a = entry_of j x) (posts m) l w)
-    /\ (forall f, In f (flights m) -> f_of f = regime_of j x -> about (f_to f) ->
+    (forall w, In w (ways m) -> of w = regime_of j x -> about x (from_ipa w) (leads_to w) ->
+       way_ok c (regime_of j x) (posts m) l w)
+    /\ (forall f, In f (flights m) -> f_of f = regime_of j x -> about x (f_ipa f) (f_to f) ->
        flight_ok (erratum u) c (regime_of j x) (posts m) l f).
 
   Definition cells_ok (x : side) (l : level) : Prop :=
     l <> Mapped -> is_end kd = false -> alive m (regime_of j x) ->
-    (forall a, now (cells m (regime_of j x) a) <> Leaf (page j))
-    /\ (forall a, In (Leaf (page j)) (old (cells m (regime_of j x) a)) ->
-          l = Cleared /\ a = entry_of j x /\ writer (cells m (regime_of j x) a) = c).
+    now (cells m (regime_of j x) (entry_of j x)) <> Leaf (page j)
+    /\ (In (Leaf (page j)) (old (cells m (regime_of j x) (entry_of j x))) ->
+          l = Cleared /\ writer (cells m (regime_of j x) (entry_of j x)) = c).
 
   Record call_ok : Prop := {
     c_rules : keeps_rules (erratum u) kd k (rest t) = true;
@@ -88,6 +99,8 @@ Section Call.
                /\ (zeroed k = true \/ clean k = true -> wrote k = false);
     c_marked : claimed k = true -> is_whole k OfVm = false -> mine k = true;
     c_cells : works -> forall x, cells_ok x (level_at k x);
+    c_fewer : claimed k = true -> vm_level k <> Mapped -> alive m (Vm (vm_of j)) ->
+              fits m (vm_of j) (page j) (times (from_ kd (vm_of j)) (vm_of j) - 1);
     c_reach : works -> forall x, reach_ok x (level_at k x);
     c_zero : zeroed k = true -> held (lines m (page j)) = zeroes /\ nobody_reaches kd k = true;
     c_clean : clean k = true -> dirty (lines m (page j)) = None /\ nobody_reaches kd k = true;
@@ -98,13 +111,11 @@ Section Call.
   }.
 End Call.
 
-(** ** No call is flushing [d]'s ways to [p] *)
+(** ** No call is flushing [d]'s ways from [a] to [p] *)
 
-Definition quiet (m : machine) (d : dom) (p : N) : Prop :=
+Definition quiet (m : machine) (d : dom) (a p : N) : Prop :=
   forall c t x, threads m c = Some t -> claimed (known t) = true -> page (doing t) = p ->
-    regime_of (doing t) x = d -> level_at (known t) x = Mapped.
-
-Definition has_leaf (m : machine) (d : dom) (p : N) : Prop := exists a, now (cells m d a) = Leaf p.
+    regime_of (doing t) x = d -> entry_of (doing t) x = a -> level_at (known t) x = Mapped.
 
 Record invariant (u : setup) (m : machine) : Prop := {
   i_calls : forall c t, threads m c = Some t -> call_ok u m c t;
@@ -113,8 +124,8 @@ Record invariant (u : setup) (m : machine) : Prop := {
               /\ s = from_ (kind_of (doing t)) (vm_of (doing t));
   i_leaf : forall d a p, alive m d -> now (cells m d a) = Leaf p ->
     may (owner_now m p) d = true /\ (d = Host -> a = p);
-  i_once : forall d a b p, alive m d -> now (cells m d a) = Leaf p -> now (cells m d b) = Leaf p -> a = b;
-  i_old : forall d a p, alive m d -> In (Leaf p) (old (cells m d a)) -> quiet m d p ->
+  i_fits : forall v p, alive m (Vm v) -> fits m v p (times (owner_now m p) v);
+  i_old : forall d a p, alive m d -> In (Leaf p) (old (cells m d a)) -> quiet m d a p ->
     now (cells m d a) = Leaf p;
   i_published : forall d a p, now (cells m d a) = Leaf p ->
     old (cells m d a) = []
@@ -122,10 +133,9 @@ Record invariant (u : setup) (m : machine) : Prop := {
                  /\ page (doing t) = p /\ wrote (known t) = true /\ published (known t) = false;
   i_ways : forall w, In w (ways m) ->
     on w < cores u /\ alive m (of w)
-    /\ (quiet m (of w) (leads_to w) ->
-        match via w with Some a => now (cells m (of w) a) = Leaf (leads_to w) | None => has_leaf m (of w) (leads_to w) end);
+    /\ (quiet m (of w) (from_ipa w) (leads_to w) -> now (cells m (of w) (from_ipa w)) = Leaf (leads_to w));
   i_flights : forall f, In f (flights m) ->
-    f_on f < cores u /\ alive m (f_of f) /\ (quiet m (f_of f) (f_to f) -> has_leaf m (f_of f) (f_to f));
+    f_on f < cores u /\ alive m (f_of f) /\ (quiet m (f_of f) (f_ipa f) (f_to f) -> now (cells m (f_of f) (f_ipa f)) = Leaf (f_to f));
   i_walkers : forall c v, regime m c = Vm v -> walks u m c = true -> is_alive (phases m v) = true;
   i_cores : forall c, cores u <= c -> regime m c = Host
 }.

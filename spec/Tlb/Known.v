@@ -68,16 +68,25 @@ Definition may (p : page_state) (d : dom) : bool :=
 (** The same by side: the VM's number does not matter. *)
 Definition may_before (k : kind) (x : side) : bool := may (from_ k 0) (dom_of 0 x).
 Definition may_after (k : kind) (x : side) : bool := may (to_ k 0) (dom_of 0 x).
-Definition loses (k : kind) (x : side) : bool := may_before k x && negb (may_after k x).
+(** Does the VM have the page once more after the call, or once less? *)
+Definition gains (k : kind) : bool := match k with Map _ | Lend _ => true | _ => false end.
+Definition goes (k : kind) (x : side) : bool := match k, x with Unlend _, OfVm | TakeLent _, OfVm => true | _, _ => false end.
+Definition loses (k : kind) (x : side) : bool := goes k x || may_before k x && negb (may_after k x).
+(** May it have it at more addresses than the one that the call is about? *)
+Definition elsewhere (k : kind) (x : side) : bool :=
+  match k, x with
+  | Lend n, OfVm | Unlend n, OfVm | TakeLent n, OfVm | Touch (LentOut n), OfVm => match n with 0 => false | _ => true end
+  | _, _ => false
+  end.
 
 Definition both (f : side -> bool) : bool := f OfHost && f OfVm.
 
 Definition is_flushed (k : knowledge) (x : side) : bool := level_eqb (level_at k x) Flushed.
 Definition is_whole (k : knowledge) (x : side) : bool :=
   match level_at k x with Mapped | Flushed => true | _ => false end.
-(** Whoever may reach the page loses it, and it is flushed. *)
+(** Whoever may reach the page loses all of it, and it is flushed. *)
 Definition nobody_reaches (kd : kind) (k : knowledge) : bool :=
-  both (fun x => is_flushed k x || (level_eqb (level_at k x) Mapped && negb (may_before kd x))).
+  both (fun x => (is_flushed k x && negb (elsewhere kd x)) || (level_eqb (level_at k x) Mapped && negb (may_before kd x))).
 (** Who loses the page is flushed, and no flush is half done. *)
 Definition losers_are_flushed (kd : kind) (k : knowledge) : bool :=
   both (fun x => is_whole k x && (negb (loses kd x) || is_flushed k x)).
@@ -156,7 +165,7 @@ Definition allowed (kd : kind) (k : knowledge) (i : instr) : bool :=
   | Write x => claimed k && negb (wrote k) && negb (zeroed k) && negb (scrubs kd) && losers_are_flushed kd k
                && may_after kd x && level_eqb (level_at k OfVm) Mapped
                && match x with
-                  | OfVm => mine k && negb (may_before kd OfVm) && pins kd && (negb (loses kd OfHost) || clean k)
+                  | OfVm => mine k && gains kd && pins kd && (negb (loses kd OfHost) || clean k)
                   | OfHost => may_before kd x && both (fun y => Bool.eqb (may_before kd y) (may_after kd y))
                               && level_eqb (host_level k) Flushed
                   end

@@ -15,21 +15,22 @@ Definition as_page (a : apage) : State.page := Page (ast a) (held (content_of a)
 Definition listed (k : kind) (v : N) : State.page -> State.page -> Prop :=
   match k with
   | Map _ => given v
-  | Lend => lent v
-  | Unlend => unlent v
+  | Lend _ => lent v
+  | Unlend _ => unlent v
   | Share => shared v
   | Unshare _ => unshared v
   | Relinquish | Lose OfRelinquish => went_home v
   | ToEngine _ | Poison _ | Lose (OfToEngine _) => donated
-  | TakeOwn | TakeShared _ | TakeLent | Lose _ => reclaimed v
+  | FromEngine | Lose OfFromEngine => returned
+  | TakeOwn | TakeShared _ | TakeLent _ | Lose _ => reclaimed v
   | Touch _ | EndVm => unmoved
   end.
 
 Theorem moves_are_listed k v p l :
   p = from_ k v -> listed k v (as_page (APage p l)) (as_page (APage (to_ k v) (moved_content k l))).
 Proof.
-  intros ->. unfold listed, given, lent, unlent, shared, unshared, went_home, donated, reclaimed, unmoved, unlent, same_content, as_page, from_.
-  destruct k; try destruct z; try destruct t; simpl; repeat split; eauto; try (left; split; reflexivity).
+  intros ->. unfold listed, given, lent, unlent, shared, unshared, went_home, donated, returned, reclaimed, unmoved, unlent, same_content, as_page, from_.
+  destruct k as [?|n|n| |?| |?| |t| | |?|n|?|z]; try destruct t as [| |n]; try destruct z; try destruct n; simpl; repeat split; eauto; try (left; split; reflexivity).
   all: try (right; repeat split; eauto; fail).
-  - left. repeat split; eauto.
+  all: left; repeat split; eauto.
 Qed.

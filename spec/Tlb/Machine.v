@@ -241,19 +241,19 @@ Definition step (u : setup) (m : machine) (e : event) : option machine :=
       let x := cells m d a in
       guard ((c <? cores u) && walks u m c && (if dom_dec (regime m c) d then true else false)
              && is_in entry_dec (Leaf p) (now x :: old x))
-        (set_tlbs m (Way c d (if combined then None else Some a) p true :: ways m) (flights m) (posts m))
+        (set_tlbs m (Way c d a combined p true :: ways m) (flights m) (posts m))
   | Fill w =>
       guard (is_in way_dec w (ways m) && in_flight w)
-        (set_tlbs m (Way (on w) (of w) (via w) (leads_to w) false :: take_one way_dec w (ways m)) (flights m) (posts m))
+        (set_tlbs m (Way (on w) (of w) (from_ipa w) (combines w) (leads_to w) false :: take_one way_dec w (ways m)) (flights m) (posts m))
   | Combine w =>
       guard (is_in way_dec w (ways m) && negb (in_flight w))
-        (set_tlbs m (Way (on w) (of w) None (leads_to w) true :: ways m) (flights m) (posts m))
+        (set_tlbs m (Way (on w) (of w) (from_ipa w) true (leads_to w) true :: ways m) (flights m) (posts m))
   | Forget w =>
       Some (set_tlbs m (take_one way_dec w (ways m)) (flights m) (posts m))
   | Access w x =>
       guard (is_in way_dec w (ways m) && negb (in_flight w)
              && match via w with None => true | Some _ => false end)
-        (set_tlbs m (ways m) (Flight (on w) (of w) (leads_to w) x [] [] :: flights m) (posts m))
+        (set_tlbs m (ways m) (Flight (on w) (of w) (from_ipa w) (leads_to w) x [] [] :: flights m) (posts m))
   | Land f =>
       guard (is_in flight_dec f (flights m))
         (set_lines (set_tlbs m (ways m) (take_one flight_dec f (flights m)) (posts m))

@@ -24,18 +24,18 @@ Definition not_needed (err whole : bool) (place : N) (k : kind) : list instr :=
   match k with
   | Map There | ToEngine There => [SeeMapped true]
   | Map AbsentBeside | ToEngine AbsentBeside => flush_beside err whole place k OfHost
-  | Map Absent | ToEngine Absent | Unlend | Relinquish => []
-  | Lend => [Clean]
+  | Map Absent | ToEngine Absent | FromEngine | Unlend _ | Relinquish => []
+  | Lend _ => [Clean]
   | Share | TakeOwn => [Recheck]
   | Unshare true | TakeShared true => [Recheck; SeeMapped true]
   | Unshare false | TakeShared false => [Recheck]
   | Touch _ => [Write OfHost]
   | EndVm => [Dsb]
-  | TakeLent => [Free]
+  | TakeLent _ => [Free]
   | Poison true => [SeeMapped true]
   | Poison false => []
   | Lose (OfToEngine There) => [SeeMapped true; Zero]
-  | Lose (OfToEngine Absent) | Lose OfRelinquish => [Zero]
+  | Lose (OfToEngine Absent) | Lose OfFromEngine | Lose OfRelinquish => [Zero]
   | Lose (OfToEngine AbsentBeside) => flush_beside err whole place k OfHost ++ [Zero]
   | Lose (OfTakeShared true) => [Recheck; SeeMapped true; Zero]
   | Lose OfTakeOwn | Lose (OfTakeShared false) => [Recheck; Zero]
@@ -43,5 +43,5 @@ Definition not_needed (err whole : bool) (place : N) (k : kind) : list instr :=
 
 Theorem all_others_are_needed err whole place k : needless err whole place k = not_needed err whole place k.
 Proof.
-  destruct err, whole; destruct k; try destruct z; try destruct leaf; try destruct mapped; try destruct t; vm_compute; reflexivity.
+  destruct err, whole; destruct k as [leaf|n|n| |mapped| |leaf| |t| | |mapped|n|mapped|z]; try destruct z; try destruct leaf; try destruct mapped; try destruct t as [| |n]; try destruct n; vm_compute; reflexivity.
 Qed.

@@ -85,7 +85,7 @@ Proof. vm_compute. reflexivity. Qed.
 
 Theorem poison_no_dsb_between : attack (without false (Poison true) is_poison 5)
   (walk2 1 Host 1 1 ++ [Do (Begin 0 poison_1); Steps 0 6; Do (Act (Post 0 (Hardware.Combined Host) 1));
-     Do (Combine (Way 1 Host (Some 1) 1 false)); Do (Fill (Way 1 Host None 1 true)); Finish 0]) start Stale = true.
+     Do (Combine (Way 1 Host 1 false 1 false)); Do (Fill (Way 1 Host 1 true 1 true)); Finish 0]) start Stale = true.
 Proof. vm_compute. reflexivity. Qed.
 
 Theorem poison_no_tlbi_combined : attack (without false (Poison true) is_poison 6) (walkc 1 Host 1 1 ++ poisons) start Stale = true.

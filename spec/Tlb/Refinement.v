@@ -34,7 +34,7 @@ Qed.
 
 (** No call takes a page that is nobody's. *)
 Lemma not_from_poisoned k v : from_ k v <> Poisoned.
-Proof. unfold from_. destruct (plain k); try destruct t; discriminate. Qed.
+Proof. unfold from_. destruct (plain k) as [?|n|?| |?| |?| |t| | |?|?|?|?]; try destruct t; try destruct n; discriminate. Qed.
 
 (** ** Who owns a page when a call's thread changes *)
 

@@ -129,7 +129,7 @@ Definition settled_may (m : machine) (p : N) (d : dom) : bool :=
 Inductive fault :=
 | Stale                         (** I5: something leads to a settled page for who may not reach it *)
 | TwoOwners                     (** the same of a page that is changing hands *)
-| TwoPages                      (** break-before-make: a stage-2 entry for an address at which another page is mapped *)
+| TwoPages                      (** break-before-make: an entry for an address at which another page is mapped *)
 | Unpublished (d : dom) (a : N) (** a settled page's entry that walkers may not find *)
 | Tells (e : event) (d : dom) (w : N)  (** this event would tell [d] the word [w] *)
 | Unscrubbed (c : N)            (** a hand about to commit a page that is not zero, in memory or in caches *)
@@ -142,10 +142,7 @@ Definition wrong (u : setup) (f : fault) (m : machine) : bool :=
   match f with
   | Stale => stray (settled_may m) m
   | TwoOwners => stray (fun p d => may (owner_now m p) d) m
-  | TwoPages => existsb (fun w => match via w with
-                                  | Some a => match now (cells m (of w) a) with Leaf q => negb (q =? leads_to w) | _ => false end
-                                  | None => false
-                                  end) (ways m)
+  | TwoPages => existsb (fun w => match now (cells m (of w) (from_ipa w)) with Leaf q => negb (q =? leads_to w) | _ => false end) (ways m)
   | Unpublished d a => match now (cells m d a), old (cells m d a) with
                        | Leaf p, _ :: _ => match words m p with Settled _ => true | _ => false end
                        | _, _ => false

@@ -7,8 +7,8 @@
       settled page only for who may reach it by the page's word;
     - [owner]: the same of a page that is changing hands: it is its old owner's until its new leaf is written, or
       else until the commit;
-    - [bbm]: no core has a stage-2 entry for an address at which another page is mapped by now (Arm ARM D8.17.1,
-      break-before-make);
+    - [bbm]: no core has an entry, of stage 2 or combined, for an address at which another page is mapped by now (Arm
+      ARM D8.17.1, break-before-make);
     - [published]: what the tables say of a settled page, walkers find;
     - [scrubbed], [handed_over]: what a new owner finds, with caches and past them. *)
 
@@ -77,26 +77,28 @@ Qed.
 
 (** ** Who can hold a way to a page *)
 
-(** A flush of [d]'s ways to [p] is under way, or none is. *)
-Lemma quiet_or_flushing u m d p :
+(** A flush of [d]'s ways from [a] to [p] is under way, or none is. *)
+Lemma quiet_or_flushing u m d a p :
   invariant u m ->
-  quiet m d p
+  quiet m d a p
   \/ exists c t x, threads m c = Some t /\ claimed (known t) = true /\ page (doing t) = p
-                   /\ regime_of (doing t) x = d /\ level_at (known t) x <> Mapped.
+                   /\ regime_of (doing t) x = d /\ entry_of (doing t) x = a /\ level_at (known t) x <> Mapped.
 Proof.
   intro I. destruct (words m p) as [s|s c] eqn:W.
-  - left. intros c t x T C P _. pose proof (c_word _ _ _ _ (i_calls _ _ I _ _ T) C). congruence.
+  - left. intros c t x T C P _ _. pose proof (c_word _ _ _ _ (i_calls _ _ I _ _ T) C). congruence.
   - destruct (i_words _ _ I _ _ _ W) as (t & T & C & P & _).
     assert (Q : forall c1 t1, threads m c1 = Some t1 -> claimed (known t1) = true -> page (doing t1) = p -> c1 = c /\ t1 = t).
     { intros c1 t1 T1 C1 P1. pose proof (c_word _ _ _ _ (i_calls _ _ I _ _ T1) C1) as W1.
       assert (c1 = c) by congruence. subst. split; congruence. }
-    assert (X : forall x, (regime_of (doing t) x = d /\ level_at (known t) x <> Mapped) \/ (regime_of (doing t) x = d -> level_at (known t) x = Mapped)).
+    assert (X : forall x, (regime_of (doing t) x = d /\ entry_of (doing t) x = a /\ level_at (known t) x <> Mapped)
+                          \/ (regime_of (doing t) x = d -> entry_of (doing t) x = a -> level_at (known t) x = Mapped)).
     { intro x. destruct (dom_dec (regime_of (doing t) x) d); [|right; tauto].
-      destruct (level_eqb (level_at (known t) x) Mapped) eqn:L; [right; intros _; now apply level_eqb_true|].
-      left. split; auto. intro Y. apply level_eqb_true in Y. congruence. }
-    destruct (X OfHost) as [[X1 X2]|X1]; [right; exists c, t, OfHost; auto|].
-    destruct (X OfVm) as [[X3 X4]|X3]; [right; exists c, t, OfVm; auto|].
-    left. intros c1 t1 x T1 C1 P1 R1. destruct (Q _ _ T1 C1 P1) as [-> ->]. destruct x; auto.
+      destruct (N.eq_dec (entry_of (doing t) x) a); [|right; tauto].
+      destruct (level_eqb (level_at (known t) x) Mapped) eqn:L; [right; intros _ _; now apply level_eqb_true|].
+      left. repeat split; auto. intro Y. apply level_eqb_true in Y. congruence. }
+    destruct (X OfHost) as [(X1 & X2 & X3)|X1]; [right; exists c, t, OfHost; auto 7|].
+    destruct (X OfVm) as [(X4 & X5 & X6)|X3]; [right; exists c, t, OfVm; auto 7|].
+    left. intros c1 t1 x T1 C1 P1 R1 E1. destruct (Q _ _ T1 C1 P1) as [-> ->]. destruct x; auto.
 Qed.
 
 Section Reachable.
@@ -122,22 +124,21 @@ Section Reachable.
   Theorem owner_of_ways w : In w (ways m) -> may (owner_now m (leads_to w)) (of w) = true.
   Proof.
     intro In_. destruct (i_ways _ _ I w In_) as (_ & A & B).
-    destruct (quiet_or_flushing u m (of w) (leads_to w) I) as [Q|(c & t & x & T & C & P & D & L)].
-    - specialize (B Q). assert (H : has_leaf m (of w) (leads_to w)) by (destruct (via w); auto; exists n; auto).
-      destruct H as [a H]. now apply (i_leaf _ _ I) in H.
-    - rewrite <- P, <- D. apply (flushing_may c); auto. intro F.
+    destruct (quiet_or_flushing u m (of w) (from_ipa w) (leads_to w) I) as [Q|(c & t & x & T & C & P & D & F & L)].
+    - specialize (B Q). now apply (i_leaf _ _ I) in B.
+    - rewrite <- P, <- D. apply (flushing_may c); auto. intro G.
       destruct (c_reach _ _ _ _ (i_calls _ _ I _ _ T) (or_introl C) x) as [RW _].
-      rewrite F in RW. apply (RW w In_); auto. right. auto.
+      rewrite G in RW. apply (RW w In_); auto. right. auto.
   Qed.
 
   Theorem owner_of_flights f : In f (flights m) -> may (owner_now m (f_to f)) (f_of f) = true.
   Proof.
     intro In_. destruct (i_flights _ _ I f In_) as (_ & A & B).
-    destruct (quiet_or_flushing u m (f_of f) (f_to f) I) as [Q|(c & t & x & T & C & P & D & L)].
-    - destruct (B Q) as [a H]. now apply (i_leaf _ _ I) in H.
-    - rewrite <- P, <- D. apply (flushing_may c); auto. intro F.
+    destruct (quiet_or_flushing u m (f_of f) (f_ipa f) (f_to f) I) as [Q|(c & t & x & T & C & P & D & F & L)].
+    - specialize (B Q). now apply (i_leaf _ _ I) in B.
+    - rewrite <- P, <- D. apply (flushing_may c); auto. intro G.
       destruct (c_reach _ _ _ _ (i_calls _ _ I _ _ T) (or_introl C) x) as [_ RF].
-      rewrite F in RF. apply (RF f In_); auto. right. auto.
+      rewrite G in RF. apply (RF f In_); auto. right. auto.
   Qed.
 
   (** What a walk of a VM that is not gone may find. *)
@@ -145,13 +146,13 @@ Section Reachable.
     alive m d -> In (Leaf p) (now (cells m d a) :: old (cells m d a)) -> may (owner_now m p) d = true.
   Proof.
     intros A [E|E]; [now apply (i_leaf _ _ I) in E|].
-    destruct (quiet_or_flushing u m d p I) as [Q|(c & t & x & T & C & P & D & L)].
+    destruct (quiet_or_flushing u m d a p I) as [Q|(c & t & x & T & C & P & D & B & L)].
     - apply (i_old _ _ I) in E; auto. now apply (i_leaf _ _ I) in E.
     - rewrite <- P, <- D. apply (flushing_may c); auto. intro F. subst.
       destruct (c_lawful _ _ _ _ (i_calls _ _ I _ _ T)) as (_ & _ & _ & L4 & _).
       destruct (c_cells _ _ _ _ (i_calls _ _ I _ _ T) (or_introl C) x) as [_ C2]; auto.
       { destruct (is_end (kind_of (doing t))); auto. specialize (L4 eq_refl). congruence. }
-      apply C2 in E as (E & _). congruence.
+      apply C2 in E as [E _]. congruence.
   Qed.
 End Reachable.
 
@@ -193,25 +194,20 @@ Qed.
 
 (** ** Break-before-make *)
 
-Theorem bbm u m w a q :
-  lawful u -> reachable u m -> In w (ways m) -> via w = Some a -> now (cells m (of w) a) = Leaf q -> q = leads_to w.
+Theorem bbm u m w q :
+  lawful u -> reachable u m -> In w (ways m) -> now (cells m (of w) (from_ipa w)) = Leaf q -> q = leads_to w.
 Proof.
-  intros LW R In_ V E. pose proof (always u m LW R) as I. destruct (i_ways _ _ I w In_) as (_ & A & B).
-  destruct (quiet_or_flushing u m (of w) (leads_to w) I) as [Q|(c & t & x & T & C & P & D & L)].
-  - specialize (B Q). rewrite V in B. congruence.
+  intros LW R In_ E. pose proof (always u m LW R) as I. destruct (i_ways _ _ I w In_) as (_ & A & B).
+  destruct (quiet_or_flushing u m (of w) (from_ipa w) (leads_to w) I) as [Q|(c & t & x & T & C & P & D & F & L)].
+  - specialize (B Q). congruence.
   - pose proof (i_calls _ _ I _ _ T) as K.
-    destruct (c_lawful _ _ _ _ K) as (_ & _ & _ & L4 & _).
-    assert (NE : is_end (kind_of (doing t)) = false) by (destruct (is_end (kind_of (doing t))); auto; specialize (L4 eq_refl); congruence).
-    destruct (c_reach _ _ _ _ K (or_introl C) x) as [RW _]. specialize (RW w In_ (eq_sym D) (or_intror (eq_sym P))).
-    assert (H : is_whole (known t) x = false /\ a = entry_of (doing t) x).
-    { unfold is_whole. destruct (level_at (known t) x); simpl in RW; try contradiction; try congruence.
-      - destruct (RW a V); [congruence|auto].
-      - destruct (RW a V); [congruence|auto].
-      - destruct (RW a V) as [[?|?] _]; [congruence|auto].
-      - destruct RW as (X & _). destruct (X a V); [congruence|auto]. }
-    destruct H as [H ->]. rewrite <- D in E. destruct x.
+    destruct (c_reach _ _ _ _ K (or_introl C) x) as [RW _].
+    specialize (RW w In_ (eq_sym D) (or_intror (conj (eq_sym P) (eq_sym F)))).
+    rewrite <- D, <- F in E. destruct x.
     + destruct (i_leaf _ _ I Host _ _ Logic.I E) as [_ Y]. rewrite <- P. symmetry. auto.
-    + apply (c_marked _ _ _ _ K C) in H. apply (c_mine _ _ _ _ K) in H. unfold regime_of in E. simpl in E. congruence.
+    + assert (H : is_whole (known t) OfVm = false).
+      { unfold is_whole. destruct (level_at (known t) OfVm); simpl in RW; try contradiction; auto; congruence. }
+      apply (c_marked _ _ _ _ K C) in H. apply (c_mine _ _ _ _ K) in H. unfold regime_of in E. simpl in E. congruence.
 Qed.
 
 (** ** What the word promises, walkers find *)

@@ -85,9 +85,7 @@ Proof.
   - intros [|v] a p _ E; [|now apply NL in E].
     destruct (host_tables _ H a) as (_ & [X|(s & X & Y & Z)]); [congruence|].
     assert (a = p) by congruence. subst a. split; auto. unfold owner_now. now rewrite Y.
-  - intros [|v] a b p _ E E'; [|now apply NL in E].
-    destruct (host_tables _ H a) as (_ & [X|(s & X & _)]); [congruence|].
-    destruct (host_tables _ H b) as (_ & [Y|(s' & Y & _)]); congruence.
+  - intros v p _ l _ IN. destruct l as [|a l]; [simpl; apply N.le_0_l|]. specialize (IN a (or_introl eq_refl)). now apply NL in IN.
   - intros [|v] a p _ E Q.
     + destruct (host_tables _ H a) as (X & _). rewrite X in E. contradiction.
     + rewrite (tables_empty _ H) in E. contradiction.

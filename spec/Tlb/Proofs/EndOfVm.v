@@ -35,9 +35,9 @@ Section End.
     pose proof (t_there _ _ _ _ _ S). replace t2 with t by congruence. rewrite <- E. eauto.
   Qed.
 
-  Lemma end_quiet d p : quiet m1 d p -> quiet m d p.
+  Lemma end_quiet d a p : quiet m1 d a p -> quiet m d a p.
   Proof.
-    intros Q c1 t1 x T1 C1 P R. apply (Q c1 t1 x); auto. rewrite TH, upd_other; auto.
+    intros Q c1 t1 x T1 C1 P R En. apply (Q c1 t1 x); auto. rewrite TH, upd_other; auto.
     intros ->. pose proof (t_there _ _ _ _ _ S). pose proof end_unclaimed. congruence.
   Qed.
 
@@ -109,12 +109,13 @@ Proof.
       { intro P. eapply no_call_spec; eauto. }
       destruct K2. constructor; try assumption.
       * intros Wk x L En Al. apply c_cells; auto.
+      * intros Cl L Al. exact (c_fewer Cl L (AL (Vm _) Al)).
       * intros P. simpl. rewrite upd_other; auto.
       * intros D L. simpl. rewrite PO; auto. rewrite c_dead; congruence.
       * intros En. destruct (c_end En) as [E1 E2]. split; auto. intro L. simpl. rewrite PO; auto. rewrite E1; congruence.
   - apply (end_words S E m2 t' TH eq_refl).
   - intros d a p Al F. rewrite (end_owner S E m2 t' TH eq_refl). apply (i_leaf _ _ I); auto.
-  - intros d a b p Al. apply (i_once _ _ I); auto.
+  - intros w p Al. rewrite (end_owner S E m2 t' TH eq_refl). apply (i_fits _ _ I). apply (AL (Vm w)). exact Al.
   - intros d a p Al F Q. apply (i_old _ _ I); auto. apply (end_quiet S E m2 t' TH); auto.
   - intros d a p F. apply (end_published S E m2 t' TH); auto.
   - intros w In_. destruct (i_ways _ _ I w In_) as (X & Y & Z). split; [exact X|]. split; [apply AL'; auto|].
@@ -171,13 +172,14 @@ Proof.
     + apply other_threads. pose proof (i_calls _ _ I _ _ T2) as K2.
       destruct K2. constructor; try assumption.
       * intros Wk x L En Al. apply c_cells; auto.
+      * intros Cl L Al. exact (c_fewer Cl L (AL (Vm _) Al)).
       * intros P. simpl. rewrite upd_other; auto. intros X. apply c_pins in P. rewrite X, PH in P. discriminate.
       * intros D L. simpl. unfold upd. destruct (N.eqb_spec (vm_of (doing t2)) v); auto.
       * intros En. destruct (c_end En) as [E1 E2]. split; auto. intro L. simpl. rewrite upd_other; auto.
         intros X. specialize (E1 L). rewrite X, PH in E1. congruence.
   - apply (end_words S E m2 t' TH eq_refl).
   - intros d a p Al F. rewrite (end_owner S E m2 t' TH eq_refl). apply (i_leaf _ _ I); auto.
-  - intros d a b p Al. apply (i_once _ _ I); auto.
+  - intros w p Al. rewrite (end_owner S E m2 t' TH eq_refl). apply (i_fits _ _ I). apply (AL (Vm w)). exact Al.
   - intros d a p Al F Q. apply (i_old _ _ I); auto. apply (end_quiet S E m2 t' TH); auto.
   - intros d a p F. apply (end_published S E m2 t' TH); auto.
   - intros w In_. destruct (i_ways _ _ I w In_) as (X & Y & Z). split; [exact X|]. split; [apply AL'; auto|].

@@ -54,11 +54,12 @@ Proof.
   destruct K; constructor; try assumption; auto.
   + intro H. simpl. rewrite seen_now. auto.
   + intro H. simpl. rewrite seen_now. auto.
-  + intros Wk x L E Al. specialize (MP x L). destruct (c_cells Wk x MP E Al) as [C1 C2]. simpl. split; intros a.
+  + intros Wk x L E Al. destruct (c_cells Wk x (MP x L) E Al) as [C1 C2]. simpl. split.
     * rewrite seen_now. apply C1.
-    * intro F. exfalso. destruct (seen_cases (core_of u c) (cells m (regime_of (doing t) x) a)) as [[X Y]|[_ X]];
-        change (cells m (regime_of (doing (after u m c t Dsb)) x) a) with (cells m (regime_of (doing t) x) a) in F;
-        rewrite X in F; [|contradiction]. destruct (C2 a F) as (_ & _ & Z). congruence.
+    * intro F. exfalso. destruct (seen_cases (core_of u c) (cells m (regime_of (doing t) x) (entry_of (doing t) x))) as [[X Y]|[_ X]];
+        rewrite X in F; [|contradiction]. destruct (C2 F) as (_ & Z). congruence.
+  + intros Cl L Al. apply fits_less with (m := m); [apply c_fewer; auto; exact (MP OfVm L)|].
+    intros a F. simpl in F. now rewrite seen_now in F.
   + intros Wk x. rewrite LV. apply reach_dsb with (m := m) (t := t) (k' := known (after u m c t Dsb)); try reflexivity.
     * apply (t_waits _ _ _ _ _ S).
     * apply c_reach. exact Wk.
@@ -96,9 +97,9 @@ Qed.
 (** The call's own flush of a side has not begun: nobody else's has. *)
 Lemma own_quiet u m c t x :
   invariant u m -> threads m c = Some t -> claimed (known t) = true -> level_at (known t) x = Mapped ->
-  quiet m (regime_of (doing t) x) (page (doing t)).
+  quiet m (regime_of (doing t) x) (entry_of (doing t) x) (page (doing t)).
 Proof.
-  intros I T C L c' t' y T' C' P Re. destruct (one_holder _ _ _ _ _ _ I T T') as [-> <-]; auto.
+  intros I T C L c' t' y T' C' P Re _. destruct (one_holder _ _ _ _ _ _ I T T') as [-> <-]; auto.
   apply side_eq in Re. now subst.
 Qed.
 
@@ -110,7 +111,7 @@ Lemma store_frame u m c t i d a e :
   holds_entry m c t d a -> e = Empty \/ e = Mark c ->
   (forall p, alive m d -> now (cells m d a) = Leaf p ->
      claimed (known (after u m c t i)) = true /\ p = page (doing t)
-     /\ exists x, d = regime_of (doing t) x /\ level_at (known (after u m c t i)) x <> Mapped) ->
+     /\ exists x, d = regime_of (doing t) x /\ a = entry_of (doing t) x /\ level_at (known (after u m c t i)) x <> Mapped) ->
   call_ok u (put_cell m d a (store (core_of u c) e (cells m d a))) c (after u m c t i) ->
   invariant u (going_on u m (put_cell m d a (store (core_of u c) e (cells m d a))) c i).
 Proof.
@@ -166,7 +167,7 @@ Proof.
     + discriminate.
     + intros _. now rewrite put_cell_same.
     + intros Wk x L En Al. cbn [doing after] in *. destruct x; simpl in L.
-      * destruct (c_cells Wk OfHost L En Al) as [C1 C2]. split; intros a; sides; rewrite put_vm_host; auto.
+      * destruct (c_cells Wk OfHost L En Al) as [C1 C2]. split; sides; rewrite put_vm_host; auto.
       * congruence.
 Qed.
 
@@ -188,19 +189,14 @@ Proof.
   - left. auto.
   - intros p _ F. apply (i_leaf _ _ I Host _ _ Logic.I) in F as [_ F]. repeat split; auto.
     + symmetry. auto.
-    + exists OfHost. split; auto. discriminate.
+    + exists OfHost. repeat split; auto. discriminate.
   - own K; try congruence.
     + intros Wk x L En Al. cbn [doing after] in *. learned. rewrite level_set. unfold at_side.
       destruct x; sides; simpl level_at.
-      * split; intros a; sides.
-        -- destruct (put_cell_cases m Host (page (doing t)) (store (core_of u c) Empty (cells m Host (page (doing t)))) Host a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|].
-           intro F. apply NL in F. tauto.
-        -- destruct (put_cell_cases m Host (page (doing t)) (store (core_of u c) Empty (cells m Host (page (doing t)))) Host a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
-           intro F. apply (i_old _ _ I Host a _ Logic.I) in F; auto. apply NL in F. tauto.
+      * split; sides; rewrite put_cell_same; simpl; auto. discriminate.
       * destruct (c_cells Wk OfVm) as [C1 C2]; auto.
     + intros Wk x. learned. rewrite level_set. unfold at_side. destruct x; simpl; [|apply c_reach; exact Wk].
-      split; simpl; auto. intros w In_ O [Ab|Ab] a V; [auto|]. right.
-      destruct (i_ways _ _ I w In_) as (_ & _ & B). rewrite V, O, Ab in B. specialize (B Q). now apply NL.
+      split; simpl; auto.
 Qed.
 
 Lemma clear_vm_keeps u m c t :
@@ -214,8 +210,6 @@ Proof.
   pose proof (c_sure _ _ _ _ K ltac:(assumption)) as SU.
   assert (AL : alive m (Vm (vm_of (doing t)))).
   { simpl. pose proof (c_pins _ _ _ _ K ltac:(assumption)) as P. destruct (phases m (vm_of (doing t))); simpl in P; congruence. }
-  assert (NL : forall a, now (cells m (Vm (vm_of (doing t))) a) = Leaf (page (doing t)) -> a = ipa (doing t)).
-  { intros a F. eapply (i_once _ _ I); eauto. }
   assert (NE : is_end (kind_of (doing t)) = false).
   { destruct (is_end (kind_of (doing t))) eqn:E'; auto. pose proof (c_lawful _ _ _ _ K) as (_ & _ & _ & L4 & _).
     specialize (L4 E'). congruence. }
@@ -224,20 +218,21 @@ Proof.
   - right. split; eauto.
   - intros p _ F. repeat split; auto.
     + congruence.
-    + exists OfVm. split; auto. discriminate.
+    + exists OfVm. repeat split; auto. discriminate.
   - own K; try congruence.
     + intros _. now rewrite put_cell_same.
     + intros Wk x L En Al. cbn [doing after] in *.
       destruct x.
       * destruct (c_cells Wk OfHost) as [C1 C2]; auto.
-      * split; intros a; sides.
-        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store (core_of u c) (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|].
-           intro F. apply NL in F. tauto.
-        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store (core_of u c) (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
-           intro F. apply (i_old _ _ I (Vm (vm_of (doing t))) a) in F; auto. apply NL in F. tauto.
+      * split; sides; rewrite put_cell_same; simpl; auto. discriminate.
+    + intros Cl _ Al. cbn [doing after] in *.
+      apply fits_drop with (m := m) (a := ipa (doing t)); auto.
+      * pose proof (i_fits _ _ I (vm_of (doing t)) (page (doing t)) AL) as F. rewrite (owner_of_claimed u m c t) in F; auto.
+        replace (wrote (known t)) with false in F by (symmetry; assumption). exact F.
+      * rewrite put_cell_same. discriminate.
+      * intro b. destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store (core_of u c) (Mark c) (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) b) as [(_ & -> & ->)|(D & ->)]; simpl; auto; discriminate.
     + intros Wk x. destruct x; simpl; [apply c_reach; exact Wk|].
-      split; simpl; auto. intros w In_ O [Ab|Ab] a V; [auto|]. right.
-      destruct (i_ways _ _ I w In_) as (_ & _ & B). rewrite V, O, Ab in B. specialize (B Q). now apply NL.
+      split; simpl; auto.
     + intros Z _. exfalso. destruct (kind_of (doing t)); try destruct z; discriminate.
 Qed.
 
@@ -264,11 +259,10 @@ Proof.
     + repeat split; auto; discriminate.
     + intros _ X. unfold is_whole in X. simpl in X, F. now rewrite F in X.
     + intros Wk x L En Al. cbn [doing after] in *. destruct x; simpl in L.
-      * destruct (c_cells Wk OfHost L En Al) as [C1 C2]. split; intros a; sides; rewrite put_vm_host; auto.
-      * destruct (c_cells Wk OfVm L En Al) as [C1 C2]. unfold regime_of in C1, C2, Al. cbn [dom_of] in C1, C2, Al. split; intros a; sides.
-        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store (core_of u c) Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; [discriminate|]. auto.
-        -- destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store (core_of u c) Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) a) as [(_ & -> & ->)|(D & ->)]; simpl; auto.
-           intros [E|E]; exfalso.
-           ++ destruct CASES as [C|[C D]]; [congruence|]. auto.
-           ++ apply C2 in E as (E & _). congruence.
+      * destruct (c_cells Wk OfHost L En Al) as [C1 C2]. split; sides; rewrite put_vm_host; auto.
+      * destruct (c_cells Wk OfVm L En Al) as [C1 C2]. unfold regime_of in C1, C2, Al. cbn [dom_of entry_of] in C1, C2, Al.
+        split; sides; rewrite put_cell_same; simpl; [discriminate|].
+        intros [E|E]; exfalso; [auto|]. apply C2 in E as (E & _). congruence.
+    + intros Cl L Al. apply fits_less with (m := m); [apply c_fewer; auto|]. intros b.
+      destruct (put_cell_cases m (Vm (vm_of (doing t))) (ipa (doing t)) (store (core_of u c) Empty (cells m (Vm (vm_of (doing t))) (ipa (doing t)))) (Vm (vm_of (doing t))) b) as [(_ & -> & ->)|(D & ->)]; simpl; auto; discriminate.
 Qed.

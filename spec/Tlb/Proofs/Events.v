@@ -22,21 +22,41 @@ Qed.
 
 (** ** What may be reached, by side *)
 
+Ltac each_kind k :=
+  let t := fresh "t" in let z := fresh "z" in let n := fresh "n" in
+  destruct k as [?|n|n| |?| |?| |t| | |?|n|?|z]; try destruct t as [| |n]; try destruct z; try destruct n.
+
 Lemma may_before_spec k v x : may (from_ k v) (dom_of v x) = may_before k x.
-Proof. unfold may_before. destruct k, x; try destruct z; try destruct t; simpl; rewrite ?N.eqb_refl; auto. Qed.
+Proof. unfold may_before. each_kind k; destruct x; simpl; rewrite ?N.eqb_refl; auto. Qed.
 Lemma may_after_spec k v x : may (to_ k v) (dom_of v x) = may_after k x.
-Proof. unfold may_after. destruct k, x; try destruct z; try destruct t; simpl; rewrite ?N.eqb_refl; auto. Qed.
+Proof. unfold may_after. each_kind k; destruct x; simpl; rewrite ?N.eqb_refl; auto. Qed.
 
 Lemma may_before_side k v d : may (from_ k v) d = true -> exists x, d = dom_of v x.
 Proof.
-  destruct d as [|w]; [exists OfHost; auto|]. destruct k; try destruct z; try destruct t; simpl; try discriminate;
+  destruct d as [|w]; [exists OfHost; auto|]. each_kind k; simpl; try discriminate;
     intro E; apply N.eqb_eq in E; subst; exists OfVm; auto.
 Qed.
 Lemma may_after_side k v d : may (to_ k v) d = true -> exists x, d = dom_of v x.
 Proof.
-  destruct d as [|w]; [exists OfHost; auto|]. destruct k; try destruct z; try destruct t; simpl; try discriminate;
+  destruct d as [|w]; [exists OfHost; auto|]. each_kind k; simpl; try discriminate;
     intro E; apply N.eqb_eq in E; subst; exists OfVm; auto.
 Qed.
+
+(** How often a VM has the page before and after. *)
+Lemma times_kept k v : loses k OfVm = false -> times (from_ k v) v <= times (to_ k v) v.
+Proof. each_kind k; cbn; rewrite ?N.eqb_refl; intro H; try discriminate; try reflexivity; lia. Qed.
+Lemma times_lost k v : times (from_ k v) v - 1 <= times (to_ k v) v.
+Proof. each_kind k; cbn; rewrite ?N.eqb_refl; try reflexivity; lia. Qed.
+Lemma times_gained k v : gains k = true -> times (from_ k v) v + 1 <= times (to_ k v) v.
+Proof. each_kind k; cbn; rewrite ?N.eqb_refl; intro H; try discriminate; try reflexivity; lia. Qed.
+Lemma times_others k v w : w <> v -> times (from_ k v) w = 0.
+Proof. intro H. assert (E : (v =? w) = false) by (apply N.eqb_neq; congruence). each_kind k; cbn; rewrite ?E; reflexivity. Qed.
+Lemma times_here k v : elsewhere k OfVm = false -> times (from_ k v) v <= 1.
+Proof. each_kind k; cbn; rewrite ?N.eqb_refl; intro H; try discriminate; try reflexivity; lia. Qed.
+Lemma elsewhere_may k x : elsewhere k x = true -> may_before k x = true.
+Proof. unfold may_before. each_kind k; destruct x; cbn; congruence. Qed.
+Lemma may_times s v : times s v <> 0 -> may s (Vm v) = true.
+Proof. unfold times. destruct s; simpl; try congruence; destruct (_ =? v); congruence. Qed.
 
 Lemma side_eq v x y : dom_of v x = dom_of v y -> x = y.
 Proof. destruct x, y; simpl; congruence. Qed.
@@ -62,43 +82,54 @@ Section Isolated.
   Hypothesis W : wrote (known t) = false.
   Hypothesis N : nobody_reaches (kind_of (doing t)) (known t) = true.
 
-  Lemma isolated_quiet d :
-    (forall x, d = regime_of (doing t) x -> level_at (known t) x <> Flushed) ->
-    quiet m d (page (doing t)) /\ may (owner_now m (page (doing t))) d = false.
+  (** No entry of a table that is walked is a leaf of it. *)
+  Lemma isolated_entries d a : alive m d -> now (cells m d a) <> Leaf (page (doing t)).
   Proof.
-    intro F. unfold nobody_reaches in N. rewrite both_true in N. split.
-    - intros c' t' x T' C' P R.
-      destruct (one_holder u m c c' t t') as [-> ->]; auto.
-      specialize (N x). unfold is_flushed in N. apply orb_prop in N as [N'|N'].
-      + apply level_eqb_true in N'. now apply F in N'.
-      + apply andb_prop in N' as [N' _]. now apply level_eqb_true.
-    - rewrite (owner_of_claimed u m c t); auto. rewrite W.
-      destruct (may _ d) eqn:M; auto. destruct (may_before_side _ _ _ M) as [x ->].
-      rewrite may_before_spec in M. specialize (N x). rewrite M in N.
-      unfold is_flushed in N. rewrite andb_false_r, orb_false_r in N. apply level_eqb_true in N.
-      exfalso. now apply (F x).
+    intros A E. pose proof (i_calls _ _ I _ _ T) as K.
+    destruct (i_leaf _ _ I d a _ A E) as [M P]. rewrite (owner_of_claimed u m c t), W in M; auto.
+    destruct (may_before_side _ _ _ M) as [x D]. subst d. rewrite may_before_spec in M.
+    unfold nobody_reaches in N. rewrite both_true in N. specialize (N x). rewrite M, andb_false_r, orb_false_r in N.
+    apply andb_prop in N as [F O]. apply negb_true_iff in O. apply level_eqb_true in F.
+    assert (NE : is_end (kind_of (doing t)) = false).
+    { destruct (c_lawful _ _ _ _ K) as (_ & _ & _ & L4 & _). destruct (is_end (kind_of (doing t))); auto. specialize (L4 eq_refl). congruence. }
+    destruct x.
+    - destruct (c_cells _ _ _ _ K (or_introl C) OfHost) as [C1 _]; auto; [congruence|].
+      specialize (P eq_refl). subst a. now apply C1.
+    - simpl in F, A. pose proof (c_fewer _ _ _ _ K C ltac:(congruence) A) as FW.
+      pose proof (times_here _ (vm_of (doing t)) O) as TH.
+      specialize (FW [a] ltac:(repeat constructor; auto)). simpl in FW.
+      assert (X : 1 <= times (from_ (kind_of (doing t)) (vm_of (doing t))) (vm_of (doing t)) - 1).
+      { apply FW. intros b [<-|[]]. exact E. }
+      lia.
+  Qed.
+
+  Lemma isolated_quiet d a :
+    (forall x, d = regime_of (doing t) x -> a = entry_of (doing t) x -> level_at (known t) x <> Flushed) ->
+    quiet m d a (page (doing t)).
+  Proof.
+    intro F. unfold nobody_reaches in N. rewrite both_true in N.
+    intros c' t' x T' C' P R Ea. destruct (one_holder u m c c' t t') as [-> ->]; auto.
+    specialize (N x). unfold is_flushed in N. apply orb_prop in N as [N'|N'].
+    - apply andb_prop in N' as [N' _]. apply level_eqb_true in N'. exfalso. eapply F; eauto.
+    - apply andb_prop in N' as [N' _]. now apply level_eqb_true.
   Qed.
 
   Lemma isolated_flights f : In f (flights m) -> f_to f <> page (doing t).
   Proof.
     intros In_ P. destruct (i_flights _ _ I f In_) as (A & B & L).
     pose proof (i_calls _ _ I _ _ T) as K.
-    destruct (isolated_quiet (f_of f)) as [Q M].
-    - intros x E Fl. destruct (c_reach _ _ _ _ K (or_introl C) x) as [_ R].
-      specialize (R f In_ E (or_intror P)). now rewrite Fl in R.
-    - rewrite <- P in Q, M. destruct (L Q) as [a E]. apply (i_leaf _ _ I) in E as [E _]; auto. congruence.
+    apply (isolated_entries (f_of f) (f_ipa f) B). rewrite <- P. apply L. rewrite P. apply isolated_quiet.
+    intros x E Ea Fl. destruct (c_reach _ _ _ _ K (or_introl C) x) as [_ R].
+    specialize (R f In_ E (or_intror (conj P Ea))). now rewrite Fl in R.
   Qed.
 
   Lemma isolated_ways w : In w (ways m) -> leads_to w <> page (doing t).
   Proof.
     intros In_ P. destruct (i_ways _ _ I w In_) as (A & B & L).
     pose proof (i_calls _ _ I _ _ T) as K.
-    destruct (isolated_quiet (of w)) as [Q M].
-    - intros x E Fl. destruct (c_reach _ _ _ _ K (or_introl C) x) as [R _].
-      specialize (R w In_ E (or_intror P)). now rewrite Fl in R.
-    - rewrite <- P in Q, M. specialize (L Q). assert (H : has_leaf m (of w) (leads_to w)).
-      { destruct (via w); auto. exists n. auto. }
-      destruct H as [a E]. apply (i_leaf _ _ I) in E as [E _]; auto. congruence.
+    apply (isolated_entries (of w) (from_ipa w) B). rewrite <- P. apply L. rewrite P. apply isolated_quiet.
+    intros x E Ea Fl. destruct (c_reach _ _ _ _ K (or_introl C) x) as [R _].
+    specialize (R w In_ E (or_intror (conj P Ea))). now rewrite Fl in R.
   Qed.
 End Isolated.
 
@@ -224,13 +255,14 @@ Proof.
   constructor.
   - intros c t T. pose proof (i_calls _ _ I _ _ T) as K. destruct K. constructor; try assumption.
     + intros Wk x L E A. apply c_cells; auto.
+    + intros Cl L A. apply c_fewer; auto.
     + intros Hp. simpl. unfold upd. destruct (N.eqb_spec (vm_of (doing t)) v); auto.
     + intros Hd L. simpl. rewrite PH; auto. rewrite c_dead; congruence.
     + intros E. destruct (c_end E) as [E1 E2]. split; auto. intros L. simpl. rewrite PH; auto.
       rewrite E1; congruence.
   - apply (i_words _ _ I).
   - intros d a p A. apply (i_leaf _ _ I); auto.
-  - intros d a b p A. apply (i_once _ _ I); auto.
+  - intros w p A. apply (i_fits _ _ I). apply (AL (Vm w)). exact A.
   - intros d a p A. apply (i_old _ _ I); auto.
   - apply (i_published _ _ I).
   - intros w In_. destruct (i_ways _ _ I w In_) as (A & B & C). auto.
@@ -273,8 +305,12 @@ Proof.
     + intro H. rewrite FO; auto. intro E. injection E as E. apply NP; auto.
     + intros Wk x L E A. cbn [cells set_phases set_cells].
       destruct (dom_dec (regime_of (doing t) x) (Vm v)) as [D|D].
-      * rewrite D. split; intros a; rewrite FV; simpl; [discriminate|contradiction].
-      * destruct (c_cells Wk x L E (AL _ D A)) as [C1 C2]. split; intros a; rewrite FO; auto.
+      * rewrite D. split; rewrite FV; simpl; [discriminate|contradiction].
+      * destruct (c_cells Wk x L E (AL _ D A)) as [C1 C2]. split; rewrite FO; auto.
+    + intros Cl L A l ND IN. destruct (N.eq_dec (vm_of (doing t)) v) as [D|D].
+      * destruct l as [|a l]; [simpl; lia|]. specialize (IN a (or_introl eq_refl)). simpl in IN. rewrite D, FV in IN. discriminate.
+      * assert (X : Vm (vm_of (doing t)) <> Vm v) by congruence. apply (c_fewer Cl L (AL _ X A) l ND).
+        intros a Ia. specialize (IN a Ia). simpl in IN. now rewrite FO in IN.
     + intros H. rewrite upd_other; auto.
     + intros H L. rewrite upd_other; auto.
     + intros H. destruct (c_end H) as [E1 E2]. split; auto. intros L. rewrite upd_other; auto.
@@ -283,9 +319,10 @@ Proof.
   - intros d a p A. simpl. destruct (dom_dec d (Vm v)) as [->|D].
     + rewrite FV. discriminate.
     + rewrite FO; auto. apply (i_leaf _ _ I). auto.
-  - intros d a b p A. simpl. destruct (dom_dec d (Vm v)) as [->|D].
-    + rewrite FV. discriminate.
-    + rewrite !FO; auto. apply (i_once _ _ I). auto.
+  - intros w p A l ND IN. destruct (N.eq_dec w v) as [->|D].
+    + destruct l as [|a l]; [simpl; lia|]. specialize (IN a (or_introl eq_refl)). simpl in IN. rewrite FV in IN. discriminate.
+    + assert (X : Vm w <> Vm v) by congruence. apply (i_fits _ _ I w p (AL _ X A) l ND).
+      intros a Ia. specialize (IN a Ia). simpl in IN. now rewrite FO in IN.
   - intros d a p A. simpl. destruct (dom_dec d (Vm v)) as [->|D].
     + rewrite FV. simpl. tauto.
     + rewrite FO; auto. apply (i_old _ _ I). auto.
@@ -294,12 +331,10 @@ Proof.
     + rewrite FO; auto. apply (i_published _ _ I).
   - intros w In_. destruct (i_ways _ _ I w In_) as (A & B & C).
     assert (D : of w <> Vm v) by (intro E; rewrite E in B; simpl in B; congruence).
-    repeat split; auto. intro Q. specialize (C Q). unfold has_leaf in *. simpl. destruct (via w).
-    + rewrite FO; auto.
-    + destruct C as [a C]. exists a. rewrite FO; auto.
+    repeat split; auto. intro Q. specialize (C Q). simpl. rewrite FO; auto.
   - intros f In_. destruct (i_flights _ _ I f In_) as (A & B & C).
     assert (D : f_of f <> Vm v) by (intro E; rewrite E in B; simpl in B; congruence).
-    repeat split; auto. intro Q. destruct (C Q) as [a C']. exists a. simpl. rewrite FO; auto.
+    repeat split; auto. intro Q. specialize (C Q). simpl. rewrite FO; auto.
   - intros c w E Wa. simpl. unfold upd. destruct (N.eqb_spec w v); auto. apply (i_walkers _ _ I c); auto.
   - apply (i_cores _ _ I).
 Qed.

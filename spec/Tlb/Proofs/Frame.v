@@ -8,6 +8,39 @@ From Bulkhead Require Import Base State.
 From Bulkhead.Tlb Require Import Hardware Calls Known Machine Invariant Proofs.Ways Proofs.Events.
 Open Scope N_scope.
 
+(** ** How many leaves there are *)
+
+Lemma fits_less m m1 v p n :
+  fits m v p n -> (forall a, now (cells m1 (Vm v) a) = Leaf p -> now (cells m (Vm v) a) = Leaf p) -> fits m1 v p n.
+Proof. intros F L l ND IN. apply F; auto. Qed.
+
+Lemma fits_up m v p n n' : fits m v p n -> n <= n' -> fits m v p n'.
+Proof. intros F L l ND IN. specialize (F l ND IN). lia. Qed.
+
+(** One goes. *)
+Lemma fits_drop m m1 v p n a :
+  fits m v p n -> now (cells m (Vm v) a) = Leaf p -> now (cells m1 (Vm v) a) <> Leaf p ->
+  (forall b, now (cells m1 (Vm v) b) = Leaf p -> now (cells m (Vm v) b) = Leaf p) -> fits m1 v p (n - 1).
+Proof.
+  intros F E E1 L l ND IN. specialize (F (a :: l)). cbn [length] in F. rewrite Nat2N.inj_succ in F.
+  enough (X : N.succ (N.of_nat (length l)) <= n) by lia. apply F.
+  - constructor; auto.
+  - intros b [<-|Ib]; auto.
+Qed.
+
+(** One comes. *)
+Lemma fits_add m m1 v p n a :
+  fits m v p n -> (forall b, b <> a -> now (cells m1 (Vm v) b) = Leaf p -> now (cells m (Vm v) b) = Leaf p) ->
+  fits m1 v p (n + 1).
+Proof.
+  intros F L l ND IN. destruct (in_dec N.eq_dec a l) as [Ia|Ia].
+  - apply in_split in Ia as (l1 & l2 & ->). apply NoDup_remove in ND as [ND NI].
+    specialize (F (l1 ++ l2) ND). rewrite app_length in *. cbn [length].
+    enough (X : N.of_nat (length l1 + length l2) <= n) by lia. apply F.
+    intros b Ib. apply L; [intros ->; auto|]. apply IN. apply in_or_app. apply in_app_or in Ib. simpl. tauto.
+  - enough (X : N.of_nat (length l) <= n) by lia. apply F; auto. intros b Ib. apply L; auto. intros ->. auto.
+Qed.
+
 (** ** Another call, by the part of the machine that changes *)
 
 Lemma other_words u m c t f :
@@ -51,8 +84,9 @@ Proof.
   destruct K. constructor; try assumption; simpl.
   - intro H. destruct (S (Vm (vm_of (doing t))) (ipa (doing t))) as (-> & _). auto.
   - intro H. destruct (S (Vm (vm_of (doing t))) (ipa (doing t))) as (-> & _). auto.
-  - intros Wk x L E A. destruct (c_cells Wk x L E A) as [C1 C2]. split; simpl; intros a;
-      destruct (S (regime_of (doing t) x) a) as (E1 & E2 & I); rewrite ?E1, ?E2; auto.
+  - intros Wk x L E A. destruct (c_cells Wk x L E A) as [C1 C2]. split; simpl;
+      destruct (S (regime_of (doing t) x) (entry_of (doing t) x)) as (E1 & E2 & I); rewrite ?E1, ?E2; auto.
+  - intros Cl L A. apply fits_less with (m := m); auto. intros a E. cbn [cells set_cells] in E. now rewrite (proj1 (S _ a)) in E.
 Qed.
 
 (** ** A store by hand [c] to an entry that it holds *)
@@ -109,19 +143,21 @@ Proof.
   - intro S. rewrite put_cell_other; auto. eapply V; [exact (c_mine S)|]. auto.
   - intros Wk x L E A. destruct (c_cells Wk x L E A) as [C1 C2].
     assert (CL : claimed (known t2) = true) by (destruct Wk; congruence).
-    split; intros a'.
-    + destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) (regime_of (doing t2) x) a') as [(E1 & E2 & ->)|(_ & ->)]; auto.
+    split.
+    + destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) (regime_of (doing t2) x) (entry_of (doing t2) x)) as [(E1 & E2 & ->)|(_ & ->)]; auto.
       simpl. destruct O as [->|[->|(C & ->)]]; try discriminate. intro F. injection F as F. now apply P.
-    + destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) (regime_of (doing t2) x) a') as [(E1 & E2 & ->)|(_ & ->)]; auto.
+    + destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) (regime_of (doing t2) x) (entry_of (doing t2) x)) as [(E1 & E2 & ->)|(_ & ->)]; auto.
       simpl. intros [F|F].
       * exfalso. subst. now apply C1 in F.
-      * exfalso. subst a. rewrite <- E1 in F. destruct (C2 _ F) as (F1 & F2 & F3). subst d.
-        destruct x.
-        -- destruct H as [(C & _ & H)|([v H] & _)]; [|discriminate]. simpl in F2. subst a'. now apply P.
+      * exfalso. subst a d. destruct (C2 F) as (F1 & F3). destruct x.
+        -- destruct H as [(C & _ & H)|([v H] & _)]; [|discriminate]. simpl in H. now apply P.
         -- assert (M : mine (known t2) = true).
            { apply MK; auto. unfold is_whole. simpl in F1. simpl. now rewrite F1. }
-           apply MI in M. simpl in F2. subst a'. unfold regime_of in *. simpl in *.
+           apply MI in M. unfold regime_of in *. simpl in *.
            destruct H as [(_ & H & _)|(_ & [H|[H|(C & H)]])]; try congruence.
+  - intros Cl L A. apply fits_less with (m := m); auto. intros b.
+    destruct (put_cell_cases m d a (store (core_of u c) e (cells m d a)) (Vm (vm_of (doing t2))) b) as [(E1 & E2 & ->)|(_ & ->)]; auto.
+    simpl. destruct O as [->|[->|(C & ->)]]; try discriminate. intro F. injection F as F. exfalso. now apply P.
 Qed.
 
 (** ** A page's owner and its quiet, when what hands know grows *)
@@ -152,9 +188,9 @@ Proof.
   destruct (threads m by_), (threads m2 by_); try contradiction; auto. destruct G as (-> & _ & -> & _). auto.
 Qed.
 
-Lemma quiet_grows m m2 d p : all_grow m m2 -> quiet m2 d p -> quiet m d p.
+Lemma quiet_grows m m2 d a p : all_grow m m2 -> quiet m2 d a p -> quiet m d a p.
 Proof.
-  intros G Q h t x T C P R. destruct (grown _ _ _ _ G T) as (t' & T' & D & C' & _ & L).
+  intros G Q h t x T C P R En. destruct (grown _ _ _ _ G T) as (t' & T' & D & C' & _ & L).
   destruct (level_eqb (level_at (known t) x) Mapped) eqn:E; [now apply level_eqb_true|].
   exfalso. apply (L x); [intro F; apply level_eqb_true in F; congruence|].
   apply (Q h t'); congruence.
@@ -173,7 +209,7 @@ Lemma frame u m m1 :
   (forall d a p, alive m d -> now (cells m d a) = Leaf p ->
      now (cells m1 d a) = Leaf p
      \/ exists h t', threads m1 h = Some t' /\ claimed (known t') = true /\ p = page (doing t')
-                    /\ exists x, d = regime_of (doing t') x /\ level_at (known t') x <> Mapped) ->
+                    /\ exists x, d = regime_of (doing t') x /\ a = entry_of (doing t') x /\ level_at (known t') x <> Mapped) ->
   (forall d a p, In (Leaf p) (old (cells m1 d a)) -> In (Leaf p) (old (cells m d a)) \/ now (cells m d a) = Leaf p) ->
   (forall d a p, now (cells m1 d a) = Leaf p ->
      old (cells m1 d a) = []
@@ -187,24 +223,22 @@ Proof.
   intros I G W PH WY FL RC RO NN NK NO NP OT.
   assert (AL : forall d, alive m1 d -> alive m d) by (intros [|v]; simpl; rewrite ?PH; auto).
   assert (AL' : forall d, alive m d -> alive m1 d) by (intros [|v]; simpl; rewrite ?PH; auto).
-  assert (QG : forall d p, quiet m1 d p -> quiet m d p) by (intros; eapply quiet_grows; eauto).
+  assert (QG : forall d a p, quiet m1 d a p -> quiet m d a p) by (intros; eapply quiet_grows; eauto).
   assert (OG : forall p, owner_now m1 p = owner_now m p) by (intros; eapply owner_grows; eauto).
-  assert (KEEP : forall d a p, alive m d -> quiet m1 d p -> now (cells m d a) = Leaf p -> now (cells m1 d a) = Leaf p).
-  { intros d a p A Q E. destruct (NK d a p A E) as [F|(h & t' & T & C & -> & x & -> & L)]; auto.
+  assert (KEEP : forall d a p, alive m d -> quiet m1 d a p -> now (cells m d a) = Leaf p -> now (cells m1 d a) = Leaf p).
+  { intros d a p A Q E. destruct (NK d a p A E) as [F|(h & t' & T & C & -> & x & -> & -> & L)]; auto.
     exfalso. apply L. eapply Q; eauto. }
   constructor; auto.
   - intros p s c2 E. rewrite W in E. destruct (i_words _ _ I _ _ _ E) as (t2 & T2 & C2 & P2 & S2).
     destruct (grown _ _ _ _ G T2) as (t' & T' & D & C & _). exists t'. rewrite C, D. auto.
   - intros d a p A E. rewrite OG. apply (i_leaf _ _ I); auto.
-  - intros d a b p A E F. apply (i_once _ _ I d a b p); auto.
+  - intros v p A. rewrite OG. apply fits_less with (m := m); auto. apply (i_fits _ _ I). apply (AL (Vm v)). exact A.
   - intros d a p A E Q. apply KEEP; auto. destruct (NO d a p E) as [F|F]; auto. apply (i_old _ _ I); auto.
   - intros d a p E. destruct (NP d a p E) as [F|(F1 & F2 & F3)]; auto. rewrite F1, F2.
     destruct (i_published _ _ I d a p (NN d a p E)) as [F|(h & t2 & H2 & T2 & C2 & P2 & W2 & B2)]; auto.
     right. destruct (grown _ _ _ _ G T2) as (t' & T' & D & C & R & _). exists h, t'.
     rewrite C, D, R, (F3 h t2 t'); auto 7.
   - intros w In_. rewrite WY in In_. destruct (i_ways _ _ I w In_) as (A & B & C). repeat split; auto.
-    intro Q. specialize (C (QG _ _ Q)). destruct (via w); auto. destruct C as [a C]. exists a. auto.
   - intros f In_. rewrite FL in In_. destruct (i_flights _ _ I f In_) as (A & B & C). repeat split; auto.
-    intro Q. destruct (C (QG _ _ Q)) as [a C']. exists a. auto.
   - intros c v E Wa. rewrite PH. eauto.
 Qed.

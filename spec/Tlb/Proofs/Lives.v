@@ -14,11 +14,14 @@ Proof.
   intros LW I S. apply guard_some in S as [G ->]. unfold may_begin in G.
   repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end. bools.
   match goal with H : is_free m c = true |- _ => apply is_free_none in H; rename H into F end.
-  eapply turn with (m := m) (c := c); try reflexivity; auto.
-  - intros d a p Al E. destruct (i_leaf _ _ I d a p Al E) as [Ma _]. revert Ma. unfold owner_now. simpl.
-    destruct (words m p) eqn:W; auto. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & _).
-    rewrite upd_other; auto. congruence.
-  - intros d p Q. left. intros c1 t1 x T1 C1 P Re. assert (c1 <> c) by congruence.
+  set (o := Some (Thread j (code u c (kind_of j)) None (nothing (home (kind_of j))))).
+  assert (SAME : forall p, owner_now (set_threads m (upd (threads m) c o)) p = owner_now m p).
+  { intro p. unfold owner_now. simpl. destruct (words m p) eqn:W; auto. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & _).
+    rewrite upd_other; auto. congruence. }
+  apply turn with (m := m) (c := c) (o := o); try reflexivity; auto.
+  - intros d a p Al E. rewrite SAME. now destruct (i_leaf _ _ I d a p Al E).
+  - intros w p Al. rewrite SAME. now apply (i_fits _ _ I).
+  - intros d a p Q. left. intros c1 t1 x T1 C1 P Re En. assert (c1 <> c) by congruence.
     apply (Q c1 t1 x); auto. simpl. rewrite upd_other; auto.
   - intros p s c'. simpl. intro W. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & X). exists t2.
     rewrite upd_other; auto. congruence.
@@ -85,19 +88,21 @@ Proof.
   assert (HE : now (cells m (Vm (vm_of (doing t))) (ipa (doing t))) = Mark c ->
                holds_entry m c t (Vm (vm_of (doing t))) (ipa (doing t))).
   { intro X. right. split; eauto. }
+  assert (SAME : forall p, owner_now (set_threads (set_words (unmarked u m c (doing t)) (given_back m c (page (doing t)))) (upd (threads m) c None)) p = owner_now m p).
+  { intro p. unfold owner_now. simpl. destruct (given_back m c (page (doing t)) p) as [s|s by_] eqn:G.
+    - unfold given_back in G. destruct (words m (page (doing t))) as [s'|s' b'] eqn:X; [now rewrite G|].
+      destruct (N.eqb_spec b' c); [|now rewrite G].
+      unfold upd in G. destruct (N.eqb_spec p (page (doing t))) as [->|N]; [|now rewrite G].
+      injection G as <-. subst b'. now rewrite X, T, WR.
+    - apply GB in G as [-> N]. rewrite upd_other; auto. }
   apply turn with (m := m) (c := c) (o := None); simpl; auto.
   - intros d a p. destruct (unmarked_cells u m c (doing t) d a) as [->|(_ & ->)]; simpl; auto. discriminate.
   - intros d a p. destruct (unmarked_cells u m c (doing t) d a) as [->|(X & ->)]; simpl; auto. congruence.
   - intros d a p. destruct (unmarked_cells u m c (doing t) d a) as [->|(X & ->)]; simpl; auto.
     intros [Y|Y]; auto. congruence.
-  - intros d a p Al F. destruct (i_leaf _ _ I d a p Al F) as [Ma _]. revert Ma. unfold owner_now. simpl.
-    destruct (given_back m c (page (doing t)) p) as [s|s by_] eqn:G.
-    + unfold given_back in G. destruct (words m (page (doing t))) as [s'|s' b'] eqn:X; [now rewrite G|].
-      destruct (N.eqb_spec b' c); [|now rewrite G].
-      unfold upd in G. destruct (N.eqb_spec p (page (doing t))) as [->|N]; [|now rewrite G].
-      injection G as <-. subst b'. now rewrite X, T, WR.
-    + apply GB in G as [-> N]. rewrite upd_other; auto.
-  - intros d p. eapply quiet_turn; eauto. simpl. reflexivity.
+  - intros d a p Al F. rewrite SAME. now destruct (i_leaf _ _ I d a p Al F).
+  - intros v p Al. rewrite SAME. now apply (i_fits _ _ I).
+  - intros d a p. eapply quiet_turn; eauto. simpl. reflexivity.
   - intros p s c' G. apply GB in G as [G N]. destruct (i_words _ _ I _ _ _ G) as (t2 & T2 & C2 & X).
     exists t2. rewrite upd_other; auto.
   - intros t2 T2 C2 W2. congruence.
@@ -136,27 +141,22 @@ Proof.
                = if is_side x OfHost && is_side y OfHost then Mapped else level_at (known t) y).
   { intro y. learned. destruct x, y; reflexivity. }
   assert (HO : x = OfHost -> may_before (kind_of (doing t)) OfHost = true /\ level_at (known t) OfHost = Flushed
-                             /\ forall y, loses (kind_of (doing t)) y = false).
+                             /\ loses (kind_of (doing t)) OfHost = false).
   { intros ->. apply andb_prop in AX as [AX1 AX3]. apply andb_prop in AX1 as [AX1 AX2].
-    apply level_eqb_true in AX3. repeat split; auto. intro y. unfold loses.
-    unfold both in AX2. apply andb_prop in AX2 as [X1 X2]. apply Bool.eqb_prop in X1, X2.
-    destruct y; rewrite ?X1, ?X2; apply andb_negb_r. }
-  assert (VO : x = OfVm -> mine (known t) = true /\ may_before (kind_of (doing t)) OfVm = false /\ pins (kind_of (doing t)) = true).
+    apply level_eqb_true in AX3. repeat split; auto. unfold loses.
+    unfold both in AX2. apply andb_prop in AX2 as [X1 X2]. apply Bool.eqb_prop in X1. rewrite X1, andb_negb_r, orb_false_r.
+    destruct (kind_of (doing t)); reflexivity. }
+  assert (VO : x = OfVm -> mine (known t) = true /\ gains (kind_of (doing t)) = true /\ pins (kind_of (doing t)) = true).
   { intros ->. repeat match goal with H : _ && _ = true |- _ => apply andb_prop in H as [? ?] end. bools. auto. }
   assert (AD : alive m d0).
   { unfold d0. destruct x; simpl; auto. destruct (VO eq_refl) as (_ & _ & P). apply (c_pins _ _ _ _ K) in P.
     destruct (phases m (vm_of (doing t))); simpl in P; congruence. }
-  (* No leaf of the page is there, nor any leaf at this place. *)
-  assert (NONE : forall a, now (cells m d0 a) <> Leaf p0).
-  { intros a E. destruct x.
-    - destruct (HO eq_refl) as (_ & FL & _). destruct (c_cells _ _ _ _ K (or_introl C) OfHost) as [C1 _]; auto; [congruence|].
-      now apply (C1 a).
-    - destruct (VO eq_refl) as (_ & MB & _). apply (i_leaf _ _ I) in E as [E _]; auto.
-      unfold p0, d0 in E. rewrite (owner_of_claimed u m c t), WR in E; auto. unfold regime_of in E. rewrite may_before_spec in E. congruence. }
+  (* No leaf is at this place. *)
   assert (FREE : forall q, now (cells m d0 a0) <> Leaf q).
   { intros q E. destruct x.
-    - pose proof (i_leaf _ _ I Host a0 q Logic.I E) as [_ Y]. specialize (Y eq_refl). apply (NONE a0).
-      unfold p0. unfold a0 in Y. simpl in Y. rewrite Y. exact E.
+    - pose proof (i_leaf _ _ I Host a0 q Logic.I E) as [_ Y]. specialize (Y eq_refl).
+      destruct (HO eq_refl) as (_ & FL & _). destruct (c_cells _ _ _ _ K (or_introl C) OfHost) as [C1 _]; auto; [congruence|].
+      apply C1. unfold d0, a0 in *. simpl in *. now rewrite <- Y in E.
     - destruct (VO eq_refl) as (M & _ & _). apply (c_mine _ _ _ _ K) in M. unfold d0, a0 in E. unfold regime_of in E. simpl in E. congruence. }
   assert (HE : holds_entry m c t d0 a0).
   { destruct x; [left; auto|]. right. destruct (VO eq_refl) as (M & _ & _). apply (c_mine _ _ _ _ K) in M. split; eauto.
@@ -165,8 +165,8 @@ Proof.
                \/ ((d <> d0 \/ a <> a0) /\ cells m2 d a = cells m d a)).
   { intros d a. unfold m2, moved_on. cbn [cells set_threads].
     destruct (put_cell_cases m d0 a0 (store (core_of u c) (Leaf p0) (cells m d0 a0)) d a) as [(-> & -> & ->)|(X & ->)]; auto. }
-  assert (QU : forall d p, quiet m2 d p -> quiet m d p \/ nothing_left m d p).
-  { intros d p. eapply quiet_turn; eauto; [reflexivity|]. eapply whole_of_losers; eauto. }
+  assert (QU : forall d a p, quiet m2 d a p -> quiet m d a p \/ nothing_left m d a p).
+  { intros d a p. eapply quiet_turn; eauto; [reflexivity|]. eapply whole_of_losers; eauto. }
   assert (AL : forall d, alive m2 d -> alive m d) by (intros []; auto).
   assert (OW : forall d a p, alive m d -> now (cells m d a) = Leaf p -> may (owner_now m2 p) d = true).
   { intros d a p Al F. destruct (N.eq_dec p p0) as [->|N].
@@ -197,11 +197,13 @@ Proof.
     { unfold losers_are_flushed in *. rewrite both_true in *. intro y. specialize (LF y).
       unfold is_whole, is_flushed in *. rewrite LV. destruct x, y; simpl; auto.
       destruct (HO eq_refl) as (_ & _ & X). now rewrite X. }
+    assert (CF : vm_level (known (after u m c t (Write x))) = Mapped) by (destruct x; exact VM).
     destruct K. constructor; try assumption; try (destruct x; assumption).
     - destruct x; learned; [|discriminate]. intro M. rewrite PV. auto.
     - destruct x; learned; [|discriminate]. intro M. rewrite PV. auto.
     - destruct x; learned; repeat split; auto; try tauto; try discriminate; intros [|]; discriminate.
     - intros _ X. unfold is_whole in X. rewrite LV in X. destruct x; simpl in X; simpl in VM; rewrite VM in X; discriminate.
+    - intros _ X. exfalso. exact (X CF).
     - destruct x; learned; discriminate.
     - destruct x; learned; discriminate.
     - auto.
@@ -218,15 +220,25 @@ Proof.
   - intros d a p A E. apply AL in A. destruct (CC d a) as [(-> & -> & X)|(_ & X)]; rewrite X in E.
     + simpl in E. injection E as <-. split; auto. intro Y. unfold a0, d0 in *. destruct x; [auto|discriminate].
     + split; [eauto|]. apply (i_leaf _ _ I d a p); auto.
-  - intros d a b p A E F. apply AL in A.
-    destruct (CC d a) as [(E1 & E2 & X)|(Na & X)]; rewrite X in E; destruct (CC d b) as [(F1 & F2 & Y)|(Nb & Y)]; rewrite Y in F.
-    + congruence.
-    + simpl in E. injection E as <-. subst d. exfalso. now apply NONE in F.
-    + simpl in F. injection F as <-. subst d. exfalso. now apply NONE in E.
-    + apply (i_once _ _ I d a b p); auto.
+  - intros v p A. apply (AL (Vm v)) in A. pose proof (i_fits _ _ I v p A) as F. destruct (N.eq_dec p p0) as [->|NP].
+    + assert (OW2 : owner_now m2 p0 = to_ (kind_of (doing t)) (vm_of (doing t))).
+      { unfold owner_now. simpl. unfold p0. rewrite (c_word _ _ _ _ K C), upd_same.
+        assert (W' : wrote (known (after u m c t (Write x))) = true) by (learned; destruct x; reflexivity). now rewrite W'. }
+      rewrite OW2. destruct (dom_dec (Vm v) d0) as [D|D].
+      * destruct x; [discriminate|]. destruct (VO eq_refl) as (_ & G & _). unfold d0, regime_of in D. simpl in D. injection D as ->.
+        eapply fits_up; [|apply times_gained; exact G]. unfold p0 in F. rewrite (owner_of_claimed u m c t), WR in F; auto.
+        apply fits_add with (m := m) (a := a0); auto. intros b Nb E. destruct (CC (Vm (vm_of (doing t))) b) as [(_ & Eb & _)|(_ & X)]; [congruence|].
+        now rewrite X in E.
+      * apply fits_less with (m := m); [eapply fits_after; eauto|]. intros b E.
+        destruct (CC (Vm v) b) as [(Ed & _)|(_ & X)]; [congruence|]. now rewrite X in E.
+    + assert (OW2 : owner_now m2 p = owner_now m p).
+      { unfold owner_now. simpl. destruct (words m p) eqn:W; auto. destruct (i_words _ _ I _ _ _ W) as (t2 & T2 & C2 & P2 & _).
+        rewrite upd_other; auto. intros ->. unfold p0 in NP. congruence. }
+      rewrite OW2. apply fits_less with (m := m); auto. intros b E.
+      destruct (CC (Vm v) b) as [(_ & _ & X)|(_ & X)]; rewrite X in E; auto. simpl in E. congruence.
   - intros d a p A E Q. apply AL in A.
     assert (OLD : In (Leaf p) (old (cells m d a)) -> now (cells m d a) = Leaf p).
-    { intro O. destruct (QU d p Q) as [Q'|(_ & _ & X)]; [apply (i_old _ _ I); auto|]. exfalso. apply (X a); auto. }
+    { intro O. destruct (QU d a p Q) as [Q'|(_ & _ & X)]; [apply (i_old _ _ I); auto|]. exfalso. apply X; auto. }
     destruct (CC d a) as [(-> & -> & X)|(_ & X)]; rewrite X in *; auto.
     simpl in E. destruct E as [E|E]; [now apply FREE in E|]. apply OLD in E. now apply FREE in E.
   - intros d a p E. destruct (CC d a) as [(-> & -> & X)|(_ & X)]; rewrite X in *.
@@ -235,11 +247,9 @@ Proof.
     + destruct (i_published _ _ I d a p E) as [Y|(hh & t2 & HH & T2 & C2 & P2 & W2 & B2)]; auto.
       right. exists hh, t2. simpl. rewrite upd_other; auto 7. intro Z. rewrite Z in T2. congruence.
   - intros w In_. destruct (i_ways _ _ I w In_) as (A & B & D). repeat split; auto.
-    intro Q. destruct (QU _ _ Q) as [Q'|(N & _)]; [|exfalso; eauto].
-    specialize (D Q'). destruct (via w); auto. destruct D as [a D]. exists a. auto.
+    intro Q. destruct (QU _ _ _ Q) as [Q'|(N & _)]; [auto|exfalso; eauto].
   - intros f In_. destruct (i_flights _ _ I f In_) as (A & B & D). repeat split; auto.
-    intro Q. destruct (QU _ _ Q) as [Q'|(_ & N & _)]; [|exfalso; eauto].
-    destruct (D Q') as [a D']. exists a. auto.
+    intro Q. destruct (QU _ _ _ Q) as [Q'|(_ & N & _)]; [auto|exfalso; eauto].
   - intros c2 v E Wa. apply (i_walkers _ _ I c2); auto. apply walks_if. intros h t2 C2 T2.
     destruct (c_core _ _ _ _ (i_calls _ _ I _ _ T2)) as [LH _]. pose proof (walks_true _ _ _ Wa h) as X.
     simpl in X. unfold upd in X. destruct (N.eqb_spec h c) as [->|N]; [|eauto].

@@ -24,8 +24,9 @@ Lemma nobody_grows kd k k' : level_grows k k' -> nobody_reaches kd k = true -> n
 Proof.
   intros G. unfold nobody_reaches. rewrite !both_true. intros H x. specialize (H x).
   destruct (G x) as [G1 G2]. unfold is_flushed in *. apply orb_prop in H as [H|H].
-  - apply level_eqb_true in H. rewrite G1; auto.
-  - apply andb_prop in H as [H M]. apply level_eqb_true in H. destruct (G2 H) as [->| ->]; auto.
+  - apply andb_prop in H as [H O]. apply level_eqb_true in H. rewrite G1, O; auto.
+  - apply andb_prop in H as [H M]. apply level_eqb_true in H. destruct (G2 H) as [->| ->]; [exact M|].
+    destruct (elsewhere kd x) eqn:O; auto. apply elsewhere_may in O. rewrite O in M. discriminate.
 Qed.
 
 Lemma losers_grow kd k k' : level_grows k k' -> losers_are_flushed kd k = true -> losers_are_flushed kd k' = true.
@@ -57,8 +58,8 @@ Proof.
     exists f. split; auto. now apply is_in_true. }
   unfold reach_ok, about. rewrite W, F, P, D. split.
   - intros w I O A. specialize (RW w I O A). destruct (level_at (known t) x); simpl in *; auto.
-    + destruct (via w) eqn:V; auto. exfalso. destruct (RW n eq_refl). eapply NP; eauto.
-    + destruct RW as (_ & o & H & _). exfalso. eapply NP; eauto.
+    + destruct (via w) eqn:V; auto. exfalso. eapply NP; eauto.
+    + destruct RW as (o & H & _). exfalso. eapply NP; eauto.
   - intros f I O A. specialize (RF f I O A). destruct (level_at (known t) x); simpl in *; auto.
     + destruct RF as [H|(o & H & _)]; [|exfalso; eapply NP; eauto].
       destruct (erratum u); simpl; auto. eapply NF; eauto.
@@ -79,8 +80,8 @@ Lemma reach_tlbi u m c t t' x o page_ combined_ :
   reach_ok u (post_all u m (core_of u c) o) c t' x (after_tlbi page_ combined_ true (level_at (known t) x)).
 Proof.
   intros I D P1 P2 P3 [RW RF]. unfold reach_ok, about. rewrite D.
-  assert (OLD : forall l w, way_ok (core_of u c) (regime_of (doing t) x) (fun a => is_end (kind_of (doing t)) = true \/ a = entry_of (doing t) x) (posts m) l w ->
-    way_ok (core_of u c) (regime_of (doing t) x) (fun a => is_end (kind_of (doing t)) = true \/ a = entry_of (doing t) x) (to_all u (core_of u c) o ++ posts m) l w).
+  assert (OLD : forall l w, way_ok (core_of u c) (regime_of (doing t) x) (posts m) l w ->
+    way_ok (core_of u c) (regime_of (doing t) x) (to_all u (core_of u c) o ++ posts m) l w).
   { intros l w. apply way_ok_posts. intros. apply in_or_app. auto. }
   assert (OLDF : forall l f, flight_ok (erratum u) (core_of u c) (regime_of (doing t) x) (posts m) l f ->
     flight_ok (erratum u) (core_of u c) (regime_of (doing t) x) (to_all u (core_of u c) o ++ posts m) l f).
@@ -91,14 +92,15 @@ Proof.
     destruct (level_at (known t) x) eqn:LV; simpl; try (apply OLD in RW; exact RW); try contradiction.
     + (* Unseen *)
       destruct page_, combined_; simpl; try (apply OLD in RW; exact RW).
-      * specialize (P2 eq_refl eq_refl). subst o. split; [exact RW|]. exists (Whole (regime_of (doing t) x)).
+      * specialize (P2 eq_refl eq_refl). subst o. exists (Whole (regime_of (doing t) x)).
         split; [apply in_or_app; auto|]. unfold hits, combined_of. split.
         -- destruct (via w); destruct (dom_dec (regime_of (doing t) x) (of w)); congruence.
         -- destruct (dom_dec (regime_of (doing t) x) (regime_of (doing t) x)); congruence.
       * destruct (P1 eq_refl eq_refl) as [-> E]. simpl in RW. intros a V.
-        split; auto. destruct (RW a V) as [X| ->]; [congruence|]. apply in_or_app. auto.
+        assert (a = entry_of (doing t) x) as ->; [|apply in_or_app; auto].
+        unfold via in V. destruct (combines w); [discriminate|]. injection V as <-. destruct A as [A|[_ A]]; congruence.
     + (* PageGone *)
-      destruct combined_; simpl; [|exact RW]. simpl in RW. split; [congruence|]. exists o.
+      destruct combined_; simpl; [|exact RW]. simpl in RW. exists o.
       split; [apply in_or_app; auto|].
       assert (C : combined_of o (regime_of (doing t) x) = true).
       { destruct page_; [|auto]. rewrite P2; auto. simpl. destruct (dom_dec _ _); congruence. }

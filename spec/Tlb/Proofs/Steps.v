@@ -102,7 +102,7 @@ Lemma go_on u m m1 c t i :
   (forall d a p, alive m d -> now (cells m d a) = Leaf p ->
      now (cells m1 d a) = Leaf p
      \/ (claimed (known (after u m c t i)) = true /\ p = page (doing t)
-         /\ exists x, d = regime_of (doing t) x /\ level_at (known (after u m c t i)) x <> Mapped)) ->
+         /\ exists x, d = regime_of (doing t) x /\ a = entry_of (doing t) x /\ level_at (known (after u m c t i)) x <> Mapped)) ->
   (forall d a p, In (Leaf p) (old (cells m1 d a)) -> In (Leaf p) (old (cells m d a)) \/ now (cells m d a) = Leaf p) ->
   (forall d a p, now (cells m1 d a) = Leaf p ->
      old (cells m1 d a) = []
@@ -222,29 +222,26 @@ Lemma unmapped_keeps u m c t :
 Proof.
   intros S E. destruct (t_rules S) as [A R]. pose proof (t_call S) as K. allowed_in A.
   pose proof (t_inv _ _ _ _ _ S) as I. pose proof (t_there _ _ _ _ _ S) as T.
-  assert (Q : quiet m Host (page (doing t))).
-  { intros c' t' x T' C' P Re. destruct (one_holder _ _ _ _ _ _ I T T') as [-> <-]; auto.
+  assert (Q : quiet m Host (page (doing t)) (page (doing t))).
+  { intros c' t' x T' C' P Re _. destruct (one_holder _ _ _ _ _ _ I T T') as [-> <-]; auto.
     destruct x; auto. discriminate. }
-  assert (NL : forall a, now (cells m Host a) <> Leaf (page (doing t))).
-  { intros a F. destruct (i_leaf _ _ I Host a _ Logic.I F) as [_ X]. rewrite X in F; auto. }
   assert (LG : level_grows (known t) (known (after u m c t (SeeMapped false)))).
   { intros x. learned. rewrite level_set. unfold at_side. destruct x; simpl; auto. }
   stay S.
   - intros x Lx. learned. rewrite level_set. unfold at_side. destruct x; simpl; try discriminate; exact Lx.
   - own K.
     + intros Wk x. learned. rewrite level_set. unfold at_side. destruct (is_side OfHost x) eqn:X.
-      * apply is_side_true in X. subst x. intros _ _ _. split; intros a; auto.
-        intros F. exfalso. apply (NL a). apply (i_old _ _ I Host a _ Logic.I F Q).
+      * apply is_side_true in X. subst x. intros _ _ _. split; auto.
+        intros F. exfalso. apply E. apply (i_old _ _ I Host _ _ Logic.I F Q).
       * apply c_cells. exact Wk.
     + intros Wk x. learned. rewrite level_set. unfold at_side. destruct (is_side OfHost x) eqn:X.
       * apply is_side_true in X. subst x. assert (NE : is_end (kind_of (doing t)) = false).
         { destruct (is_end (kind_of (doing t))) eqn:E'; auto. specialize (L4 eq_refl). congruence. }
         split.
-        -- intros w In_ O [Ab|Ab]; [simpl in Ab; congruence|]. simpl. destruct (i_ways _ _ I w In_) as (_ & _ & B).
-           simpl in Ab, O. rewrite O, Ab in B. specialize (B Q). destruct (via w); [eapply NL; eauto|].
-           destruct B as [a B]. eapply NL; eauto.
-        -- intros f In_ O [Ab|Ab]; [simpl in Ab; congruence|]. simpl. destruct (i_flights _ _ I f In_) as (_ & _ & B).
-           simpl in Ab, O. rewrite O, Ab in B. destruct (B Q) as [a F]. eapply NL; eauto.
+        -- intros w In_ O [Ab|[Ab Aa]]; [simpl in Ab; congruence|]. simpl. destruct (i_ways _ _ I w In_) as (_ & _ & B).
+           simpl in Ab, Aa, O. rewrite O, Ab, Aa in B. specialize (B Q). now apply E.
+        -- intros f In_ O [Ab|[Ab Aa]]; [simpl in Ab; congruence|]. simpl. destruct (i_flights _ _ I f In_) as (_ & _ & B).
+           simpl in Ab, Aa, O. rewrite O, Ab, Aa in B. specialize (B Q). now apply E.
       * apply c_reach. exact Wk.
     + intros Z. destruct (c_zero Z). split; auto. eapply nobody_grows; eauto.
     + intros Z. destruct (c_clean Z). split; auto. eapply nobody_grows; eauto.
@@ -319,8 +316,10 @@ Proof.
     + intros Wk x L E Al. cbn [known doing] in *. rewrite LV in *.
       assert (LM : level_at (known t) x <> Mapped).
       { intro Z. apply L. now apply after_tlbi_whole. }
-      destruct (c_cells Wk x LM E Al) as [C1 C2]. split; auto. intros a F.
-      destruct (C2 a F) as (-> & F2 & F3). auto.
+      destruct (c_cells Wk x LM E Al) as [C1 C2]. split; auto. intros F.
+      destruct (C2 F) as (-> & F3). auto.
+    + intros Cl L Al. refine (c_fewer Cl _ Al). intro Q. apply L.
+      change (level_at (levels_tlbi pg cb (known t)) OfVm = Mapped). rewrite LV. now apply after_tlbi_whole.
     + intros Wk x. cbn [known doing] in *. rewrite LV. destruct (is_side (vmid (known t)) x) eqn:X.
       * apply is_side_true in X. apply reach_tlbi with (t := t); auto.
       * apply reach_tlbi_elsewhere with (t := t); auto.
@@ -504,18 +503,18 @@ Proof.
   intros I E.
   assert (O : forall p, owner_now (set_threads m g) p = owner_now (set_threads m f) p).
   { intro p. unfold owner_now. simpl. destruct (words m p); auto. now rewrite E. }
-  assert (Q : forall d p, quiet (set_threads m g) d p -> quiet (set_threads m f) d p).
-  { intros d p Q h t x T. apply (Q h t x). simpl in *. now rewrite E. }
+  assert (Q : forall d a p, quiet (set_threads m g) d a p -> quiet (set_threads m f) d a p).
+  { intros d a p Q h t x T. apply (Q h t x). simpl in *. now rewrite E. }
   constructor.
   - intros h t T. simpl in T. rewrite E in T. exact (other_threads u (set_threads m f) h t g (i_calls _ _ I h t T)).
   - intros p s h W. destruct (i_words _ _ I p s h W) as (t & T & X). exists t. simpl. now rewrite E.
   - intros d a p A L. rewrite O. exact (i_leaf _ _ I d a p A L).
-  - exact (i_once _ _ I).
-  - intros d a p A L F. exact (i_old _ _ I d a p A L (Q d p F)).
+  - intros v p A. rewrite O. exact (i_fits _ _ I v p A).
+  - intros d a p A L F. exact (i_old _ _ I d a p A L (Q d a p F)).
   - intros d a p L. destruct (i_published _ _ I d a p L) as [X|(h & t & C & T & X)]; auto.
     right. exists h, t. simpl in *. rewrite E. auto.
-  - intros w W. destruct (i_ways _ _ I w W) as (A & B & C). split; [exact A|]. split; [exact B|]. intro F. exact (C (Q _ _ F)).
-  - intros f' W. destruct (i_flights _ _ I f' W) as (A & B & C). split; [exact A|]. split; [exact B|]. intro F. exact (C (Q _ _ F)).
+  - intros w W. destruct (i_ways _ _ I w W) as (A & B & C). split; [exact A|]. split; [exact B|]. intro F. exact (C (Q _ _ _ F)).
+  - intros f' W. destruct (i_flights _ _ I f' W) as (A & B & C). split; [exact A|]. split; [exact B|]. intro F. exact (C (Q _ _ _ F)).
   - intros c v R W. apply (i_walkers _ _ I c v R). apply walks_if. intros h t C T. simpl in T. rewrite <- E in T.
     destruct (N.ltb_spec h (hands u)) as [L|L]; [exact (walks_true _ _ _ W h t L C T)|].
     exfalso. rewrite E in T. pose proof (c_core _ _ _ _ (i_calls _ _ I h t T)). lia.

@@ -56,11 +56,10 @@ Proof.
   unfold combined_of, hits. intros H E V. rewrite V. subst. destruct o; try discriminate; auto.
 Qed.
 
-Lemma way_ok_posts c d s qs qs' l w :
-  (forall q, In q qs -> In q qs') -> way_ok c d s qs l w -> way_ok c d s qs' l w.
+Lemma way_ok_posts c d qs qs' l w :
+  (forall q, In q qs -> In q qs') -> way_ok c d qs l w -> way_ok c d qs' l w.
 Proof. intros I. destruct l; simpl; auto.
-  - intros H a V. destruct (H a V). auto.
-  - intros (S & o & A & B). split; auto. exists o. auto.
+  - intros (o & A & B). exists o. auto.
 Qed.
 
 Lemma flight_ok_posts e c d qs qs' l f :
@@ -85,18 +84,18 @@ Lemma post_stays c o w q qs :
   In (Post c o (on w)) (take_one post_dec q qs).
 Proof. intros I H N. apply take_one_other; auto. intros <-. simpl in N. tauto. Qed.
 
-Lemma way_ok_act c d s q qs l w :
+Lemma way_ok_act c d q qs l w :
   of w = d -> ~ (on w = for_ q /\ hits (op q) w = true) ->
-  way_ok c d s qs l w -> way_ok c d s (take_one post_dec q qs) l w.
+  way_ok c d qs l w -> way_ok c d (take_one post_dec q qs) l w.
 Proof.
   intros O N. destruct l; simpl; auto.
-  - intros H a V. destruct (H a V) as [X Y]. split; auto. apply post_stays; auto. unfold hits. rewrite V.
+  - intros H a V. apply post_stays; auto. unfold hits. rewrite V.
     destruct (dom_dec d (of w)); [apply N.eqb_refl|congruence].
-  - intros (X & o & I & H & C). split; auto. exists o. repeat split; auto. apply post_stays; auto.
+  - intros (o & I & H & C). exists o. repeat split; auto. apply post_stays; auto.
 Qed.
 
 Lemma await_same e q f :
-  f_on (await e q f) = f_on f /\ f_of (await e q f) = f_of f /\ f_to (await e q f) = f_to f.
+  f_on (await e q f) = f_on f /\ f_of (await e q f) = f_of f /\ f_ipa (await e q f) = f_ipa f /\ f_to (await e q f) = f_to f.
 Proof.
   unfold await. destruct (f_on f =? for_ q); auto. destruct (e && is_in N.eq_dec (issuer q) (passed f)); auto.
   destruct (combined_of (op q) (f_of f)); auto. destruct e; auto.
@@ -157,9 +156,8 @@ Lemma tlbs_keep u m W F Q :
   (forall c t x, threads m c = Some t -> call_ok u m c t -> works t ->
      reach_ok u (set_tlbs m W F Q) c t x (level_at (known t) x)) ->
   (forall w, In w W -> on w < cores u /\ alive m (of w)
-    /\ (quiet m (of w) (leads_to w) ->
-        match via w with Some a => now (cells m (of w) a) = Leaf (leads_to w) | None => has_leaf m (of w) (leads_to w) end)) ->
-  (forall f, In f F -> f_on f < cores u /\ alive m (f_of f) /\ (quiet m (f_of f) (f_to f) -> has_leaf m (f_of f) (f_to f))) ->
+    /\ (quiet m (of w) (from_ipa w) (leads_to w) -> now (cells m (of w) (from_ipa w)) = Leaf (leads_to w))) ->
+  (forall f, In f F -> f_on f < cores u /\ alive m (f_of f) /\ (quiet m (f_of f) (f_ipa f) (f_to f) -> now (cells m (f_of f) (f_ipa f)) = Leaf (f_to f))) ->
   invariant u (set_tlbs m W F Q).
 Proof.
   intros I R HW HF. pose proof (i_calls _ _ I) as IC. destruct I. constructor; try assumption.
@@ -185,17 +183,15 @@ Proof.
     + destruct (c_end _ _ _ _ K En) as [E1 E2]. destruct x; simpl in *; [unfold l in L; simpl in L; congruence|].
       specialize (E1 L). unfold regime_of in O. simpl in O.
       pose proof (i_walkers _ _ I c _ O ltac:(assumption)) as L'. rewrite E1 in L'. discriminate.
-    + destruct Ab as [Ab|Ab]; [congruence|]. subst p.
+    + destruct Ab as [Ab|[Ab Aa]]; [congruence|]. subst p a.
       rewrite O in A.
       destruct (c_cells _ _ _ _ K Wk x L En A) as [C1 C2]. fold l in C2.
       match goal with H : In (Leaf _) (_ :: _) |- _ => rename H into Seen end.
       simpl in Seen. rewrite O in Seen. destruct Seen as [Seen|Seen]; [now apply C1 in Seen|].
-      destruct (C2 _ Seen) as (-> & -> & _). simpl. destruct b; [congruence|]. intros y. injection 1 as <-. auto.
+      destruct (C2 Seen) as (-> & _). exact Logic.I.
   - intros w [<-|In_]; simpl; [|now apply (i_ways _ _ I)]. repeat split; auto.
     intro Q. match goal with H : In (Leaf _) (_ :: _) |- _ => rename H into Seen end.
-    assert (E : now (cells m (regime m c) a) = Leaf p).
-    { destruct Seen as [Seen|Seen]; auto. now apply (i_old _ _ I). }
-    destruct b; auto. exists a. auto.
+    destruct Seen as [Seen|Seen]; auto. now apply (i_old _ _ I).
   - apply (i_flights _ _ I).
 Qed.
 
@@ -214,12 +210,11 @@ Proof.
   intros I S. apply guard_some in S as [G ->]. split_bools. apply tlbs_keep; auto.
   - intros c' t x T K Wk. destruct (c_reach _ _ _ _ K Wk x) as [RW RF]. split; simpl; [|auto].
     intros w' [<-|In_]; simpl; [|intros; apply RW; auto]. intros O Ab.
-    specialize (RW w H O Ab). destruct (level_at (known t) x); simpl in *; try congruence; auto.
-    destruct RW as (X & o & P & Hi & C). split; [discriminate|]. exists o. repeat split; auto.
-    apply combined_hits with (d := regime_of (doing t) x); auto.
+    specialize (RW w H O Ab). destruct (level_at (known t) x); simpl in *; auto.
+    + intros a V. discriminate.
+    + destruct RW as (o & P & Hi & C). exists o. repeat split; auto. apply combined_hits with (d := regime_of (doing t) x); auto.
   - intros w' [<-|In_]; simpl; [|now apply (i_ways _ _ I)].
     destruct (i_ways _ _ I w H) as (A & B & C). repeat split; auto.
-    intro Q. specialize (C Q). destruct (via w); auto. exists n. auto.
   - apply (i_flights _ _ I).
 Qed.
 
@@ -240,10 +235,10 @@ Proof.
     intros f' [<-|In_]; simpl; [|auto]. intros O Ab.
     match goal with H : In w _ |- _ => specialize (RW w H O Ab) end.
     destruct (level_at (known t) x); simpl in *; auto; try contradiction.
-    destruct RW as (X & o & P & Hi & C). right. exists o. auto.
+    destruct RW as (o & P & Hi & C). right. exists o. auto.
   - apply (i_ways _ _ I).
   - intros f [<-|In_]; simpl; [|now apply (i_flights _ _ I)].
-    destruct (i_ways _ _ I w) as (A & B & C); auto. rewrite V in C. auto.
+    destruct (i_ways _ _ I w) as (A & B & C); auto.
 Qed.
 
 Lemma act_keeps u m q m' : invariant u m -> step u m (Act q) = Some m' -> invariant u m'.
@@ -252,9 +247,9 @@ Proof.
   - intros c' t x T K Wk. destruct (c_reach _ _ _ _ K Wk x) as [RW RF]. split; simpl.
     + intros w In_ O Ab. apply in_drop in In_ as [In_ N]. apply way_ok_act; auto.
     + intros f In_ O Ab. apply in_map_iff in In_ as (f0 & <- & In_).
-      destruct (await_same (erratum u) q f0) as (_ & E2 & E3). rewrite E2 in O. rewrite E3 in Ab.
+      destruct (await_same (erratum u) q f0) as (_ & E2 & E3 & E4). rewrite E2 in O. rewrite E3, E4 in Ab.
       apply flight_ok_act; auto.
   - intros w In_. apply in_drop in In_ as [In_ N]. now apply (i_ways _ _ I).
   - intros f In_. apply in_map_iff in In_ as (f0 & <- & In_).
-    destruct (await_same (erratum u) q f0) as (-> & -> & ->). now apply (i_flights _ _ I).
+    destruct (await_same (erratum u) q f0) as (-> & -> & -> & ->). now apply (i_flights _ _ I).
 Qed.
