@@ -49,6 +49,29 @@ pub fn load(source: &Path) -> Result<Vec<Leak>> {
     Ok(manifest.leak)
 }
 
+/// The holes that have no place any more, or several: what is wrong, if any.
+pub fn misplaced(source: &Path) -> Result<Option<String>> {
+    let faults: Vec<String> = load(source)?
+        .iter()
+        .filter_map(|leak| with_hole(source, leak).err())
+        .map(|fault| format!("    {fault}"))
+        .collect();
+    Ok((!faults.is_empty()).then(|| faults.join("\n")))
+}
+
+/// The file with the hole in it.
+fn with_hole(source: &Path, leak: &Leak) -> Result<String> {
+    let file = source.join(&leak.file);
+    let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    ensure!(
+        text.matches(&leak.from).count() == 1,
+        "{}: its place is not there once in {}",
+        leak.name,
+        leak.file.display()
+    );
+    Ok(text.replace(&leak.from, &leak.to))
+}
+
 /// Compiles the variant below `folder`, from what was compiled in `whole`; what is wrong, if no proof
 /// fails or another than the one that is named.
 pub fn attempt(
@@ -64,16 +87,7 @@ pub fn attempt(
     }
     copy(source, &variant, &["v"])?;
     copy(whole, &compiled, &["v", "vo"])?;
-    let changed = variant.join(&leak.file);
-    let text =
-        fs::read_to_string(&changed).with_context(|| format!("read {}", changed.display()))?;
-    ensure!(
-        text.matches(&leak.from).count() == 1,
-        "{}: its place is not there once in {}",
-        leak.name,
-        leak.file.display()
-    );
-    fs::write(&changed, text.replace(&leak.from, &leak.to))?;
+    fs::write(variant.join(&leak.file), with_hole(source, leak)?)?;
 
     let build = Build::new(coq, &variant, compiled)?;
     for file in build.files() {
@@ -92,4 +106,24 @@ fn copy(from: &Path, to: &Path, extensions: &[&str]) -> Result<()> {
         fs::copy(&file, &copy).with_context(|| format!("write {}", copy.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_gone_or_there_twice_is_told() {
+        let folder = std::env::temp_dir().join(format!("bulkhead-leaks-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let told = |text: &str| {
+            let leak = "[[leak]]\nname = \"n\"\nsays = \"s\"\nfile = \"A.v\"\nfrom = \"here\"\nto = \"\"\nbreaks = \"A.v\"\n";
+            fs::write(folder.join("leaks.toml"), leak).expect("written");
+            fs::write(folder.join("A.v"), text).expect("written");
+            misplaced(&folder).expect("read").is_some()
+        };
+        let found = ["is here", "is gone", "here and here"].map(told);
+        fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!(found, [false, true, true]);
+    }
 }

@@ -80,6 +80,11 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         "no axioms, nothing admitted",
         theorems::axioms(&source)?,
     );
+    tell(
+        &mut count,
+        "each hole of leaks.toml has its place",
+        leaks::misplaced(&source)?,
+    );
     if count.failed == 0 {
         for (theorem, fault) in theorems::ask(&build, &wanted)? {
             let name = format!("{}: {}", theorem.name, theorem.says);
