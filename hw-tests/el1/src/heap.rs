@@ -11,8 +11,8 @@ use core::{
 };
 use linked_list_allocator::Heap;
 
-/// Bytes of the heap: page lists, line buffers and the start records of several hundred cores.
-const SIZE: usize = 12 << 20;
+/// Bytes of the heap: page lists, line buffers and the start records of several hundred cores, and what they note.
+const SIZE: usize = 16 << 20;
 
 #[repr(C, align(4096))]
 struct Space(UnsafeCell<[u8; SIZE]>);

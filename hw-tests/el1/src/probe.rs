@@ -31,6 +31,12 @@ impl Fault {
     pub fn is_abort(self) -> bool {
         matches!(self.class(), 0x21 | 0x25)
     }
+
+    /// Whether it is an external abort of the access itself, as which the engine answers one to what is not the
+    /// host's (Arm ARM D24.2.37: DFSC 0b01_0000).
+    pub fn is_external(self) -> bool {
+        self.is_abort() && self.status() == 0b01_0000
+    }
 }
 
 impl fmt::Display for Fault {

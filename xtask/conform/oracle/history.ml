@@ -6,7 +6,10 @@
      g N        pages that may be one granule: who touches one of them may be in the way of another (1)
      j          areas of the host's map may become blocks again on the occasion of any call
      c          a call:        CORE BEGUN ENDED x0..x6 | x0.. | words of the list page
-     a          an access:     CORE BEGUN ENDED PAGE IS_STORE done, denied or tried
+     a          an access of the host's: CORE BEGUN ENDED PAGE and
+                  IS_STORE done, denied or tried      of which no content is known
+                  WORD load VALUE                     what it found, or: denied
+                  WORD store VALUE                    and behind it: denied
      b          CPU_RUN begins: as a call, without results
      e          a vCPU is entered: CORE BEGUN ENDED VMID AFFINITY
      h          its HVC:       CORE BEGUN ENDED PC x0..x6 | again, exits, unseen, or answered x0 x1 x2 x3
@@ -50,6 +53,10 @@ type what =
   | Call of call * args * Z.t list * Z.t list
   | Other of Z.t list * Z.t list
   | Access of Z.t * bool * string
+  (* Page, word of it, and what was found; nothing where that was denied. *)
+  | Loads of Z.t * Z.t * Z.t option
+  (* Page, word of it, value, and whether it is there. *)
+  | Stores of Z.t * Z.t * Z.t * bool
   | Begin of Z.t list
   | Enter of int * Z.t
   | Hvc of Z.t * Z.t list * answer
@@ -86,6 +93,10 @@ let what_of letter fields =
      | Some k -> Call (k, args x, told, list)
      | None -> Other (word x0 :: List.map num x, told))
   | "a", [ [ page; is_store; outcome ] ] -> Access (num page, is_store = "1", outcome)
+  | "a", [ [ page; word; "load"; "denied" ] ] -> Loads (num page, num word, None)
+  | "a", [ [ page; word; "load"; found ] ] -> Loads (num page, num word, Some (num found))
+  | "a", [ [ page; word; "store"; value; "denied" ] ] -> Stores (num page, num word, num value, false)
+  | "a", [ [ page; word; "store"; value ] ] -> Stores (num page, num word, num value, true)
   | "b", x :: _ -> Begin (List.map word x)
   | "e", [ [ vmid; affinity ] ] -> Enter (int_of_string vmid - 1, num affinity)
   | "h", [ pc :: x; [ "again" ] ] -> Hvc (num pc, List.map num x, Again)

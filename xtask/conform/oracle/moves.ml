@@ -395,6 +395,24 @@ let access k c page is_store outcome =
   | "done", (_, Loaded _) | "denied", (_, Aborted) | "tried", _ -> [ done_ k ]
   | _ -> []
 
+(* With contents: what was stored last, or zeroes, or nothing that the host may reach. *)
+let load k c page word found =
+  match found, step k.state fair (ByHost (c, HostLoad (page, word))) with
+  | Some w, (_, Loaded v) when Z.equal v w -> [ done_ k ]
+  | None, (_, Aborted) -> [ done_ k ]
+  | _ -> []
+
+let store k c page word value is_done =
+  match is_done, step k.state fair (ByHost (c, HostStore (page, word, value))) with
+  | true, (s, Stored) -> [ done_ (settle_after k s) ]
+  | false, (_, Aborted) -> [ done_ k ]
+  | _ -> []
+
+(* Whatever it finds, it changes nothing and is in nobody's way. *)
+let only_looks op = match op.what with
+  | Call (PAGE_INFO, _, _, _) | Access _ | Loads _ | Stores (_, _, _, false) -> true
+  | _ -> false
+
 let moves setting held (op : op) local before k =
   let c = n op.core in
   let found = match op.what with
@@ -405,6 +423,8 @@ let moves setting held (op : op) local before k =
           | [ x1; x2; x3; x4; x5; x6 ] -> { x1; x2; x3; x4; x5; x6 }
           | _ -> failwith "six arguments") fair told
     | Access (page, is_store, outcome) -> access k c page is_store outcome
+    | Loads (page, word, found) -> load k c page word found
+    | Stores (page, word, value, is_done) -> store k c page word value is_done
     | Begin x ->
       let a = args (List.map Z.to_string (List.tl x)) in
       [ done_ (fst (act k fair (host c (List.hd x) a))) ]

@@ -64,7 +64,7 @@ let of_op vms_of_vcpu entered op =
   | Call (call, a, told, list) ->
     let t = by_call call a told list in
     (match t.of_vcpu with Some u -> { t with vms = vms_of_vcpu u } | None -> t)
-  | Access (page, _, _) -> { nothing with page_runs = [ int page, 1 ] }
+  | Access (page, _, _) | Loads (page, _, _) | Stores (page, _, _, _) -> { nothing with page_runs = [ int page, 1 ] }
   | Hvc (_, _ :: ipa :: _, _) | Fault (_, ipa, _) -> guest (run ipa Z.one)
   | Enter (vm, _) -> { nothing with vms = [ vm ]; whole_vm = true }
   | Hvc _ | Wfi _ | Sgi _ | End _ | Begin _ -> guest []

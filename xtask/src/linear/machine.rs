@@ -5,6 +5,7 @@
 //! shows nothing and has failed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -17,7 +18,7 @@ use crate::count::Count;
 use crate::hw::{Report, TESTS};
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE};
-use crate::linear::rename::{Note, Team};
+use crate::linear::rename::{Note, Team, What};
 use crate::linear::{Checker, Options, Row, Verdict};
 use crate::paths::Paths;
 use crate::run::machine::{Machine, cpu_argument};
@@ -29,11 +30,16 @@ use crate::setup::Tools;
 const TEST: &str = "order::calls_at_once";
 /// Cores of a team, as the test has them.
 const CORES: usize = 3;
-/// How a team's line begins, and a call's.
+/// How a team's line begins, and that of what a core did.
 const TEAM: &str = "@order-team ";
 const NOTE: &str = "@order ";
 /// Seconds for boot, for telling, and for what a busy machine takes longer.
 const REST_S: u64 = 900;
+
+/// What is shown of a machine of so many cores by its histories.
+pub fn rounds_of(cpus: u32) -> String {
+    format!("{cpus} cores: every round has an order")
+}
 
 /// What the machine told.
 #[derive(Default)]
@@ -86,22 +92,94 @@ pub fn run(paths: &Paths, program: &Path, options: &Options, cpus: u32) -> Resul
                 .join("\n    "),
         );
     }
-    let name = |what: &str| format!("{cpus} cores: {what}");
     let evidence = format!("log {}", log.display());
-    let mut rows = vec![Row::new(name("the machine"), evidence, fault, begun)];
+    let machine = format!("{cpus} cores: the machine");
+    let mut rows = vec![Row::new(machine, evidence, fault, begun)];
     let begun = Instant::now();
     let told = Told::read(&outcome.records)?;
     let (evidence, fault) = told.judge(program, options, &log)?;
     let again =
         format!("    again: cargo xtask linear --cpus {cpus} --seconds {seconds} --seed {seed}");
     let fault = fault.map(|fault| format!("{fault}{again}"));
-    rows.push(Row::new(
-        name("every round has an order"),
-        evidence,
-        fault,
-        begun,
-    ));
+    rows.push(Row::new(rounds_of(cpus), evidence, fault, begun));
     Ok(rows)
+}
+
+/// How much of what the rounds had.
+#[derive(Default)]
+struct Seen {
+    calls: usize,
+    calls_beside: usize,
+    busy: usize,
+    accesses: usize,
+    accesses_beside: usize,
+    /// Loads that found zeroes where something had been stored, and accesses that ended in an abort.
+    zeroes: usize,
+    denied: usize,
+}
+
+impl Seen {
+    fn of<'a>(rounds: impl Iterator<Item = &'a Vec<Note>>) -> Self {
+        let mut seen = Self::default();
+        for notes in rounds {
+            for note in notes {
+                let is_beside = usize::from(notes.iter().any(|other| note.overlaps(other)));
+                match note.what() {
+                    What::Call(call) => {
+                        seen.calls += 1;
+                        seen.calls_beside += is_beside;
+                        seen.busy += usize::from(call.status() == Some(Status::Busy));
+                    }
+                    What::Load { found, .. } => {
+                        seen.accesses += 1;
+                        seen.accesses_beside += is_beside;
+                        seen.zeroes += usize::from(*found == Some(0));
+                        seen.denied += usize::from(found.is_none());
+                    }
+                    What::Store { is_done, .. } => {
+                        seen.accesses += 1;
+                        seen.accesses_beside += is_beside;
+                        seen.denied += usize::from(!is_done);
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    /// What there must be in a run that shows something, and was not.
+    fn lacks(&self) -> Option<&'static str> {
+        match self {
+            Self {
+                calls_beside: 0, ..
+            } => Some("no call was beside another"),
+            Self {
+                accesses_beside: 0, ..
+            } => Some("no access was beside a call"),
+            Self { denied: 0, .. } => Some("no access was denied"),
+            Self { zeroes: 0, .. } => Some("no page came home with zeroes"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            calls,
+            calls_beside,
+            busy,
+            accesses,
+            accesses_beside,
+            zeroes,
+            denied,
+        } = self;
+        write!(
+            f,
+            "{calls} calls, {calls_beside} of them beside others, {busy} BUSY, {accesses} loads and stores, \
+             {accesses_beside} beside others, {denied} denied, {zeroes} found zeroes"
+        )
+    }
 }
 
 impl Told {
@@ -126,16 +204,7 @@ impl Told {
         options: &Options,
         log: &Path,
     ) -> Result<(String, Option<String>)> {
-        let (mut calls, mut busy, mut at_once) = (0, 0, 0);
-        for notes in self.rounds.values() {
-            calls += notes.len();
-            busy += notes
-                .iter()
-                .filter(|note| note.status() == Some(Status::Busy))
-                .count();
-            let overlaps = |note: &&Note| notes.iter().any(|other| note.overlaps(other));
-            at_once += notes.iter().filter(overlaps).count();
-        }
+        let seen = Seen::of(self.rounds.values());
         let rounds: Vec<_> = self.rounds.iter().collect();
         let jobs = options.jobs();
         let part = rounds.len().div_ceil(jobs).max(1);
@@ -153,8 +222,7 @@ impl Told {
             Ok::<_, anyhow::Error>((refused, most_places))
         })?;
         let evidence = format!(
-            "{} rounds of {} teams, {calls} calls, {at_once} of them beside others, {busy} BUSY, looked at \
-             {most_places} places at most",
+            "{} rounds of {} teams, {seen}, looked at {most_places} places at most",
             rounds.len(),
             self.teams.len()
         );
@@ -173,10 +241,7 @@ impl Told {
                 ))
             }
             (None, Some(team)) => Some(format!("team {team} told nothing\n")),
-            (None, None) if self.teams.is_empty() || at_once == 0 => {
-                Some("nothing was at the same time\n".into())
-            }
-            (None, None) => None,
+            (None, None) => seen.lacks().map(|what| format!("{what}\n")),
         };
         Ok((evidence, fault))
     }

@@ -33,6 +33,7 @@ use crate::setup::coq::Coq;
 use crate::setup::ocaml::Ocaml;
 
 pub use checker::{Checker, Verdict};
+pub use machine::rounds_of;
 
 /// What to check
 #[derive(Args, Clone, Debug)]

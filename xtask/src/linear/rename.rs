@@ -1,11 +1,11 @@
-//! What the image noted of one team's round, as a history: handles, pages and cores get the numbers that a machine of
-//! the team's own would give them.
+//! What the image noted of one team's round, calls and accesses, as a history: handles, pages and cores get the numbers
+//! that a machine of the team's own would give them.
 //!
 //! Invariants: two things that are told apart there have two numbers here; a handle that is told twice is an error. A
 //! time is doubled, so that what ended in the tick in which something else began may have been after it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use abi::Call;
 use anyhow::{Context, Result, bail, ensure};
@@ -28,12 +28,33 @@ pub struct Team {
     blocks: Vec<u64>,
 }
 
-/// A call as its line says.
+/// What a core did, as its line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     seat: usize,
     begun: u64,
     ended: u64,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    Call(Invocation),
+    /// A load from there and what it found; nothing where it was denied.
+    Load {
+        at: u64,
+        found: Option<u64>,
+    },
+    Store {
+        at: u64,
+        value: u64,
+        is_done: bool,
+    },
+}
+
+/// A call's registers before and after it, and the words of its list page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
     x: Vec<u64>,
     told: Vec<u64>,
     list: Vec<u64>,
@@ -97,60 +118,66 @@ impl Team {
         }
     }
 
-    /// The history of these calls.
+    /// The word of a page of the team's there, as page and place in it.
+    fn word(&self, raw: u64) -> Result<String> {
+        let address = self.address(raw);
+        ensure!(
+            address != raw && address % 8 == 0,
+            "{raw:#x} is no word of the team's"
+        );
+        Ok(format!("{} {}", address >> 12, (address & 0xfff) / 8))
+    }
+
+    /// The history of these notes.
     pub fn history(&self, notes: &[Note]) -> Result<String> {
         let (mut vms, mut vcpus) = (BTreeMap::new(), BTreeMap::new());
-        for note in notes.iter().filter(|note| note.told[0] == 0) {
-            let known = match note.call() {
-                Some(Call::VmCreate) => &mut vms,
-                Some(Call::VcpuCreate) => &mut vcpus,
+        for call in notes.iter().filter_map(Note::call) {
+            let known = match call.function() {
+                Some(Call::VmCreate) if call.told[0] == 0 => &mut vms,
+                Some(Call::VcpuCreate) if call.told[0] == 0 => &mut vcpus,
                 _ => continue,
             };
             let new = known.len() as u64 | GENERATION;
-            let old = known.insert(note.told[1], new);
+            let old = known.insert(call.told[1], new);
             ensure!(
                 old.is_none(),
                 "the handle {:#x} is told twice",
-                note.told[1]
+                call.told[1]
             );
         }
         ensure!(vcpus.len() <= VCPUS, "{} vCPUs", vcpus.len());
         let mut text = self.head();
         for note in notes {
-            let mut note = note.clone();
-            self.rename(&mut note, &vms, &vcpus)?;
-            let Note {
-                seat,
-                begun,
-                ended,
-                x,
-                told,
-                list,
-            } = note;
-            let join = |words: Vec<u64>| {
-                words.iter().fold(String::new(), |mut text, word| {
-                    let _ = write!(text, " {word:#x}");
-                    text
-                })
+            let seat = note.seat;
+            let (begun, ended) = (2 * note.begun, 2 * note.ended + 1);
+            let what = match &note.what {
+                What::Call(call) => {
+                    let mut call = call.clone();
+                    self.rename(&mut call, &vms, &vcpus)?;
+                    let _ = writeln!(text, "c {seat} {begun} {ended}{call}");
+                    continue;
+                }
+                What::Load { at, found } => match found {
+                    Some(found) => format!("{} load {found:#x}", self.word(*at)?),
+                    None => format!("{} load denied", self.word(*at)?),
+                },
+                What::Store { at, value, is_done } => {
+                    let denied = if *is_done { "" } else { " denied" };
+                    format!("{} store {value:#x}{denied}", self.word(*at)?)
+                }
             };
-            let (x, told) = (join(x), join(told));
-            let (begun, ended) = (2 * begun, 2 * ended + 1);
-            let _ = write!(text, "c {seat} {begun} {ended}{x} |{told}");
-            if !list.is_empty() {
-                text += &format!(" |{}", join(list));
-            }
-            text += "\n";
+            let _ = writeln!(text, "a {seat} {begun} {ended} {what}");
         }
         Ok(text)
     }
 
     fn rename(
         &self,
-        note: &mut Note,
+        note: &mut Invocation,
         vms: &BTreeMap<u64, u64>,
         vcpus: &BTreeMap<u64, u64>,
     ) -> Result<()> {
-        let call = note.call().context("a call")?;
+        let call = note.function().context("a call")?;
         let handle = |known: &BTreeMap<u64, u64>, raw: &mut u64| {
             *raw = known.get(raw).copied().unwrap_or(0);
         };
@@ -184,33 +211,68 @@ impl Team {
 }
 
 impl Note {
-    /// Team, round and call of a line behind its mark.
+    /// Team, round and note of a line behind its mark.
     pub fn parse(line: &str) -> Result<((u64, u64), Self)> {
-        let parts: Vec<&str> = line.split('|').collect();
-        let [head, x, told, list] = parts.as_slice() else {
-            bail!("a call: {line}");
-        };
-        let head: Vec<u64> = head
+        let mut parts = line.split('|');
+        let head: Vec<&str> = parts
+            .next()
+            .unwrap_or_default()
             .split_whitespace()
-            .map(str::parse)
-            .collect::<Result<_, _>>()?;
-        let [team, round, seat, begun, ended] = head.as_slice() else {
-            bail!("a call: {line}");
+            .collect();
+        let [team, round, seat, begun, ended, kind] = head.as_slice() else {
+            bail!("a note: {line}");
+        };
+        let rest: Vec<Vec<u64>> = parts.map(words).collect::<Result<_>>()?;
+        let what = match (*kind, rest.as_slice()) {
+            ("call", [x, told, list]) if x.len() == 7 && !told.is_empty() => {
+                What::Call(Invocation {
+                    x: x.clone(),
+                    told: told.clone(),
+                    list: list.clone(),
+                })
+            }
+            ("load", [at, found]) if at.len() == 1 && found.len() <= 1 => What::Load {
+                at: at[0],
+                found: found.first().copied(),
+            },
+            ("store", [what, is_done]) if what.len() == 2 && is_done.len() == 1 => What::Store {
+                at: what[0],
+                value: what[1],
+                is_done: is_done[0] == 1,
+            },
+            _ => bail!("a note: {line}"),
         };
         let note = Self {
-            seat: *seat as usize,
-            begun: *begun,
-            ended: *ended,
-            x: words(x)?,
-            told: words(told)?,
-            list: words(list)?,
+            seat: seat.parse()?,
+            begun: begun.parse()?,
+            ended: ended.parse()?,
+            what,
         };
-        ensure!(note.x.len() == 7 && !note.told.is_empty(), "a call: {line}");
-        Ok(((*team, *round), note))
+        Ok(((team.parse()?, round.parse()?), note))
     }
 
-    /// Its call.
-    pub fn call(&self) -> Option<Call> {
+    /// What it was.
+    pub fn what(&self) -> &What {
+        &self.what
+    }
+
+    /// Its call, if it is one.
+    pub fn call(&self) -> Option<&Invocation> {
+        match &self.what {
+            What::Call(call) => Some(call),
+            _ => None,
+        }
+    }
+
+    /// Was it under way while the other, of another core, was?
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.seat != other.seat && self.begun <= other.ended && other.begun <= self.ended
+    }
+}
+
+impl Invocation {
+    /// Which call it is.
+    fn function(&self) -> Option<Call> {
         Call::from_function_id(self.x[0])
     }
 
@@ -218,10 +280,21 @@ impl Note {
     pub fn status(&self) -> Option<abi::Status> {
         abi::Status::from_raw(self.told[0] as i64)
     }
+}
 
-    /// Was it under way while the other, of another core, was?
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.seat != other.seat && self.begun <= other.ended && other.begun <= self.ended
+impl fmt::Display for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let join = |f: &mut fmt::Formatter<'_>, words: &[u64]| {
+            words.iter().try_for_each(|word| write!(f, " {word:#x}"))
+        };
+        join(f, &self.x)?;
+        write!(f, " |")?;
+        join(f, &self.told)?;
+        if !self.list.is_empty() {
+            write!(f, " |")?;
+            join(f, &self.list)?;
+        }
+        Ok(())
     }
 }
 
@@ -250,10 +323,10 @@ mod tests {
         let (create, map) = (Call::VmCreate.function_id(), Call::VmMap.function_id());
         let notes = [
             note(&format!(
-                "7 0 0 10 11 | {create:x} 1 2 3 4 0 0 | 0 5000c 0 0 |"
+                "7 0 0 10 11 call| {create:x} 1 2 3 4 0 0 | 0 5000c 0 0 |"
             )),
             note(&format!(
-                "7 0 1 12 13 | {map:x} 5000c 40001000 3 1 7 0 | 0 1 0 0 |"
+                "7 0 1 12 13 call| {map:x} 5000c 40001000 3 1 7 0 | 0 1 0 0 |"
             )),
         ];
         let history = team.history(&notes).unwrap();
@@ -267,18 +340,45 @@ mod tests {
     }
 
     #[test]
+    fn an_access_names_page_and_word() {
+        let team = team();
+        let lines = [
+            ("load| 40001008 | 5", "513 1 load 0x5"),
+            ("load| 80000ff8 |", "1024 511 load denied"),
+            ("store| 40000000 7 | 1", "512 0 store 0x7"),
+            ("store| 40000000 7 | 0", "512 0 store 0x7 denied"),
+        ];
+        for (line, told) in lines {
+            let history = team.history(&[note(&format!("7 0 1 10 11 {line}"))]);
+            let history = history.unwrap();
+            let last = history.lines().last();
+            assert_eq!(last, Some(format!("a 1 20 23 {told}").as_str()));
+        }
+        for nowhere in ["load| 8 | 5", "load| 40001001 | 5"] {
+            let note = note(&format!("7 0 1 10 11 {nowhere}"));
+            assert!(team.history(&[note]).is_err(), "{nowhere}");
+        }
+    }
+
+    #[test]
     fn a_handle_that_is_told_twice_is_no_history() {
         let create = Call::VmCreate.function_id();
-        let line = format!("7 0 0 10 11 | {create:x} 1 2 3 4 0 0 | 0 5000c 0 0 |");
+        let line = format!("7 0 0 10 11 call| {create:x} 1 2 3 4 0 0 | 0 5000c 0 0 |");
         assert!(team().history(&[note(&line), note(&line)]).is_err());
     }
 
     #[test]
-    fn what_is_cut_off_is_no_call() {
+    fn what_is_cut_off_is_no_note() {
         for line in [
-            "7 0 0 10 | 1 | 0 |",
-            "7 0 0 10 11 | 1 2 3 4 5 6 7",
-            "7 0 0 10 11 | 1 | 0 |",
+            "7 0 0 10 call| 1 | 0 |",
+            "7 0 0 10 11 call| 1 2 3 4 5 6 7",
+            "7 0 0 10 11 call| 1 | 0 |",
+            "7 0 0 10 11 call| 1 2 3 4 5 6 7 | |",
+            "7 0 0 10 11 | 1 2 3 4 5 6 7 | 0 |",
+            "7 0 0 10 11 load| 40000000",
+            "7 0 0 10 11 load| | 1",
+            "7 0 0 10 11 store| 40000000 1 |",
+            "7 0 0 10 11 store| 40000000 | 1",
         ] {
             assert!(Note::parse(line).is_err(), "{line}");
         }

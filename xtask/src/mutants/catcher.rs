@@ -8,6 +8,11 @@ use serde::Deserialize;
 
 /// Cores and processor model of a hardware test that does not say `@CPUS-MODEL`.
 const HW_MACHINE: &str = "2-max";
+/// How a machine whose histories are judged is named among the models of `linear`, with `@CPUS` behind it.
+const ORDERS: &str = "machine";
+/// Seconds for which its cores make calls.
+const ORDERS_S: u32 = 5;
+
 /// Where a test runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -118,12 +123,23 @@ impl Catcher {
             self.test.split_whitespace().count() == words,
             "{self}: bench, conform, fuzz, hw, linear, litmus, sim and stack tests have one word, unit and loom tests two"
         );
+        if self.kind == Kind::Linear {
+            let named = self.test.split_once('@').is_none() || self.order_cpus().is_some();
+            ensure!(named, "{self}: a machine is {ORDERS}@CPUS");
+            return Ok(());
+        }
         let (cpus, model) = self.machine();
         ensure!(
             cpus.parse::<u32>().is_ok() && !model.is_empty(),
             "{self}: a machine is @CPUS-MODEL"
         );
         Ok(())
+    }
+
+    /// Cores of the machine whose histories are judged, if it is not a model's.
+    pub fn order_cpus(&self) -> Option<u32> {
+        let (name, cpus) = self.test.split_once('@')?;
+        (self.kind == Kind::Linear && name == ORDERS).then(|| cpus.parse().ok())?
     }
 
     /// The crate or file, and the test's own name.
@@ -160,7 +176,12 @@ impl Catcher {
             Kind::Conform => {
                 format!("cargo xtask conform --only {test} --calls 30000 --seconds 30{option}")
             }
-            Kind::Linear => format!("cargo xtask linear --only engine::{test}{option}"),
+            Kind::Linear => match self.order_cpus() {
+                Some(cpus) => {
+                    format!("cargo xtask linear --cpus {cpus} --seconds {ORDERS_S}{option}")
+                }
+                None => format!("cargo xtask linear --only engine::{test}{option}"),
+            },
             Kind::Loom => format!(
                 "cargo test --release -p bulkhead-loom-tests --test {place} -- --exact {test} \
                  --show-output"
@@ -207,6 +228,10 @@ mod tests {
         assert_eq!(
             line(Kind::Linear, "life::a", Some("m")),
             "cargo xtask linear --only engine::life::a --mutant m"
+        );
+        assert_eq!(
+            line(Kind::Linear, "machine@6", Some("m")),
+            "cargo xtask linear --cpus 6 --seconds 5 --mutant m"
         );
         assert_eq!(
             line(Kind::Storm, "", Some("m")),

@@ -6,6 +6,7 @@
 
 use super::catcher::{Catcher, Kind};
 use crate::hw::UNFINISHED;
+use crate::linear::rounds_of;
 
 /// What loom says when it can't go on.
 const LOOM_ITSELF: [&str; 3] = [
@@ -64,9 +65,12 @@ impl Catcher {
         }
     }
 
-    /// Why there is no order stands behind the line of the model, how many have none in it.
+    /// Why there is no order stands behind the line of the model, or of the machine, how many have none in it.
     fn judge_linear(&self, status: Option<i32>, output: &str) -> Verdict {
-        let begin = format!("engine::{} (", self.test);
+        let begin = match self.order_cpus() {
+            Some(cpus) => format!("{} (", rounds_of(cpus)),
+            None => format!("engine::{} (", self.test),
+        };
         let mut lines = output.lines();
         let line = lines.find_map(|line| line.strip_prefix(&begin)?.split_once(" ... "));
         match (status, line) {
@@ -318,6 +322,19 @@ mod tests {
         let wrong = "engine::life::a (9 histories, 0.1 s) ... FAILED: 2 without an order\nM 1\n";
         assert_eq!(by(0, ok), Verdict::Passed);
         assert_eq!(by(1, wrong), Verdict::Failed("2 without an order".into()));
+        let on_a_machine = |output: &str| judge(Kind::Linear, "machine@6", 1, output);
+        let rounds =
+            "6 cores: every round has an order (9 rounds, 1 s) ... FAILED: 2 without an order\n";
+        assert_eq!(
+            on_a_machine(rounds),
+            Verdict::Failed("2 without an order".into())
+        );
+        let nothing =
+            "6 cores: every round has an order (9 rounds, 1 s) ... FAILED: no access was denied\n";
+        let other = "6 cores: the machine (log, 1 s) ... FAILED: 2 without an order\n";
+        for output in [nothing, other] {
+            assert!(matches!(on_a_machine(output), Verdict::Invalid(_)));
+        }
         let asserts = "engine::life::a (9 histories, 0.1 s) ... FAILED: left != right; log\n";
         for (status, output) in [(1, asserts), (2, "error: no Coq"), (1, ok), (0, "")] {
             assert!(

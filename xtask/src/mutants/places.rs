@@ -32,6 +32,7 @@ pub fn missing(root: &Path, catcher: &Catcher) -> Option<String> {
         Kind::Sim => root.join("engine/tests/simulated"),
         Kind::Fuzz => root.join("engine/fuzz/inputs/tests/corpus"),
         Kind::Loom => root.join("loom-tests/tests").join(place),
+        Kind::Linear if catcher.order_cpus().is_some() => return None,
         Kind::Linear => root.join("loom-tests/tests/engine"),
         Kind::Hw => root.join("hw-tests/src/tests"),
         Kind::Litmus => return missing_in_manifest(root, catcher),

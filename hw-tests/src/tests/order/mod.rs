@@ -1,12 +1,15 @@
-//! Calls that cores make at the same time about the same few pages and VMs, noted with when each began and ended, for
-//! `cargo xtask linear --cpus N`, which asks the specification for an order.
+//! Calls that cores make at the same time about the same few pages and VMs, and loads and stores of words of these pages
+//! meanwhile, noted with when each began and ended, for `cargo xtask linear --cpus N`, which asks the specification for
+//! an order.
 //!
-//! Three cores are a team, with pages and VMs that no other team touches. In each round its first core makes two VMs, all
-//! three make random calls about them, and the first ends both and looks where each page is: between rounds nobody is in
+//! Three cores are a team, with pages and VMs that no other team touches. In each round its first core makes two VMs and
+//! stores to each page, all three make random calls and touch random pages, whosever these are by then, and the first
+//! ends both VMs, looks where each page is, and loads what it holds: between rounds nobody is in
 //! a call, and the next begins with every page the host's. All is printed when nobody works any more.
 //!
-//! Invariants: what a core notes is its own until then; a time is read behind a barrier after which the call before it
-//! is seen by all.
+//! Invariants: what a core notes is its own until then; no two stores of a test have one value, and none stores 0.
+
+mod note;
 
 use crate::{
     census,
@@ -18,10 +21,10 @@ use crate::{
     vm::{ALL, shape},
 };
 use abi::{Call, Status, VcpuHandle};
-use alloc::{string::String, sync::Arc, vec::Vec};
-use core::fmt::Write;
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use el1::{PAGE, call, cpu, gic, irq, machine, pages, println, timer};
+use note::{Invocation, Note, What, Words};
 use spin::mutex::SpinMutex;
 
 /// The tests of this file.
@@ -39,6 +42,9 @@ const BLOCK_BYTES: u64 = 2 << 20;
 const PAGES: u64 = 2;
 /// Calls of a core in a round; rounds of a team at most, and of all together: what is noted lies in the heap until it is told.
 const CALLS: usize = 6;
+/// Loads and stores before each of these calls, at most, and the words of a page that they touch: the first and the last.
+const TOUCHES: u64 = 2;
+const WORDS: [u64; 2] = [0, PAGE - 8];
 const ROUNDS: usize = 200;
 const ALL_ROUNDS: usize = 800;
 /// VMs of a round, vCPUs of each, and bytes of its RAM: two blocks.
@@ -51,16 +57,6 @@ const LIST: u64 = 2;
 const PATIENCE: u32 = 1000;
 /// SGI that wakes a core which waits for its team.
 const WAKE: u32 = 1;
-
-/// One call: the round, when it began and ended, x0 to x6, what came back, and the list page's words.
-struct Note {
-    round: usize,
-    begun: u64,
-    ended: u64,
-    x: [u64; 7],
-    told: [u64; 4],
-    list: Option<[u64; 2 * LIST as usize]>,
-}
 
 /// Three cores, and what they share.
 struct Team {
@@ -150,6 +146,9 @@ impl Team {
                 break;
             }
             for _ in 0..CALLS {
+                for _ in 0..random.below(TOUCHES + 1) {
+                    self.touch(seat, round, &mut random)?;
+                }
                 self.draw(seat, round, &mut random);
             }
             self.meet(3 * round + 2);
@@ -193,26 +192,62 @@ impl Team {
             // SAFETY: the list's page is this core's own.
             core::array::from_fn(|word| unsafe { at.add(word).read_volatile() })
         });
-        let begun = timer::now();
-        let result = call::invoke(call, arguments);
-        aarch64_cpu::asm::barrier::dsb(aarch64_cpu::asm::barrier::SY);
-        let ended = timer::now();
+        let (begun, ended, result) = note::time(|| call::invoke(call, arguments));
         let told = match &result {
             Ok(results) => [0, results[0], results[1], results[2]],
             Err(status) => [status.raw() as u64, 0, 0, 0],
         };
-        self.notes[seat].lock().push(Note {
-            round,
-            begun,
-            ended,
-            x,
-            told,
-            list,
-        });
+        let what = What::Call(Box::new(Invocation { x, told, list }));
+        self.keep(
+            seat,
+            Note {
+                round,
+                begun,
+                ended,
+                what,
+            },
+        );
         result
     }
 
-    /// The first core, alone: two VMs.
+    fn keep(&self, seat: usize, note: Note) {
+        self.notes[seat].lock().push(note);
+    }
+
+    /// Loads a word of a page of the team's, and notes it.
+    fn load(&self, seat: usize, round: usize, at: u64) -> TestResult {
+        self.keep(seat, note::load(round, at)?);
+        Ok(())
+    }
+
+    /// Stores there what nobody stores twice, and notes it.
+    fn store(&self, seat: usize, round: usize, at: u64) -> TestResult {
+        let number = 1 + self.notes[seat].lock().len() as u64;
+        let value = (self.cores[seat] as u64) << 32 | number;
+        // SAFETY: the team's pages came from the allocator, for this alone.
+        let note = unsafe { note::store(round, at, value)? };
+        self.keep(seat, note);
+        Ok(())
+    }
+
+    /// Each word of each page that is touched.
+    fn words(&self) -> impl Iterator<Item = u64> {
+        let pages = |block: u64| (0..PAGES).map(move |page| block + page * PAGE);
+        let all = self.blocks.into_iter().flat_map(pages);
+        all.flat_map(|page| WORDS.map(|word| page + word))
+    }
+
+    /// Loads or stores a random one.
+    fn touch(&self, seat: usize, round: usize, random: &mut Random) -> TestResult {
+        let number = random.below(BLOCKS as u64 * PAGES * WORDS.len() as u64);
+        let at = self.words().nth(number as usize).or_fail("a word")?;
+        match random.below(2) {
+            0 => self.load(seat, round, at),
+            _ => self.store(seat, round, at),
+        }
+    }
+
+    /// The first core, alone: two VMs, and something in each page.
     fn begin(&self, round: usize) -> TestResult {
         for vcpu in &self.vcpus {
             vcpu.store(0, Ordering::Relaxed);
@@ -224,10 +259,10 @@ impl Team {
             let results = self.make(0, round, Call::VmCreate, &arguments);
             vm.store(results.or_fail("VM_CREATE")?[0], Ordering::Relaxed);
         }
-        Ok(())
+        self.words().try_for_each(|at| self.store(0, round, at))
     }
 
-    /// The first core, alone: both are brought home, and each page is looked at.
+    /// The first core, alone: both are brought home, and each page is looked at, and into.
     fn end(&self, round: usize) -> TestResult {
         for vm in &self.vms {
             let vm = vm.load(Ordering::Relaxed);
@@ -248,7 +283,7 @@ impl Team {
                 let _ = self.make(0, round, Call::PageInfo, &[at]);
             }
         }
-        Ok(())
+        self.words().try_for_each(|at| self.load(0, round, at))
     }
 
     /// A random call.
@@ -328,16 +363,12 @@ impl Team {
 
     /// Prints what was noted, in lines for the tool.
     fn tell(&self, number: usize, ipa_bits: u16) {
-        let join = |words: &mut dyn Iterator<Item = u64>| {
-            words.fold(String::new(), |mut text, word| {
-                // A string takes it.
-                let _ = write!(text, " {word:x}");
-                text
-            })
-        };
-        let cpus = join(&mut self.cores.iter().map(|core| team::engine_cpu(*core)));
-        let lists = join(&mut self.lists.iter().copied());
-        let blocks = join(&mut self.blocks.iter().copied());
+        let cpus: Vec<u64> = self
+            .cores
+            .iter()
+            .map(|core| team::engine_cpu(*core))
+            .collect();
+        let (cpus, lists, blocks) = (Words(&cpus), Words(&self.lists), Words(&self.blocks));
         let pages = BLOCK_BYTES / PAGE;
         println!("@order-team {number} {ipa_bits} {pages}{cpus}{lists}{blocks}");
         for (seat, notes) in self.notes.iter().enumerate() {
@@ -346,14 +377,9 @@ impl Team {
                     round,
                     begun,
                     ended,
-                    x,
-                    told,
-                    list,
+                    what,
                 } = note;
-                let x = join(&mut x.iter().copied());
-                let told = join(&mut told.iter().copied());
-                let list = join(&mut list.iter().flatten().copied());
-                println!("@order {number} {round} {seat} {begun} {ended} |{x} |{told} |{list}");
+                println!("@order {number} {round} {seat} {begun} {ended} {what}");
             }
         }
     }
