@@ -1,7 +1,8 @@
 (* The atomic steps in which the specification does what was recorded.
 
    A call is one step of [Spec.step]; one that takes pages in a batch is a step a page: the first with all that the call
-   checks, then the specification's own function for one page. VM_START is two, as if it had been told BUSY first, and
+   checks, then the specification's own function for one page; where it stopped is seen behind them, or by calls that claim
+   their pages before they move any, in a step before. VM_START is two, as if it had been told BUSY first, and
    VM_DESTROY, as if it were called twice: it ends the VM, and then counts. A call that is about a VM which another seals or
    ends meanwhile may look at the VM's phase in a step before: who is let in so is inside, is counted, and does
    its work all the same. CPU_RUN is a step of the host, the steps of engine and guests that were seen, and the step with
@@ -23,6 +24,8 @@ type local =
   | Fresh
   | LetIn of vm_state
   | At of int * Z.t list * wanted list
+  (* The same, and why the batch stops was seen when nothing was done yet. *)
+  | Stops of int * Z.t list * wanted list
 
 (* What is recorded about the whole history. *)
 type setting = {
@@ -99,23 +102,28 @@ let one_page k w i (mine, wanted) call (a : args) list =
   | _ -> failwith "no batch"
 
 (* Behind its [i]-th page: over, or at the page where it stopped, or at the next one. *)
-let rec batch setting k call a list told i (mine, wanted) =
+let stops k w call a list told held =
+  match one_page k w (int (first told)) held call a list with
+  | No e -> Z.equal (status_word e) (second told)
+  | Ok _ -> false
+
+let behind k ~seen told i (mine, wanted) =
+  let is_whole = Z.equal (second told) Z.zero in
+  if n i = first told && (is_whole || seen) then done_ k
+  else goes_on (if seen then Stops (i, mine, wanted) else At (i, mine, wanted)) k
+
+let batch setting k call a list told ~seen i (mine, wanted) =
   let all = int (first told) and why = second told in
   if i < all then
     match one_page k fair i (mine, wanted) call a list with
-    | Ok (s, mine) -> [ behind setting (settle_after k s) call a list told (i + 1) mine ]
+    | Ok (s, mine) -> [ behind (settle_after k s) ~seen told (i + 1) mine ]
     | No _ -> []
   else begin
-    let stopped w = match one_page k w i (mine, wanted) call a list with
-      | No e -> Z.equal (status_word e) why
-      | Ok _ -> false in
+    let stopped w = stops k w call a list told (mine, wanted) in
     let is_busy = Z.equal why (status_word BUSY) && setting.in_the_way i in
     let places = if is_busy then [ AtPage; AtEntry; AtHost ] else [] in
     if stopped fair || List.exists (fun point -> stopped (held_at i point)) places then [ done_ k ] else []
   end
-
-and behind _setting k _call _a _list told i (mine, wanted) =
-  if n i = first told && Z.equal (second told) Z.zero then done_ k else goes_on (At (i, mine, wanted)) k
 
 (* What a list page holds is told with the call. *)
 let with_list k call (a : args) list =
@@ -137,8 +145,20 @@ let begin_batch setting k c x0 a call list told =
     | Some after ->
       (* What it holds, its own function says. *)
       (match one_page k' fair 0 ([], []) call a list with
-       | Ok (_, mine) -> [ behind setting after call a list told 1 mine ]
+       | Ok (_, mine) -> [ behind after ~seen:false told 1 mine ]
        | No _ -> [])
+
+(* All but VM_LEND claim what they can have of a batch, before any of it moves: so they come upon the page that ends it. *)
+let sees_its_end k c x0 call a list told =
+  let claims_first = call <> VM_LEND in
+  if not (claims_first && is_status SUCCESS told) || Z.equal (second told) Z.zero then []
+  else
+    let k' = with_list k call a list in
+    (* Held at its first page, it has checked all that is not about pages. *)
+    let comes_in point = tells k' (held_at 0 point) (host c x0 a) (padded [ status_word BUSY ]) <> None in
+    if stops k' fair call a list told ([], []) && List.exists comes_in [ AtPage; AtEntry ]
+    then [ goes_on (Stops (0, [], [])) k' ]
+    else []
 
 (* ** ENGINE_RECLAIM: the pages that it told *)
 
@@ -199,9 +219,11 @@ let call_moves setting held k c call (a : args) told list local =
   let slot_told = n (Touch.slot (first told)) in
   match call, local with
   | (VM_MAP | VM_LEND | VM_UNLEND | ENGINE_DONATE | VM_MAP_LIST), Fresh ->
-    begin_batch setting k c x0 a call list told
+    begin_batch setting k c x0 a call list told @ sees_its_end k c x0 call a list told
   | (VM_MAP | VM_LEND | VM_UNLEND | ENGINE_DONATE | VM_MAP_LIST), At (i, mine, wanted) ->
-    batch setting k call a list told i (mine, wanted)
+    batch setting k call a list told ~seen:false i (mine, wanted)
+  | (VM_MAP | VM_LEND | VM_UNLEND | ENGINE_DONATE | VM_MAP_LIST), Stops (i, mine, wanted) ->
+    batch setting k call a list told ~seen:true i (mine, wanted)
   | ENGINE_RECLAIM, Fresh -> begin_returning setting k c x0 a told
   | ENGINE_RECLAIM, At (i, _, _) -> return_next k told i
   | VM_RECLAIM, Fresh -> begin_bringing_home setting held k c x0 a told

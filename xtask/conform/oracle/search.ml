@@ -83,8 +83,9 @@ let local_text = function
   | Fresh -> "-"
   | LetIn phase -> (match phase with
       | Building -> "b" | Sealing -> "s" | Running -> "r" | Dying -> "d")
-  | At (i, mine, wanted) ->
-    Printf.sprintf "%d:%s:%d" i (String.concat "," (List.map Z.to_string mine)) (List.length wanted)
+  | At (i, mine, wanted) | Stops (i, mine, wanted) as local ->
+    let seen = match local with Stops _ -> "!" | _ -> "" in
+    Printf.sprintf "%d%s:%s:%d" i seen (String.concat "," (List.map Z.to_string mine)) (List.length wanted)
 
 let key node =
   let b = Buffer.create 256 in
@@ -123,7 +124,7 @@ let search h =
   let held node c v =
     let is_held other = other <> c && match node.local.(other), here node other with
       | LetIn _, Some _ -> List.mem v settings.(other).(node.next.(other)).vms
-      | At _, Some { what = Call ((VM_MAP | VM_LEND | VM_UNLEND | VM_MAP_LIST), a, _, _); _ } -> Touch.slot a.Spec.x1 = v
+      | (At _ | Stops _), Some { what = Call ((VM_MAP | VM_LEND | VM_UNLEND | VM_MAP_LIST), a, _, _); _ } -> Touch.slot a.Spec.x1 = v
       | _ -> false in
     List.length (List.filter is_held (List.init cores Fun.id)) in
   let depth node = Array.fold_left (+) 0 node.next in

@@ -203,7 +203,17 @@ impl Team {
                 note.x[2] = core.context("a core of the team")? as u64;
             }
             Call::VcpuDequeue | Call::VcpuInject => handle(vcpus, &mut note.x[1]),
-            Call::PageInfo => note.x[1] = self.address(note.x[1]),
+            Call::PageInfo | Call::EngineDonate => note.x[1] = self.address(note.x[1]),
+            Call::EngineReclaim if note.told[0] == 0 => {
+                let count = note.told[1] as usize;
+                let pages = note.told.get_mut(2..2 + count).context("pages came home")?;
+                for page in pages {
+                    let raw = *page;
+                    *page = self.address(raw);
+                    ensure!(*page != raw, "{raw:#x} came home, which is not the team's");
+                }
+            }
+            Call::EngineReclaim => {}
             other => bail!("{} is not noted", other.name()),
         }
         Ok(())

@@ -7,9 +7,14 @@
 //! ends both VMs, looks where each page is, and loads what it holds: between rounds nobody is in
 //! a call, and the next begins with every page the host's. All is printed when nobody works any more.
 //!
+//! What the engine returns out of its pool may be any page that was ever donated. So the first team alone donates and
+//! takes back, when the pool has been emptied of what others donated (`pool`).
+//!
 //! Invariants: what a core notes is its own until then; no two stores of a test have one value, and none stores 0.
 
+mod draw;
 mod note;
+mod pool;
 
 use crate::{
     census,
@@ -18,9 +23,9 @@ use crate::{
     random::Random,
     runner::{Needs, Test},
     team,
-    vm::{ALL, shape},
+    vm::shape,
 };
-use abi::{Call, Status, VcpuHandle};
+use abi::{Call, Status};
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use el1::{PAGE, call, cpu, gic, irq, machine, pages, println, timer};
@@ -36,10 +41,12 @@ pub const TESTS: &[Test] = &[Test {
 
 /// Cores of a team.
 const TEAM: usize = 3;
-/// Blocks of 2 MiB that are a team's, their size, and pages of each that calls are about.
+/// Blocks of 2 MiB that are a team's, their size, pages of each that calls are about, and most pages of a run, which may
+/// begin with the last of these.
 const BLOCKS: usize = 2;
 const BLOCK_BYTES: u64 = 2 << 20;
 const PAGES: u64 = 2;
+const MOST_PAGES: u64 = 2;
 /// Calls of a core in a round; rounds of a team at most, and of all together: what is noted lies in the heap until it is told.
 const CALLS: usize = 6;
 /// Loads and stores before each of these calls, at most, and the words of a page that they touch: the first and the last.
@@ -61,6 +68,8 @@ const WAKE: u32 = 1;
 /// Three cores, and what they share.
 struct Team {
     cores: Vec<usize>,
+    /// Is it the one that donates pages to the engine, and takes them back?
+    has_pool: bool,
     blocks: [u64; BLOCKS],
     /// A page for lists for each core, in 2 MiB of the team's own: where pages can be one granule, who claims one is in
     /// the way of who claims another.
@@ -85,6 +94,7 @@ fn calls_at_once(_: &mut Random) -> TestResult {
         teams.push(Team::new(first)?);
     }
     let teams = Arc::new(teams);
+    let others = pool::empty()?;
     let end = timer::now() + timer::ticks(args.seconds * 1000);
     let rounds = ROUNDS.min(ALL_ROUNDS / teams.len());
     let shared = teams.clone();
@@ -98,6 +108,7 @@ fn calls_at_once(_: &mut Random) -> TestResult {
     for team in Arc::into_inner(teams).or_fail("the teams")? {
         team.give_back();
     }
+    pool::refill(others)?;
     let after = census::take()?;
     check!(
         (after.vm, after.shared, after.claimed) == (before.vm, before.shared, before.claimed),
@@ -112,6 +123,7 @@ impl Team {
         let lists = block()?;
         Ok(Self {
             cores: (first..first + TEAM).collect(),
+            has_pool: first == 0,
             blocks: [block()?, block()?],
             lists: core::array::from_fn(|seat| lists + seat as u64 * PAGE),
             came: AtomicU64::new(0),
@@ -230,21 +242,15 @@ impl Team {
         Ok(())
     }
 
-    /// Each word of each page that is touched.
-    fn words(&self) -> impl Iterator<Item = u64> {
-        let pages = |block: u64| (0..PAGES).map(move |page| block + page * PAGE);
-        let all = self.blocks.into_iter().flat_map(pages);
-        all.flat_map(|page| WORDS.map(|word| page + word))
+    /// The pages that calls are about.
+    fn pages(&self) -> impl Iterator<Item = u64> {
+        let of = |block: u64| (0..PAGES).map(move |page| block + page * PAGE);
+        self.blocks.into_iter().flat_map(of)
     }
 
-    /// Loads or stores a random one.
-    fn touch(&self, seat: usize, round: usize, random: &mut Random) -> TestResult {
-        let number = random.below(BLOCKS as u64 * PAGES * WORDS.len() as u64);
-        let at = self.words().nth(number as usize).or_fail("a word")?;
-        match random.below(2) {
-            0 => self.load(seat, round, at),
-            _ => self.store(seat, round, at),
-        }
+    /// Each word of them that is touched.
+    fn words(&self) -> impl Iterator<Item = u64> {
+        self.pages().flat_map(|page| WORDS.map(|word| page + word))
     }
 
     /// The first core, alone: two VMs, and something in each page.
@@ -277,88 +283,13 @@ impl Team {
                 check!(left > 0, "VM {vm:#x} never ends");
             }
         }
-        for block in self.blocks {
-            for page in 0..PAGES {
-                let at = block + page * PAGE;
-                let _ = self.make(0, round, Call::PageInfo, &[at]);
-            }
+        if self.has_pool {
+            self.empty_pool(round)?;
+        }
+        for at in self.pages() {
+            let _ = self.make(0, round, Call::PageInfo, &[at]);
         }
         self.words().try_for_each(|at| self.load(0, round, at))
-    }
-
-    /// A random call.
-    fn draw(&self, seat: usize, round: usize, random: &mut Random) {
-        let vm = self.vms[random.below(VMS as u64) as usize].load(Ordering::Relaxed);
-        let pa = |random: &mut Random| {
-            let block = self.blocks[random.below(BLOCKS as u64) as usize];
-            block + random.below(PAGES) * PAGE
-        };
-        let ipa =
-            |random: &mut Random| RAM + random.below(2) * BLOCK_BYTES + random.below(PAGES) * PAGE;
-        let rights = ALL.bits();
-        let vcpu_cell = &self.vcpus[random.below(self.vcpus.len() as u64) as usize];
-        let vcpu = vcpu_cell.load(Ordering::Relaxed);
-        match random.below(32) {
-            0..8 => {
-                let (pa, at) = (pa(random), ipa(random));
-                let n = 1 + random.below(PAGES);
-                let _ = self.make(seat, round, Call::VmMap, &[vm, pa, at, n, rights]);
-            }
-            8..11 => {
-                let list = self.lists[seat] as *mut u64;
-                for entry in 0..LIST as usize {
-                    let (pa, at) = (pa(random), ipa(random));
-                    // SAFETY: the list's page is this core's own.
-                    unsafe {
-                        list.add(2 * entry).write_volatile(pa);
-                        list.add(2 * entry + 1).write_volatile(at | rights);
-                    }
-                }
-                let arguments = [vm, self.lists[seat], LIST];
-                let _ = self.make(seat, round, Call::VmMapList, &arguments);
-            }
-            11..15 => {
-                let (pa, at) = (pa(random), ipa(random));
-                let _ = self.make(seat, round, Call::VmLend, &[vm, pa, at, 1, rights]);
-            }
-            15..19 => {
-                let at = ipa(random);
-                let _ = self.make(seat, round, Call::VmUnlend, &[vm, at, 1]);
-            }
-            19..22 => {
-                let _ = self.make(seat, round, Call::PageInfo, &[pa(random)]);
-            }
-            22 => {
-                let _ = self.make(seat, round, Call::VmDestroy, &[vm]);
-            }
-            23..25 => {
-                let _ = self.make(seat, round, Call::VmReclaim, &[vm, 1 + random.below(4)]);
-            }
-            25 => {
-                let _ = self.make(seat, round, Call::VmStart, &[vm]);
-            }
-            26..28 => {
-                let arguments = [vm, random.below(VCPUS), RAM, 0];
-                if let Ok(results) = self.make(seat, round, Call::VcpuCreate, &arguments) {
-                    vcpu_cell.store(results[0], Ordering::Relaxed);
-                }
-            }
-            _ if vcpu == 0 => {
-                let _ = self.make(seat, round, Call::PageInfo, &[pa(random)]);
-            }
-            28..30 => {
-                let to = self.cores[random.below(TEAM as u64) as usize];
-                let arguments = [vcpu, team::engine_cpu(to)];
-                let _ = self.make(seat, round, Call::VcpuEnqueue, &arguments);
-            }
-            30 => {
-                let _ = self.make(seat, round, Call::VcpuDequeue, &[vcpu]);
-            }
-            _ => {
-                let arguments = [VcpuHandle::from_raw(vcpu).raw(), 40, 0, 0x80];
-                let _ = self.make(seat, round, Call::VcpuInject, &arguments);
-            }
-        }
     }
 
     /// Prints what was noted, in lines for the tool.
