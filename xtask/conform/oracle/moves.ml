@@ -430,11 +430,6 @@ let store k c page word value is_done =
   | false, (_, Aborted) -> [ done_ k ]
   | _ -> []
 
-(* Whatever it finds, it changes nothing and is in nobody's way. *)
-let only_looks op = match op.what with
-  | Call (PAGE_INFO, _, _, _) | Access _ | Loads _ | Stores (_, _, _, false) -> true
-  | _ -> false
-
 let moves setting held (op : op) local before k =
   let c = n op.core in
   let found = match op.what with

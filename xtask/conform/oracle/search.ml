@@ -1,7 +1,6 @@
 (* Is there an order? A search for one in which every step is the specification's and tells what was told, and what ended
    before something else began comes before it; after Wing and Gong, remembering like Lowe which places with which states
-   lead nowhere. What only looks, and finds here what was told, is next without a choice: it changes nothing, all that
-   had to come before it has, and an order in which it comes later is one with it here, too.
+   lead nowhere.
 
    Invariants: a history is explained only by a whole order, to the last thing recorded and to the state that was found
    when all was over; what was refused was tried in every order, or the search says that it gave up. *)
@@ -134,18 +133,13 @@ let search h =
     (match !deepest with
      | Some best when depth best >= depth node -> ()
      | _ -> deepest := Some node);
-    let moves_of c op = moves settings.(c).(node.next.(c)) (held node c) op node.local.(c) node.told.(c) node.known in
-    let looks_now c = match here node c with
-      | Some op when only_looks op && may_be_next node op -> moves_of c op <> []
-      | _ -> false in
-    let looker = List.find_opt looks_now (List.init cores Fun.id) in
     let is_over = ref true in
     for c = 0 to cores - 1 do
       match here node c with
       | None -> ()
       | Some op ->
         is_over := false;
-        if (looker = None || looker = Some c) && may_be_next node op then
+        if may_be_next node op then
           List.iter (fun m ->
               let told = match op.what with
                 | End _ when m.to_ = None -> None
@@ -160,7 +154,7 @@ let search h =
                 Hashtbl.add seen key ();
                 go after
               end)
-            (moves_of c op)
+            (moves settings.(c).(node.next.(c)) (held node c) op node.local.(c) node.told.(c) node.known)
     done;
     if !is_over && ends_so h node.known then raise Found in
   let start = { known = h.boot; next = Array.make cores 0; local = Array.make cores Fresh;
