@@ -4,7 +4,7 @@
 
      M, p       the machine at boot, as the oracle reads them
      g N        pages that may be one granule: who touches one of them may be in the way of another (1)
-     j          areas of the host's map may become blocks again on the occasion of any call
+     j          areas of the host's map may become blocks again on the occasion of any call or access
      c          a call:        CORE BEGUN ENDED x0..x6 | x0.. | words of the list page
      a          an access of the host's: CORE BEGUN ENDED PAGE and
                   IS_STORE done, denied or tried      of which no content is known

@@ -265,3 +265,47 @@ impl Told {
         Ok((refused, most_places))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(lines: &[&str]) -> Seen {
+        let notes: Vec<Note> = lines
+            .iter()
+            .map(|line| Note::parse(line).unwrap().1)
+            .collect();
+        Seen::of([&notes].into_iter())
+    }
+
+    #[test]
+    fn a_run_without_an_abort_or_zeroes_or_neighbours_shows_nothing() {
+        let call = "0 0 0 10 20 call| 1 2 3 4 5 6 7 | 0 |";
+        let (beside, after) = ("0 0 1 15 25 load| 1000 |", "0 0 1 21 25 load| 1000 |");
+        let zeroes = "0 0 2 16 17 load| 1000 | 0";
+        assert_eq!(seen(&[call, beside, zeroes]).lacks(), None);
+        for lines in [
+            &[call, after] as &[&str],
+            &[call, zeroes],
+            &[call, beside],
+            &[beside, zeroes],
+            &[],
+        ] {
+            assert!(seen(lines).lacks().is_some(), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_there_was_is_counted() {
+        let busy = Status::Busy.raw() as u64;
+        let seen = seen(&[
+            &format!("0 0 0 10 20 call| 1 2 3 4 5 6 7 | {busy:x} |"),
+            "0 0 1 15 16 store| 1000 5 | 1",
+            "0 0 1 17 18 store| 1000 6 | 0",
+            "0 0 1 30 31 load| 1000 | 5",
+        ]);
+        assert_eq!((seen.calls, seen.calls_beside, seen.busy), (1, 1, 1));
+        assert_eq!((seen.accesses, seen.accesses_beside), (3, 2));
+        assert_eq!((seen.denied, seen.zeroes), (1, 0));
+    }
+}

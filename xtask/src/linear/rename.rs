@@ -122,7 +122,7 @@ impl Team {
     fn word(&self, raw: u64) -> Result<String> {
         let address = self.address(raw);
         ensure!(
-            address != raw && address % 8 == 0,
+            address != raw && address.is_multiple_of(8),
             "{raw:#x} is no word of the team's"
         );
         Ok(format!("{} {}", address >> 12, (address & 0xfff) / 8))

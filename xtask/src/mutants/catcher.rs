@@ -29,7 +29,7 @@ pub enum Kind {
     Fuzz,
     /// A property of the engine beside the extracted specification
     Conform,
-    /// An order of what a model's cores did at the same time, by the extracted specification
+    /// An order of what a model's or a machine's cores did at the same time, by the extracted specification
     Linear,
     /// A bare-metal test in QEMU
     Hw,

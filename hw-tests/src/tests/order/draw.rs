@@ -15,7 +15,7 @@ use core::sync::atomic::Ordering;
 use el1::PAGE;
 
 impl Team {
-    /// Loads or stores a random one.
+    /// Loads or stores a random word of the pages.
     pub(super) fn touch(&self, seat: usize, round: usize, random: &mut Random) -> TestResult {
         let number = random.below(BLOCKS as u64 * PAGES * WORDS.len() as u64);
         let at = self.words().nth(number as usize).or_fail("a word")?;
