@@ -39,7 +39,7 @@ Inductive instr :=
 | Claim                         (** the page's word; of a join all of them *)
 | SeeTable                      (** a page's entry is there, or the call gives up *)
 | Clear                         (** the page's leaf goes *)
-| Swap                          (** compare-exchange of the area's entry: block to table, or a table whose leaves are all there to block *)
+| Swap                          (** compare-exchange of the area's entry: block to table, or a table to block *)
 | Dsb
 | InvalPage
 | InvalAll
@@ -104,8 +104,7 @@ Definition effect (u : setup) (a : area) (c : N) (j : job) (i : instr) : option 
   | SeeTable, _ => if is_block (cur (top a)) then None else Some (with_tables a (read c (top a)) (leaf a))
   | Clear, Give p => Some (with_tables a (top a) (upd (leaf a) p (put c false (leaf a p))))
   | Swap, Split _ => if is_block (cur (top a)) then Some (with_tables a (put c Table (top a)) (fun _ => Var true [] [])) else None
-  | Swap, Join => if negb (is_block (cur (top a))) && forallb (fun p => cur (leaf a p)) (below (pages u))
-                  then Some (with_tables a (put c Block (top a)) (leaf a)) else None
+  | Swap, Join => if is_block (cur (top a)) then None else Some (with_tables a (put c Block (top a)) (leaf a))
   | Dsb, _ => Some (with_tables a (drain c (top a)) (fun p => drain c (leaf a p)))
   | InvalPage, Give p => Some (with_held a (held a) (map (Note c (PageOf p)) (below (cores u)) ++ notes a))
   | InvalAll, _ => Some (with_held a (held a) (map (Note c AllOf) (below (cores u)) ++ notes a))

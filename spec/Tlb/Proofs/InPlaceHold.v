@@ -287,7 +287,7 @@ Proof.
     constructor; auto. apply step_calls; auto. simpl. repeat split; try (intros; exfalso; lia).
     + apply N.ltb_lt in H0. now rewrite H0.
     + now apply FREE.
-  - destruct (_ && _) eqn:BL; [|discriminate]. injection EF as <-. apply andb_prop in BL as [BL LV]. rewrite forallb_forall in LV.
+  - destruct (is_block _) eqn:BL; [discriminate|]. injection EF as <-.
     destruct OWN as (O1 & _). specialize (O1 ltac:(lia)). simpl in O1.
     assert (TOP : cur (top a) = Table) by (destruct (cur (top a)); [discriminate|auto]).
     constructor; simpl; auto.
