@@ -34,7 +34,7 @@ impl Census {
             State::Owned(Owner::Engine) => &mut self.engine,
             State::Owned(Owner::Vm(_)) | State::Scrubbing { .. } => &mut self.vm,
             State::Shared { .. } => &mut self.shared,
-            State::Claimed { .. } | State::Split | State::Merged => &mut self.claimed,
+            State::Claimed { .. } | State::Split => &mut self.claimed,
             State::Poisoned => &mut self.poisoned,
         };
         *class = class.saturating_add(pages);
@@ -94,7 +94,6 @@ mod tests {
             State::HostFixed,
             State::Poisoned,
             State::Split,
-            State::Merged,
         ];
         states.extend(owners.iter().map(|owner| State::Owned(*owner)));
         for (owner, borrower) in [(owners[0], owners[2]), (owners[3], owners[0])] {
@@ -109,14 +108,13 @@ mod tests {
             done: 5,
         });
         for from in states.clone() {
-            if let State::Split | State::Merged = from {
+            if let State::Split = from {
                 continue;
             }
             states.extend(Op::ALL.map(|op| State::Claimed {
                 from: from.into(),
                 op,
                 cpu: 190,
-                poison_pending: op == Op::Poison,
             }));
         }
         let mut one_by_one = Census::default();

@@ -7,20 +7,13 @@
 //! on any error path, settles them as they were.
 //!
 //! Invariants:
-//! - a claimed word is written by its claim's holder alone, but for the poison mark, which anyone
-//!   may set (`PageTable::mark_poison_pending`); therefore settling is a compare-exchange that can
-//!   only fail because of the mark, and then the page is settled as `Poisoned`; the word of a larger
-//!   granule takes no mark;
+//! - a claimed word is written by its claim's holder alone; therefore settling is a plain store;
 //! - by which words a run is held may change, while it is held (`RunClaim::fold`, `RunClaim::split_off`); which
 //!   pages it is does not;
 //! - a granule that is zeroed in part (`Scrubbing`) is never cut, but by [`Claim::lose_page`];
 //! - a commit that `state::transition` doesn't list, or whose proofs don't cover the page, changes
 //!   nothing and gives the claim back;
 //! - what the holder did to the page happens before whatever the next claim's holder does.
-//!
-//! A page that was poisoned under a claim may still have the leaf that the claim's operation wrote:
-//! [`Committed::poisoned`] tells the caller, who clears it. Nobody else writes that leaf, since a
-//! poisoned page is never claimed again.
 
 mod hold;
 mod run;
@@ -53,15 +46,6 @@ pub type WholeClaim<'t> = Claim<WholeWord<'t>>;
 
 /// A [`Claim`] of any number of pages: one token, committed or rolled back as a whole.
 pub type RunClaim<'t> = Claim<Words<'t>>;
-
-/// What came of a commit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Committed {
-    /// Pages that are settled in the state the operation led to.
-    pub pages: usize,
-    /// Pages that are `Poisoned` instead, since a memory error was reported meanwhile.
-    pub poisoned: usize,
-}
 
 impl<H: Hold> Claim<H> {
     /// The claim of what `hold` holds, which said `from` and says `claimed`.
@@ -106,32 +90,32 @@ impl<H: Hold> Claim<H> {
 
     /// VM_MAP: the host's pages become the VM's alone. The host's regime was flushed.
     #[inline]
-    pub fn donate_to_vm(self, vm: VmSlot, flushed: &Flushed) -> Result<Committed, Self> {
+    pub fn donate_to_vm(self, vm: VmSlot, flushed: &Flushed) -> Result<(), Self> {
         let is_hosts = self.was(State::Owned(Owner::Host));
         let to = is_hosts.then_some(State::Owned(Owner::Vm(vm)));
         self.commit_next(Op::VmMap, to, flushed.covers(Owner::Host))
     }
 
     /// ENGINE_DONATE: the host's pages become the engine's. The host's regime was flushed.
-    pub fn donate_to_engine(self, flushed: &Flushed) -> Result<Committed, Self> {
+    pub fn donate_to_engine(self, flushed: &Flushed) -> Result<(), Self> {
         let to = State::Owned(Owner::Engine);
         self.commit(Op::EngineDonate, Some(to), flushed.covers(Owner::Host))
     }
 
     /// ENGINE_RECLAIM: the engine's pages become the host's. The engine's own stage-1 was flushed.
-    pub fn engine_to_host(self, flushed: &Flushed, scrubbed: Scrubbed) -> Result<Committed, Self> {
+    pub fn engine_to_host(self, flushed: &Flushed, scrubbed: Scrubbed) -> Result<(), Self> {
         let shown = flushed.covers(Owner::Engine) && self.shows(&scrubbed, Owner::Engine);
         self.commit(Op::EngineReclaim, Some(State::Owned(Owner::Host)), shown)
     }
 
     /// VM_LEND: one more leaf of the VM names the host's pages.
-    pub fn lend_to(self, vm: VmSlot) -> Result<Committed, Self> {
+    pub fn lend_to(self, vm: VmSlot) -> Result<(), Self> {
         let to = state::lend_once_more(self.from(), vm);
         self.commit(Op::Lend, to, true)
     }
 
     /// VM_UNLEND: one leaf less of the borrower names the host's pages. Its regime was flushed.
-    pub fn unlend(self, flushed: &Flushed) -> Result<Committed, Self> {
+    pub fn unlend(self, flushed: &Flushed) -> Result<(), Self> {
         let to = state::lend_once_less(self.from());
         let shown = self.borrower().is_some_and(|party| flushed.covers(party));
         self.commit(Op::Unlend, to, shown)
@@ -139,21 +123,21 @@ impl<H: Hold> Claim<H> {
 
     /// MEM_SHARE: the host may use the VM's pages too.
     #[inline]
-    pub fn share_with_host(self) -> Result<Committed, Self> {
+    pub fn share_with_host(self) -> Result<(), Self> {
         let to = state::share(self.from());
         self.commit_next(Op::Share, to, true)
     }
 
     /// MEM_UNSHARE: the pages are the VM's alone again. The host's regime was flushed.
     #[inline]
-    pub fn unshare(self, flushed: &Flushed) -> Result<Committed, Self> {
+    pub fn unshare(self, flushed: &Flushed) -> Result<(), Self> {
         let to = state::unshare(self.from());
         self.commit_next(Op::Unshare, to, flushed.covers(Owner::Host))
     }
 
     /// MEM_RELINQUISH, and VM_RECLAIM of pages that were the VM's: they become the host's. The
     /// proof stands for all pages of the claim and for a flush of the VM's regime.
-    pub fn return_to_host(self, scrubbed: Scrubbed) -> Result<Committed, Self> {
+    pub fn return_to_host(self, scrubbed: Scrubbed) -> Result<(), Self> {
         let from = self.from();
         let shown = match from {
             State::Owned(owner) | State::Shared { owner, .. } => {
@@ -171,7 +155,7 @@ impl<H: Hold> Claim<H> {
 
     /// VM_RECLAIM of a leaf that names the host's lent pages: one leaf less. The VM's regime was
     /// flushed; the content was the host's all along, so nothing is scrubbed.
-    pub fn return_lent(self, flushed: &Flushed) -> Result<Committed, Self> {
+    pub fn return_lent(self, flushed: &Flushed) -> Result<(), Self> {
         let to = state::lend_once_less(self.from());
         let shown = self.borrower().is_some_and(|party| flushed.covers(party));
         self.commit(Op::Reclaim, to, shown)
@@ -179,7 +163,7 @@ impl<H: Hold> Claim<H> {
 
     /// PAGE_POISON, and an error found while zeroing: nobody reaches the pages ever again. Everyone
     /// who could is covered by one of the flushes.
-    pub fn poison(self, flushes: &[&Flushed]) -> Result<Committed, Self> {
+    pub fn poison(self, flushes: &[&Flushed]) -> Result<(), Self> {
         let shown = cover_all(flushes, self.from());
         match self.claimed.claimant() {
             Some((op, _)) => self.commit(op, Some(State::Poisoned), shown),
@@ -188,9 +172,9 @@ impl<H: Hold> Claim<H> {
     }
 
     /// Ends the claim with the pages as they were.
-    pub fn release(self) -> Committed {
+    pub fn release(self) {
         let from = self.from;
-        self.end(from)
+        self.end(from);
     }
 
     /// Who borrows the pages, if somebody does.
@@ -202,19 +186,13 @@ impl<H: Hold> Claim<H> {
     }
 
     /// Settles the pages in `to` if the transition is legal and its proofs were shown.
-    fn commit(self, op: Op, to: Option<State>, shown: bool) -> Result<Committed, Self> {
+    fn commit(self, op: Op, to: Option<State>, shown: bool) -> Result<(), Self> {
         let from = self.from();
         self.commit_from(from, op, to, shown)
     }
 
     #[inline(always)]
-    fn commit_from(
-        self,
-        from: State,
-        op: Op,
-        to: Option<State>,
-        shown: bool,
-    ) -> Result<Committed, Self> {
+    fn commit_from(self, from: State, op: Op, to: Option<State>, shown: bool) -> Result<(), Self> {
         let Some(to) = to.filter(|_| self.claimed.is_claimed_for(op)) else {
             return Err(self);
         };
@@ -224,7 +202,10 @@ impl<H: Hold> Claim<H> {
             true
         };
         match transition(from, op, to) {
-            Some(needs) if shown || !(needs.flushed || needs.scrubbed) => Ok(self.end(to.into())),
+            Some(needs) if shown || !(needs.flushed || needs.scrubbed) => {
+                self.end(to.into());
+                Ok(())
+            }
             _ => Err(self),
         }
     }
@@ -232,33 +213,31 @@ impl<H: Hold> Claim<H> {
     /// The same where `state` says what `op` leads to from here, which `transition` lists with no more to show than
     /// `shown` (`state_tests::what_follows_is_listed`).
     #[inline(always)]
-    fn commit_next(self, op: Op, to: Option<State>, shown: bool) -> Result<Committed, Self> {
+    fn commit_next(self, op: Op, to: Option<State>, shown: bool) -> Result<(), Self> {
         #[cfg(mutant = "commit-unproven")]
         let shown = {
             _ = shown;
             true
         };
         match to {
-            Some(to) if shown && self.claimed.is_claimed_for(op) => Ok(self.end(to.into())),
+            Some(to) if shown && self.claimed.is_claimed_for(op) => {
+                self.end(to.into());
+                Ok(())
+            }
             _ => Err(self),
         }
     }
 
     /// Packed: where the state is known, that is a number, and it is known in the callers.
     #[inline]
-    fn end(self, to: Word) -> Committed {
-        let committed = self.settle(to);
+    fn end(self, to: Word) {
+        self.settle(to);
         core::mem::forget(self);
-        committed
     }
 
     #[inline]
-    fn settle(&self, to: Word) -> Committed {
-        let poisoned = self.hold.settle(self.claimed, to);
-        Committed {
-            pages: self.len().saturating_sub(poisoned),
-            poisoned,
-        }
+    fn settle(&self, to: Word) {
+        self.hold.settle(self.claimed, to);
     }
 
     /// Does the proof stand for all pages of the claim, out of reach of this party?
@@ -270,8 +249,6 @@ impl<H: Hold> Claim<H> {
 
 impl<H: Hold> Drop for Claim<H> {
     fn drop(&mut self) {
-        // What was poisoned meanwhile stays out of circulation by its word alone: an operation that
-        // rolls back has written no leaf.
         #[cfg(not(mutant = "claim-no-roll-back"))]
         self.settle(self.from);
     }

@@ -62,7 +62,7 @@ mod word;
 
 pub use addr::{FAN_OUT_SHIFT, Granule, GranuleSize, Ipa, PAGE_SIZE, Pa, Pfn};
 pub use census::Census;
-pub use claim::{Claim, Committed, Hold, PageClaim, RunClaim, WholeClaim};
+pub use claim::{Claim, Hold, PageClaim, RunClaim, WholeClaim};
 pub use look::Uniform;
 pub use proof::{Coverage, Flushed, HOST_VMID, Scrubbed};
 pub use state::{Needs, is_claimable, is_lent, is_shared_by_vm, transition};

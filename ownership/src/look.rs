@@ -22,13 +22,9 @@ pub enum Uniform {
     No,
 }
 
-/// How many looks at a page's word are enough: one more than the folds that can come in between
-/// before a reader is told that the page is changing.
-const LOOKS: u32 = 2;
-
 impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     /// Whose the page is now. A snapshot: what is decided on it must be decided again under a
-    /// claim. `Merged` if its word was being folded at every look.
+    /// claim.
     pub fn state(&self, page: Pfn) -> Option<State> {
         self.granule(page).map(|(_, state)| state)
     }
@@ -37,13 +33,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
     pub fn granule(&self, page: Pfn) -> Option<(Granule, State)> {
         self.run(page, 1)?;
         let tree = self.tree();
-        let mut place = tree.find(page)?;
-        for _ in 1..LOOKS {
-            if place.seen.state() != State::Merged {
-                break;
-            }
-            place = tree.find(page)?;
-        }
+        let place = tree.find(page)?;
         Some((place.granule, place.seen.state()))
     }
 
@@ -66,7 +56,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         let wanted = Word::pack(state);
         let compare = |word: Word| match word {
             _ if word == wanted => Uniform::All,
-            _ if word.is_changing() => Uniform::Changing,
+            _ if word.is_claimed() => Uniform::Changing,
             _ => Uniform::No,
         };
         if place.granule.size() >= granule.size() {

@@ -31,7 +31,7 @@ const SHARED_A: State = shared(A, Owner::Host, 1);
 const SHARED_B: State = shared(B, Owner::Host, 1);
 
 /// States that exist, and some that packing allows and the protocol never makes.
-const STATES: [State; 29] = [
+const STATES: [State; 27] = [
     State::Reserved,
     State::HostFixed,
     HOST,
@@ -57,10 +57,8 @@ const STATES: [State; 29] = [
     half(B, 2),
     State::Poisoned,
     State::Split,
-    State::Merged,
-    claimed(HOST, false),
-    claimed(HOST, true),
-    claimed(OF_A, false),
+    claimed(HOST),
+    claimed(OF_A),
 ];
 
 const fn half(owner: Owner, done: u16) -> State {
@@ -70,12 +68,11 @@ const fn half(owner: Owner, done: u16) -> State {
     }
 }
 
-const fn claimed(from: State, poison_pending: bool) -> State {
+const fn claimed(from: State) -> State {
     State::Claimed {
         from: Word::pack(from),
         op: Op::VmMap,
         cpu: 1,
-        poison_pending,
     }
 }
 
@@ -171,7 +168,7 @@ const HELD: &[(State, Op)] = &[
 fn is_settled_page(state: State) -> bool {
     !matches!(
         state,
-        State::Claimed { .. } | State::Poisoned | State::Split | State::Merged
+        State::Claimed { .. } | State::Poisoned | State::Split
     )
 }
 

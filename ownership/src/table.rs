@@ -244,41 +244,6 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
         Ok(keep.pages)
     }
 
-    /// Notes a memory error on a page that is claimed: whoever holds the claim settles it as
-    /// `Poisoned`. On a settled page it refuses with the state: claim it for [`Op::Poison`]. The
-    /// word of a larger granule can't say which of its pages it is: `Busy`, and the caller repeats.
-    pub fn mark_poison_pending(&self, page: Pfn) -> Result<(), Refused> {
-        let Place {
-            word,
-            seen,
-            granule,
-        } = self.find(page)?;
-        let (from, op, cpu) = match seen.state() {
-            State::Claimed { from, op, cpu, .. } => (from, op, cpu),
-            // It was folded since the word above was looked at.
-            State::Merged => return Err(Refused::Busy),
-            _ => return Err(Refused::Was(seen)),
-        };
-        if granule.size() != GranuleSize::Page {
-            return Err(Refused::Busy);
-        }
-        let marked = Word::pack(State::Claimed {
-            from,
-            op,
-            cpu,
-            poison_pending: true,
-        });
-        // Relaxed: publishes nothing; it only must not overwrite what the holder settles.
-        word.compare_exchange(
-            seen.raw(),
-            marked.raw(),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        )
-        .map(drop)
-        .map_err(|_| Refused::Busy)
-    }
-
     /// Sets pages at boot, before a second CPU is up: from `Reserved` to whose they are, by the
     /// largest granules. Stops at the first page that has been set already; the pages before it stay
     /// set.
@@ -347,8 +312,7 @@ impl<S: Deref<Target = [AtomicU64]>> PageTable<S> {
 /// The settled state of a word that `op` may claim.
 fn look(seen: Word, op: Op) -> Result<State, Refused> {
     match seen.state() {
-        // `Merged`: it was folded since the word above was looked at.
-        State::Claimed { .. } | State::Merged => Err(Refused::Busy),
+        State::Claimed { .. } => Err(Refused::Busy),
         state if is_claimable(state, op) => Ok(state),
         _ => Err(Refused::Was(seen)),
     }

@@ -2,7 +2,7 @@
 //!
 //! Memory has a word per 1 GiB; where one says `Split`, the words per 2 MiB of that area count, and
 //! where one of those says `Split`, the words per page do. A word below one that is settled otherwise
-//! has either never been written (and holds anything) or says `Merged`. All words lie in one slice, so
+//! holds anything, or what it last said. All words lie in one slice, so
 //! that the parts of one granule fill one page of it, which no boot has to touch.
 //!
 //! Invariants:
@@ -10,7 +10,7 @@
 //!   before that is published (Release): what was never written is never read;
 //! - only the holder of a claim on the whole *unfolds* it, only the holder of the claims on all
 //!   parts *folds* them: both keep what is claimed claimed, by other words;
-//! - after a fold a part says `Merged`, so the compare-exchange of a core that looked before fails.
+//! - a fold leaves the parts' words claimed, so the compare-exchange of a core that looked before fails.
 //!
 //! A core that looked while the whole was `Split` and is slow may claim a part after the whole was
 //! folded and is being unfolded again, before `Split` is published: the part's word is complete by
@@ -24,7 +24,6 @@ use sync::{AtomicU64, Ordering, fence, unless};
 
 const FAN_OUT: usize = 1 << FAN_OUT_SHIFT;
 const SPLIT: Word = Word::pack(State::Split);
-const MERGED: Word = Word::pack(State::Merged);
 
 /// All words, and where they begin. A plain value over borrowed words.
 #[derive(Clone, Copy, Debug)]
@@ -275,7 +274,7 @@ impl<'t> Tree<'t> {
         words.unwrap_or(&[])
     }
 
-    /// The word that says whose a page is. It may say `Merged`, if a fold came in between.
+    /// The word that says whose a page is. It may be claimed for good, if a fold came in between: ask again.
     pub fn find(self, page: Pfn) -> Option<Place<'t>> {
         self.descend(page, |seen| seen == SPLIT)
     }
@@ -352,62 +351,24 @@ impl<'t> Tree<'t> {
         }
     }
 
-    /// Turns the words of a granule's parts, all claimed by the caller as `claimed`, into one.
-    /// Where that is not to be had (a part is in parts itself, or has a poison mark) all stays as
-    /// it was; `true` if it is one word now.
-    pub fn fold(self, granule: Granule, claimed: Word) -> bool {
+    /// Turns the words of a granule's parts, all claimed by the caller as `claimed`, into one. Where that is not to
+    /// be had (a part is in parts itself) all stays as it was.
+    pub fn fold(self, granule: Granule, claimed: Word) {
         let (Some(whole), Some((_, parts))) = (self.word(granule), self.parts(granule)) else {
-            return false;
+            return;
         };
-        // Relaxed: the caller's own claims, which nobody else changes but for the poison mark, and
-        // for that there is the compare-exchange below.
         if !all_say(parts, claimed) {
-            return false;
+            return;
         }
-        // Relaxed: what was done to the pages is published when the claim is settled. Whoever unfolds
-        // the whole keeps a part until `Split` is published, so all parts are ours only after that.
-        let taken = whole.compare_exchange(
+        // They stay claimed, so that a slow core's compare-exchange fails; the next to write them holds the whole,
+        // and has acquired what its last holder did. Relaxed: what was done to the pages is published when the claim
+        // is settled. Whoever unfolds the whole keeps a part until `Split` is published, so all parts are ours only
+        // after that, and this can't fail.
+        let _ = whole.compare_exchange(
             SPLIT.raw(),
             claimed.raw(),
             Ordering::Relaxed,
             Ordering::Relaxed,
         );
-        if taken.is_err() {
-            return false;
-        }
-        let retire = |part: &AtomicU64| {
-            // Relaxed: a slow core's compare-exchange fails on any value but the one it saw; the
-            // next to write these words holds the whole, and has acquired what its last holder did.
-            #[cfg(not(mutant = "fold-keep-parts"))]
-            return part
-                .compare_exchange(
-                    claimed.raw(),
-                    MERGED.raw(),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
-                .is_ok();
-            #[cfg(mutant = "fold-keep-parts")]
-            {
-                let _ = part;
-                true
-            }
-        };
-        if let Some(marked) = in_eights(parts, |part| !retire(part)) {
-            self.unretire(parts.get(..marked).unwrap_or(&[]), whole, claimed);
-            return false;
-        }
-        true
-    }
-
-    /// Undoes a fold that met a poison mark: the first parts are retired already.
-    fn unretire(self, retired: &[AtomicU64], whole: &AtomicU64, claimed: Word) {
-        for part in retired {
-            // Relaxed: it says `Merged`, from which nobody claims and which takes no mark.
-            part.store(claimed.raw(), Ordering::Relaxed);
-        }
-        // Release: pairs with the Acquire of `descend`.
-        let undone = unless(cfg!(mutant = "unretire-relaxed"), Ordering::Release);
-        whole.store(SPLIT.raw(), undone);
     }
 }

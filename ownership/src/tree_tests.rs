@@ -94,7 +94,7 @@ fn ram_may_begin_within_a_giant() {
     assert_eq!(whole(&table, GIANT), GranuleSize::Block2M);
     assert_eq!(table.state(page(GIANT - BLOCK - 6)), None);
     let run = table.claim_run(base, pages, Op::VmMap, 0, HOST).0;
-    assert_eq!(run.donate_to_vm(A, &of_host()).unwrap().pages, pages);
+    run.donate_to_vm(A, &of_host()).unwrap();
     assert_eq!(table.count(base, pages).unwrap().vm, pages);
 }
 
@@ -112,12 +112,7 @@ fn a_granule_changes_hands_by_one_word() {
             .err(),
         Some(Refused::Busy)
     );
-    assert_eq!(
-        table.mark_poison_pending(page(GIANT + 5)),
-        Err(Refused::Busy)
-    );
-    let done = claim.donate_to_vm(A, &of_host()).unwrap();
-    assert_eq!((done.pages as u64, done.poisoned), (GIANT, 0));
+    claim.donate_to_vm(A, &of_host()).unwrap();
     assert_eq!(written(&table), 0);
     assert_eq!(table.state(page(2 * GIANT - 1)), Some(OF_A));
     assert_eq!(table.state(page(GIANT - 1)), Some(HOST));
@@ -158,8 +153,7 @@ fn a_whole_granule_is_claimed_by_its_one_word_or_not_at_all() {
     drop(held);
     assert_eq!(table.state(page(BLOCK + 1)), Some(HOST));
     let held = claim(block, HOST).unwrap();
-    let done = held.donate_to_vm(A, &of_host()).unwrap();
-    assert_eq!((done.pages as u64, done.poisoned), (BLOCK, 0));
+    held.donate_to_vm(A, &of_host()).unwrap();
     assert_eq!(table.state(page(2 * BLOCK - 1)), Some(OF_A));
     assert_eq!(whole(&table, BLOCK), GranuleSize::Block2M);
 }
@@ -191,7 +185,7 @@ fn a_run_takes_whole_granules_and_parts_of_those_at_its_ends() {
     assert_eq!(whole(&table, GIANT - BLOCK), GranuleSize::Block2M);
     assert_eq!(whole(&table, GIANT), GranuleSize::Block2M);
     assert_eq!(whole(&table, GIANT + BLOCK), GranuleSize::Page);
-    assert_eq!(run.donate_to_vm(A, &of_host()).unwrap().pages as u64, pages);
+    run.donate_to_vm(A, &of_host()).unwrap();
     let census = table.count(BASE, table.len()).unwrap();
     assert_eq!(census.vm as u64, pages);
     assert_eq!(census.host as u64, 2 * GIANT - pages);
@@ -236,11 +230,15 @@ fn parts_become_whole_again() {
 #[test]
 fn a_poisoned_page_keeps_its_granule_in_parts() {
     let table = table(GIANT);
-    let (mut run, _) = table.claim_run(BASE, 3, Op::VmMap, 0, HOST);
-    table.mark_poison_pending(page(2)).unwrap();
+    let lost = table.claim(page(2).into(), Op::Poison, 0, |_| true);
+    lost.unwrap().poison(&[&of_host()]).unwrap();
+    let (mut run, refused) = table.claim_run(BASE, 3, Op::VmMap, 0, HOST);
+    assert_eq!(
+        (run.len(), refused),
+        (2, Some(Refused::Was(State::Poisoned.into())))
+    );
     run.fold();
     drop(run);
-    assert_eq!(table.state(page(2)), Some(State::Poisoned));
     let block = granule(GranuleSize::Block2M, 0);
     assert_eq!(
         table.claim(block, Op::VmMap, 0, |_| true).err(),
@@ -250,19 +248,6 @@ fn a_poisoned_page_keeps_its_granule_in_parts() {
         table.count(BASE, table.len()).unwrap().host as u64,
         GIANT - 1
     );
-    // Marked while the whole block is claimed in parts: it can't become one word.
-    let next = granule(GranuleSize::Block2M, BLOCK);
-    drop(
-        table
-            .claim(page(BLOCK).into(), Op::Lend, 0, |_| true)
-            .unwrap(),
-    );
-    let (mut run, _) = table.claim_run(page(BLOCK), BLOCK as usize, Op::VmMap, 0, HOST);
-    table.mark_poison_pending(page(BLOCK + 100)).unwrap();
-    run.fold();
-    assert!(!run.is_whole(next));
-    let done = run.donate_to_vm(A, &of_host()).unwrap();
-    assert_eq!((done.pages as u64, done.poisoned), (BLOCK - 1, 1));
 }
 
 #[test]
@@ -364,10 +349,7 @@ fn random_operations_end_as_with_a_word_per_page() {
         if held == 0 || random.below(4) == 0 {
             drop(claim);
         } else if op == Op::VmMap {
-            assert_eq!(
-                claim.donate_to_vm(A, &of_host()).unwrap().pages as u64,
-                held
-            );
+            claim.donate_to_vm(A, &of_host()).unwrap();
             plain.set(first, held, OF_A);
         } else {
             claim.return_to_host(scrubbed(first, held)).unwrap();

@@ -8,7 +8,7 @@
 //! |-------|------------------------------------------------------------------------|
 //! | 2:0   | kind of the settled state (a claimed word keeps the one it came from)  |
 //! | 3     | claimed                                                                |
-//! | 4     | poison pending (claimed only)                                          |
+//! | 4     | zero                                                                   |
 //! | 8:5   | operation (claimed only)                                               |
 //! | 17:9  | owner (`Owned`, `Shared`, `Scrubbing`): 1 engine, 2 host, 3 + slot a VM |
 //! | 26:18 | borrower (`Shared`)                                                    |
@@ -175,8 +175,6 @@ pub enum State {
         op: Op,
         /// The CPU that runs it.
         cpu: u16,
-        /// A memory error was reported meanwhile; the claim's holder settles it as `Poisoned`.
-        poison_pending: bool,
     },
     /// A 2 MiB granule of a dying VM, still the VM's, whose first pages have been zeroed. Nobody
     /// reaches it. Never what a page's own word says, nor that of 1 GiB.
@@ -190,8 +188,6 @@ pub enum State {
     Poisoned,
     /// A large granule whose parts have words of their own: ask below.
     Split,
-    /// A part of a large granule that has one word for all: ask above.
-    Merged,
 }
 
 /// A page word.
@@ -201,7 +197,6 @@ pub struct Word(u64);
 
 const KIND: u64 = 0b111;
 const CLAIMED: u64 = 1 << 3;
-const POISON_PENDING: u64 = 1 << 4;
 const OP_SHIFT: u32 = 5;
 const OWNER_SHIFT: u32 = 9;
 const BORROWER_SHIFT: u32 = 18;
@@ -218,7 +213,6 @@ const KIND_OWNED: u64 = 2;
 const KIND_SHARED: u64 = 3;
 const KIND_POISONED: u64 = 4;
 const KIND_SPLIT: u64 = 5;
-const KIND_MERGED: u64 = 6;
 const KIND_SCRUBBING: u64 = 7;
 
 /// Numbers of [`Word::sort`].
@@ -233,7 +227,7 @@ pub(crate) enum Sort {
     Owned,
     Shared,
     Poisoned,
-    /// `Claimed`, `Split` or `Merged`.
+    /// `Claimed` or `Split`.
     Changing,
 }
 
@@ -278,11 +272,6 @@ impl Word {
         Some((op, (self.0 >> CPU_SHIFT) as u16))
     }
 
-    /// A claimed word with the poison mark.
-    pub(crate) const fn marked(self) -> Self {
-        Self(self.0 | POISON_PENDING)
-    }
-
     /// Packs a state. Inlined: of a state that is known it is a number.
     #[inline(always)]
     pub const fn pack(state: State) -> Self {
@@ -300,18 +289,12 @@ impl Word {
                     | borrower.pack() << BORROWER_SHIFT
                     | (count as u64) << COUNT_SHIFT
             }
-            State::Claimed {
-                from,
-                op,
-                cpu,
-                poison_pending,
-            } => Self::claimed(from, op, cpu).0 | if poison_pending { POISON_PENDING } else { 0 },
+            State::Claimed { from, op, cpu } => Self::claimed(from, op, cpu).0,
             State::Scrubbing { vm, done } => {
                 KIND_SCRUBBING | Owner::Vm(vm).pack() << OWNER_SHIFT | (done as u64) << COUNT_SHIFT
             }
             State::Poisoned => KIND_POISONED,
             State::Split => KIND_SPLIT,
-            State::Merged => KIND_MERGED,
         })
     }
 
@@ -347,9 +330,9 @@ impl Word {
         (self.0 & (KIND | CLAIMED)) as usize
     }
 
-    /// Is it claimed, or retired by a fold? Of the bits alone: of words that the table wrote.
-    pub(crate) const fn is_changing(self) -> bool {
-        self.0 & CLAIMED != 0 || self.0 & KIND == KIND_MERGED
+    /// Is it claimed? Of the bits alone: of words that the table wrote.
+    pub(crate) const fn is_claimed(self) -> bool {
+        self.0 & CLAIMED != 0
     }
 
     /// Is it claimed, by another CPU than `mine`? Of the bits alone: of words that claims wrote.
@@ -372,18 +355,13 @@ impl Word {
         if self.0 & CLAIMED == 0 {
             return self.unpack_settled();
         }
-        let from = Self(self.0 & !(CLAIMED | POISON_PENDING | OP | CPU));
+        let from = Self(self.0 & !(CLAIMED | OP | CPU));
         // A claim never comes from bits that mean nothing.
         if Self::pack(from.unpack_settled()?) != from {
             return None;
         }
         let (op, cpu) = self.claimant()?;
-        Some(State::Claimed {
-            from,
-            op,
-            cpu,
-            poison_pending: self.0 & POISON_PENDING != 0,
-        })
+        Some(State::Claimed { from, op, cpu })
     }
 
     fn unpack_settled(self) -> Option<State> {
@@ -394,7 +372,6 @@ impl Word {
             KIND_SHARED => self.shared(),
             KIND_POISONED => Some(State::Poisoned),
             KIND_SPLIT => Some(State::Split),
-            KIND_MERGED => Some(State::Merged),
             _ => {
                 let Owner::Vm(vm) = Owner::unpack(self.0 >> OWNER_SHIFT & PARTY)? else {
                     return None;

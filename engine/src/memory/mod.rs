@@ -36,7 +36,7 @@ use crate::platform::{Barrier, Platform};
 use crate::stage2::MapError;
 use crate::stage2::descriptor::{Access, LeafBits, Memory};
 use abi::Status;
-use ownership::{Committed, Pfn, Refused};
+use ownership::{Pfn, Refused};
 use percpu::CpuToken;
 
 /// What a batch did: it commits the prefix that it could have and says why it stopped.
@@ -87,7 +87,7 @@ pub(crate) fn status_of_refusal(refused: Refused) -> Status {
 
 /// Ends a commit. A claim that was accepted for its operation, with the proofs that the operation
 /// made, can't be refused; were it, that would be a bug here, and the dropped claim rolls back.
-pub(crate) fn settled<C>(outcome: Result<Committed, C>) {
+pub(crate) fn settled<C>(outcome: Result<(), C>) {
     debug_assert!(outcome.is_ok(), "an accepted claim was refused its commit");
     drop(outcome);
 }

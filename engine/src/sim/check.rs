@@ -144,8 +144,7 @@ fn check_words(machine: &Machine, words: &Words, broken: &mut Vec<String>) {
                 owner: Owner::Engine,
                 ..
             }
-            | State::Split
-            | State::Merged => {
+            | State::Split => {
                 broken.push(format!("I1: page {page:#x} is {state:?}"));
             }
             _ => {}

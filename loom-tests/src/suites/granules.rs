@@ -20,10 +20,8 @@ suite! {
         merge_and_split_against_a_slow_claim,
         merge_and_split_against_a_slow_run,
         a_reader_of_a_retired_table,
-        a_reader_beside_a_merge_that_is_undone,
         a_claim_by_a_stale_word_fails,
         reclaim_whole_against_reclaim_of_a_page,
-        merge_against_a_report_of_poison,
         whole_and_two_parts_at_once,
     }
 }
@@ -194,31 +192,11 @@ pub fn a_reader_of_a_retired_table() {
         });
         for _ in 0..2 {
             let seen = machine.state(1);
-            let changing = matches!(seen, State::Claimed { .. } | State::Merged);
+            let changing = matches!(seen, State::Claimed { .. });
             assert!(seen == HOST || changing, "{seen:?}");
         }
         mover.join().unwrap();
         assert_eq!(machine.state(1), HOST);
-    });
-}
-
-/// The same while a merge meets a report of poison and is undone.
-pub fn a_reader_beside_a_merge_that_is_undone() {
-    explore(3, || {
-        let machine = Machine::new(BLOCK);
-        let [merging, reporting] = [machine.clone(), machine.clone()];
-        let merger = spawn(move || {
-            put_in_parts(&merging, 0);
-            let (mut claim, _) = merging.table.claim_run(BASE, BLOCK, Op::VmMap, 1, HOST);
-            claim.fold();
-        });
-        let reporter = spawn(move || {
-            let last = page(BLOCK as u64 - 1);
-            let _ = reporting.table.mark_poison_pending(last);
-        });
-        assert!(machine.state(0) != OF_B, "a word that nobody wrote");
-        merger.join().unwrap();
-        reporter.join().unwrap();
     });
 }
 
@@ -276,21 +254,6 @@ pub fn reclaim_whole_against_reclaim_of_a_page() {
             (Err(_), Err(_)) => 0,
         };
         assert_eq!(settled(&machine).0, home);
-    });
-}
-
-/// A memory error is reported while a block that was in parts becomes one word: once the report is
-/// accepted, the page is out for good.
-pub fn merge_against_a_report_of_poison() {
-    explore(2, || {
-        let machine = Machine::new(BLOCK);
-        put_in_parts(&machine, 0);
-        let other = machine.clone();
-        let merger = spawn(move || other.donate_all(block(0), A, 1));
-        let report = machine.table.mark_poison_pending(page(1));
-        let _ = merger.join().unwrap();
-        let is_out = machine.state(1) == State::Poisoned;
-        assert_eq!(is_out, report.is_ok(), "{:?}", machine.state(1));
     });
 }
 

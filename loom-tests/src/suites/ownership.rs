@@ -22,7 +22,6 @@ suite! {
         #[should_panic(expected = "both gave up")]
         of_opposite_lists_none_progresses_if_all_or_nothing,
         of_three_claims_one_succeeds,
-        an_accepted_report_of_poison_is_not_lost,
     }
 }
 
@@ -186,9 +185,10 @@ pub fn of_overlapping_runs_one_progresses() {
             let (run, _) = machine
                 .table
                 .claim_run(page(first), 2, Op::VmMap, cpu, HOST);
+            let pages = run.len();
             run.donate_to_vm(vm, &flushed(HOST_VMID))
-                .expect("host pages")
-                .pages
+                .expect("host pages");
+            pages
         };
         let second = spawn(move || batch(&other, 1, B, 1));
         let first = batch(&machine, 0, A, 0);
@@ -219,10 +219,11 @@ fn donate_list(machine: &Machine, list: [u64; 2], vm: VmSlot, cpu: u16, meeting:
         }
     }
     let flushed = flushed(HOST_VMID);
-    let done = claims
-        .into_iter()
-        .map(|claim| claim.donate_to_vm(vm, &flushed));
-    done.map(|done| done.expect("a host page").pages).sum()
+    let donated = claims.len();
+    for claim in claims {
+        claim.donate_to_vm(vm, &flushed).expect("a host page");
+    }
+    donated
 }
 
 fn two_lists_in_opposite_order(meeting: Meeting) {
@@ -260,30 +261,5 @@ pub fn of_three_claims_one_succeeds() {
         }
         assert!(any);
         assert!(matches!(machine.state(0), HOST | OF_A));
-    });
-}
-
-/// A memory error is reported while the page changes hands: once the report is accepted, the page
-/// is out for good.
-pub fn an_accepted_report_of_poison_is_not_lost() {
-    explore(2, || {
-        let machine = Machine::new(1);
-        let other = machine.clone();
-        let mapper = spawn(move || {
-            let claim = other.claim(0, Op::VmMap, 1).expect("nobody else claims");
-            claim
-                .donate_to_vm(A, &flushed(HOST_VMID))
-                .expect("a host page")
-                .poisoned
-        });
-        let report = machine.table.mark_poison_pending(page(0));
-        let poisoned = mapper.join().unwrap();
-        assert_eq!(poisoned == 1, report.is_ok(), "the mapper is told");
-        let end = if report.is_ok() {
-            State::Poisoned
-        } else {
-            OF_A
-        };
-        assert_eq!(machine.state(0), end);
     });
 }

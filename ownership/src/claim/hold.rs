@@ -8,7 +8,7 @@
 
 use crate::addr::{Granule, GranuleSize, Pfn};
 use crate::tree::{Run, Tree, end_of};
-use crate::word::{State, Word};
+use crate::word::Word;
 use sync::{AtomicU64, Ordering, unless};
 
 /// The words that stand for what was claimed: a page's own, or those of a run.
@@ -16,8 +16,8 @@ pub trait Hold {
     /// The pages.
     fn run(&self) -> Run;
 
-    /// Ends the claim of all of them, which say `claimed`; how many are poisoned instead.
-    fn settle(&self, claimed: Word, to: Word) -> usize;
+    /// Ends the claim of all of them, which say `claimed`.
+    fn settle(&self, claimed: Word, to: Word);
 }
 
 /// One page's own word.
@@ -36,8 +36,8 @@ impl Hold for OneWord<'_> {
     }
 
     #[inline]
-    fn settle(&self, claimed: Word, to: Word) -> usize {
-        usize::from(settle_word(self.word, claimed, to) == Settled::Poisoned)
+    fn settle(&self, _claimed: Word, to: Word) {
+        settle_word(self.word, to);
     }
 }
 
@@ -56,10 +56,8 @@ impl Hold for WholeWord<'_> {
         }
     }
 
-    fn settle(&self, claimed: Word, to: Word) -> usize {
-        // A larger granule's word takes no mark of a memory error.
-        let _ = settle_word(self.word, claimed, to);
-        0
+    fn settle(&self, _claimed: Word, to: Word) {
+        settle_word(self.word, to);
     }
 }
 
@@ -75,14 +73,8 @@ impl Hold for Words<'_> {
         self.run
     }
 
-    fn settle(&self, claimed: Word, to: Word) -> usize {
-        let mut poisoned = 0usize;
-        self.for_each(claimed, |word| {
-            if settle_word(word, claimed, to) == Settled::Poisoned {
-                poisoned = poisoned.wrapping_add(1);
-            }
-        });
-        poisoned
+    fn settle(&self, claimed: Word, to: Word) {
+        self.for_each(claimed, |word| settle_word(word, to));
     }
 }
 
@@ -112,41 +104,12 @@ impl Words<'_> {
     }
 }
 
-/// How the claim of a word ended.
-#[derive(PartialEq, Eq)]
-pub(super) enum Settled {
-    AsAsked,
-    Poisoned,
-}
-
-/// Ends the claim of one word.
+/// Ends the claim of one word, which only its holder writes.
 #[inline]
-pub(super) fn settle_word(word: &AtomicU64, claimed: Word, to: Word) -> Settled {
-    // Release: pairs with the Acquire of `claim_word`; publishes all that the holder did with the
-    // page. Relaxed on failure: only the poison mark can have changed the word, and it comes alone.
+pub(super) fn settle_word(word: &AtomicU64, to: Word) {
+    // Release: pairs with the Acquire of `claim_word`; publishes all that the holder did with the page.
     let done = unless(cfg!(mutant = "settle-relaxed"), Ordering::Release);
-    #[cfg(not(mutant = "settle-ignores-poison"))]
-    let settled = word.compare_exchange(claimed.raw(), to.raw(), done, Ordering::Relaxed);
-    #[cfg(mutant = "settle-ignores-poison")]
-    let settled = {
-        word.store(to.raw(), done);
-        Ok::<u64, u64>(claimed.raw())
-    };
-    match settled {
-        Ok(_) => Settled::AsAsked,
-        Err(seen) => {
-            debug_assert!(seen == claimed.marked().raw(), "a claim was lost");
-            // Relaxed: nobody claims a poisoned page, or reads what was done to it. A compare-exchange:
-            // what is not ours is not touched, whatever happened to our claim.
-            let _ = word.compare_exchange(
-                claimed.marked().raw(),
-                Word::pack(State::Poisoned).raw(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-            Settled::Poisoned
-        }
-    }
+    word.store(to.raw(), done);
 }
 
 /// Claims one word that was seen as `seen`; `false` if it isn't that any more.

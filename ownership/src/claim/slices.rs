@@ -10,8 +10,8 @@
 //! - the granule goes to the host by the commit of its last slice, or without the page that can't be
 //!   zeroed: what was zeroed before that goes home, and the rest stays the VM's, page by page.
 
-use super::hold::{Settled, settle_word};
-use super::{Committed, RunClaim};
+use super::RunClaim;
+use super::hold::settle_word;
 use crate::addr::{Granule, GranuleSize};
 use crate::proof::{Flushed, Scrubbed};
 use crate::state::transition;
@@ -36,7 +36,7 @@ impl RunClaim<'_> {
 
     /// VM_RECLAIM of a whole granule: the pages behind those that were zero are zero too. With the
     /// last of them the granule is the host's.
-    pub fn scrub_on(self, scrubbed: Scrubbed) -> Result<Committed, Self> {
+    pub fn scrub_on(self, scrubbed: Scrubbed) -> Result<(), Self> {
         let Some(Slice { vm, done, pages }) = self.slice() else {
             return Err(self);
         };
@@ -53,7 +53,7 @@ impl RunClaim<'_> {
     /// VM_RECLAIM of a whole granule of which a page can't be zeroed: that behind `clean`, or with
     /// none of these the one behind those that were zero. It is nobody's ever again, those before it
     /// are the host's, and those behind it the VM's as they were. The VM's regime was flushed.
-    pub fn lose_page(self, clean: Option<Scrubbed>, flushed: &Flushed) -> Result<Committed, Self> {
+    pub fn lose_page(self, clean: Option<Scrubbed>, flushed: &Flushed) -> Result<(), Self> {
         let Some(Slice { vm, done, pages }) = self.slice() else {
             return Err(self);
         };
@@ -80,24 +80,18 @@ impl RunClaim<'_> {
         // What its parts' words say meanwhile is about pages: never `Scrubbing`.
         let claimed = Word::claimed(of_vm.into(), Op::Reclaim, self.cpu());
         self.hold.tree.unfold(granule, keep, claimed, of_vm.into());
-        let mut poisoned = 0usize;
         for word in self.hold.tree.pages(head) {
-            if settle_word(word, claimed, State::Owned(Owner::Host).into()) == Settled::Poisoned {
-                poisoned = poisoned.wrapping_add(1);
-            }
+            settle_word(word, State::Owned(Owner::Host).into());
         }
         let one = Run {
             first: lost,
             pages: 1,
         };
         for word in self.hold.tree.pages(one) {
-            let _ = settle_word(word, claimed, State::Poisoned.into());
+            settle_word(word, State::Poisoned.into());
         }
         core::mem::forget(self);
-        Ok(Committed {
-            pages: (zero as usize).saturating_sub(poisoned),
-            poisoned: poisoned.wrapping_add(1),
-        })
+        Ok(())
     }
 
     /// Does the proof begin where the granule's zeroes end?
