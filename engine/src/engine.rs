@@ -6,6 +6,7 @@
 
 use crate::host::core::HostCore;
 use crate::host::fault::GuardedFrames;
+use crate::host::leftovers::Leftovers;
 use crate::memory::pool::PagePool;
 use crate::memory::rejoin::RestingAreas;
 use crate::platform::Platform;
@@ -112,6 +113,8 @@ pub struct Parts<P: Platform> {
     pub holes: heapless::Vec<PageRun, 96>,
     /// RAM: what the page words speak of. All else is devices, the host's by default.
     pub ram: heapless::Vec<PageRun, 64>,
+    /// What a reset left in it.
+    pub leftovers: Leftovers,
 }
 
 /// The engine.

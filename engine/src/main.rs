@@ -33,6 +33,9 @@ mod metal {
     /// until the machine is off, so these are few.
     const TOLD_IN_CRASH: (u64, u64) = (128, 8);
 
+    /// A core that has not cleared 2 MiB in so many seconds never will.
+    const STALLED_S: u64 = 60;
+
     struct Bulkhead;
 
     smp_boot::entry!(Bulkhead);
@@ -81,8 +84,14 @@ mod metal {
                 core.set_on();
             }
             engine.platform().init_core(id);
+            let cpu = token(id);
+            clear_leftovers(engine, &cpu);
+            if let Err(error) = launch::map_host_ram(engine, &cpu, machine, &[image, region]) {
+                println!("bulkhead: cannot start: {error}");
+                firmware::power_off();
+            }
             engine.platform().reset_el1(id);
-            run(engine, id, host)
+            run(engine, cpu, host)
         }
 
         fn secondary(cpu: CpuBoot, engine: &'static MetalEngine) -> ! {
@@ -99,8 +108,10 @@ mod metal {
                 core.arrive();
             }
             cpu.arrive();
+            let cpu = token(id);
+            engine.clear_leftovers(&cpu);
             let host = park(engine, id);
-            run(engine, id, host)
+            run(engine, cpu, host)
         }
 
         fn last_words(engine: &'static MetalEngine) {
@@ -142,11 +153,31 @@ mod metal {
         );
     }
 
+    /// This core's token.
+    fn token(id: CpuId) -> CpuToken {
+        // SAFETY: called once per core, by its primary or secondary entry, with interrupts masked.
+        unsafe { CpuToken::new(id) }
+    }
+
+    /// Clears RAM with all other cores, and waits until they are done too.
+    fn clear_leftovers(engine: &MetalEngine, cpu: &CpuToken) {
+        engine.clear_leftovers(cpu);
+        let left = engine.leftovers();
+        let (mut done, mut since) = (left.done(), arch::counter());
+        while !left.are_gone() {
+            let (seen, now) = (left.done(), arch::counter());
+            if seen != done {
+                (done, since) = (seen, now);
+            } else if now.wrapping_sub(since) > arch::counter_hz().saturating_mul(STALLED_S) {
+                println!("bulkhead: cannot start: a core came to a stop while it cleared RAM");
+                firmware::power_off();
+            }
+        }
+    }
+
     /// A core's loop: the host until it needs the engine, the engine until it is answered.
-    fn run(engine: &'static MetalEngine, id: CpuId, mut host: HostFrame) -> ! {
-        // SAFETY: this function is entered once per core, by its primary or secondary entry, with
-        // interrupts masked, and never returns.
-        let cpu = unsafe { CpuToken::new(id) };
+    fn run(engine: &'static MetalEngine, cpu: CpuToken, mut host: HostFrame) -> ! {
+        let id = cpu.id();
         let mut calls = HostCalls::new(engine, cpu);
         loop {
             let exit = engine.platform().run_host(&mut host, &mut calls);

@@ -112,6 +112,10 @@ pub fn main() -> ! {
         let micros = (timer::now() - begin) * 1_000_000 / timer::frequency();
         println!("took {micros} us");
     }
+    if let Err(Stop::Fail(reason)) = tests::leave_if_wanted() {
+        failed += 1;
+        println!("test remains::leave ... FAILED: {reason}");
+    }
     println!("@hwtests passed={passed} failed={failed} skipped={skipped}");
     psci::system_off()
 }

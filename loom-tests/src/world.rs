@@ -13,6 +13,7 @@ use engine::engine::PageRun;
 use engine::gic::lr::MAX_LIST_REGISTERS;
 use engine::host::boot::map_ram;
 use engine::host::core::HostCore;
+use engine::host::leftovers::Leftovers;
 use engine::memory::page_set::PageSet;
 use engine::memory::pool::PagePool;
 use engine::stage2::descriptor::pages_of;
@@ -212,6 +213,7 @@ impl World {
             guarded: heapless::Vec::new(),
             holes: heapless::Vec::new(),
             ram,
+            leftovers: Leftovers::none(),
         });
         Arc::new(Self { engine, size })
     }

@@ -1,12 +1,16 @@
-//! Cores that are started under loom: does whoever counts one see all that it has set up, and is one
-//! that came too late left out?
+//! Cores that are started under loom: does whoever counts one see all that it has set up, is one
+//! that came too late left out, and is all RAM cleared when that is said?
 
 #![cfg(loom)]
 
+use engine::engine::PageRun;
 use engine::host::core::HostCore;
+use engine::host::leftovers::Leftovers;
 use engine::trap::psci::PowerState;
 use loom_tests::{Arc, explore, spawn};
+use ownership::Pfn;
 use smp_boot::arrival::{Arrival, count};
+use sync::{AtomicU64, Ordering};
 
 /// A core and what it tells about itself before it says that it is there.
 struct Core {
@@ -58,5 +62,37 @@ fn arrival_against_giving_up() {
             let expected = has_come.then_some(()).ok_or(PowerState::Absent);
             assert_eq!(answer, expected, "CPU_ON of a core that came too late");
         }
+    });
+}
+
+/// Two cores clear two pieces of RAM and a third looks on: each piece is cleared once, and whoever is told that all
+/// are sees it.
+#[test]
+fn leftovers_against_a_look() {
+    const PIECE: u64 = 512;
+    explore(3, || {
+        let run = PageRun {
+            first: Pfn::from_raw(0),
+            pages: 2 * PIECE,
+        };
+        let left = Arc::new(Leftovers::new(&[run], heapless::Vec::new()));
+        let times = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let clearing = [0, 1].map(|_| {
+            let (left, times) = (left.clone(), times.clone());
+            spawn(move || {
+                while let Some(piece) = left.take(&[run]) {
+                    // Relaxed: told by `finish`.
+                    times[(piece.first.raw() / PIECE) as usize].fetch_add(1, Ordering::Relaxed);
+                    left.finish();
+                }
+            })
+        });
+        let seen = |times: &[AtomicU64; 2]| [0, 1].map(|at| times[at].load(Ordering::Relaxed));
+        if left.are_gone() {
+            assert_eq!(seen(&times), [1, 1], "said to be cleared");
+        }
+        clearing.map(|core| core.join().unwrap());
+        assert!(left.are_gone());
+        assert_eq!(seen(&times), [1, 1]);
     });
 }

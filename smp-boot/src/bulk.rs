@@ -221,7 +221,8 @@ pub unsafe fn zero_pages(first: *mut crate::Page, pages: usize) {
     unsafe { first.write_bytes(0, pages) };
 }
 
-/// Cleans and invalidates the lines of `range` to the point of coherency; the caller completes it by a barrier.
+/// Cleans and invalidates the lines of `range`, and the one that it begins in if it is empty, to the point of coherency;
+/// the caller completes it by a barrier.
 ///
 /// # Safety
 ///
@@ -231,12 +232,15 @@ pub unsafe fn clean_invalidate(range: crate::PaRange) {
     // DminLine is log2 of the words.
     let line = 4_u64 << (read!("ctr_el0") >> 16 & 0xf);
     let mut at = range.start() & line.wrapping_neg();
-    while at < range.end() {
+    loop {
         // SAFETY: cache maintenance changes no content; mapped, by the caller's promise.
         unsafe {
             core::arch::asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags));
         };
         // Does not wrap: a range ends at 2^63 at most.
         at = at.wrapping_add(line);
+        if at >= range.end() {
+            return;
+        }
     }
 }

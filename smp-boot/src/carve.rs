@@ -20,6 +20,17 @@ pub fn carve(ram: &[PaRange], taken: &[PaRange], need: u64) -> Result<PaRange, B
         .ok_or_else(refusal)
 }
 
+/// Is all of `range` in `ram`, whose ranges are in order?
+pub fn is_in_ram(ram: &[PaRange], range: PaRange) -> bool {
+    let covered = ram.iter().fold(range.start(), |at, part| {
+        match part.start() <= at && at < part.end() {
+            true => part.end(),
+            false => at,
+        }
+    });
+    covered >= range.end()
+}
+
 /// The highest fitting place in one range of RAM.
 fn carve_top(range: PaRange, taken: &[PaRange], size: u64) -> Option<PaRange> {
     let mut top = range.end() / BLOCK * BLOCK;
@@ -72,6 +83,35 @@ mod tests {
 
     fn mib(start: u64, end: u64) -> PaRange {
         PaRange::between(start * MIB, end * MIB).unwrap()
+    }
+
+    #[test]
+    fn what_lies_in_ram_lies_in_all_of_it() {
+        let range = |start, end| PaRange::between(start, end).unwrap();
+        // Two side by side, and one apart.
+        let ram = [
+            range(0x1000, 0x3000),
+            range(0x3000, 0x5000),
+            range(0x8000, 0x9000),
+        ];
+        for (start, end) in [
+            (0x1000, 0x3000),
+            (0x2000, 0x4000),
+            (0x1000, 0x5000),
+            (0x8000, 0x9000),
+        ] {
+            assert!(is_in_ram(&ram, range(start, end)), "{start:#x}");
+        }
+        for (start, end) in [
+            (0, 0x2000),
+            (0x4000, 0x6000),
+            (0x4000, 0x9000),
+            (0x6000, 0x7000),
+            (0x9000, 0xa000),
+        ] {
+            assert!(!is_in_ram(&ram, range(start, end)), "{start:#x}");
+        }
+        assert!(!is_in_ram(&[], range(0, 1)));
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub enum BootError {
         /// The largest free piece.
         largest: u64,
     },
+    /// The engine's image lies where the tree has no RAM: nothing would keep it from the host.
+    #[error("device tree: the engine's image at {0} is not in RAM")]
+    ImageOutsideRam(PaRange),
     /// RAM or a device where the engine's address space has no room for it.
     #[error("{0} is beyond the engine's address space")]
     OutOfReach(PaRange),

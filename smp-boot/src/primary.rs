@@ -145,6 +145,9 @@ fn prepare<E: Engine>(record: &BootRecord) -> Result<Boot<E>, BootError> {
     parsed?;
     let image = ImageLayout::get();
     let image = between(image.start, image.end)?;
+    if !carve::is_in_ram(&machine.ram, image) {
+        return Err(BootError::ImageOutsideRam(image));
+    }
     // What cannot be rounded up is refused by `carve` like anything else that is too much.
     let engine_bytes = E::memory_needed(machine)
         .checked_next_multiple_of(PAGE)

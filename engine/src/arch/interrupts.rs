@@ -24,6 +24,11 @@ pub fn counter() -> u64 {
     CNTPCT_EL0.get()
 }
 
+/// How much it counts in a second.
+pub fn counter_hz() -> u64 {
+    CNTFRQ_EL0.get()
+}
+
 /// Sends SGI `sgi` to the core with these affinity fields (IHI0069 12.2.20).
 pub fn send_sgi(mpidr: u64, sgi: u8) {
     let affinity = |shift: u32| mpidr >> shift & 0xff;

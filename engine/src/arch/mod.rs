@@ -49,5 +49,6 @@ pub use features::{detect, list_registers_type, weakest};
 pub use host::HostExit;
 pub use id::{has_id_registers, midr, read_id_registers};
 pub use init::{HostRegime, Refusal, check_core};
+pub use interrupts::{counter, counter_hz};
 pub use metal::{Metal, MetalCpu};
 pub use tlb::SavedRegime;

@@ -1,7 +1,7 @@
 //! The host's stage-2 as it stands when the host starts: all RAM that is not the engine's, identity
 //! mapped in the largest blocks.
 //!
-//! Runs before a second core is up and before the host runs, so no flush is needed. Devices are
+//! Runs on one core, all others waiting at EL2, and before the host runs, so no flush is needed. Devices are
 //! mapped when the host touches them.
 
 use crate::engine::PageRun;

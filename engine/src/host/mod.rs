@@ -6,12 +6,14 @@
 //! | `fault` | stage-2 faults: its own memory, device frames that the engine guards, everything else |
 //! | `psci` | its PSCI calls: cores parked at EL2 |
 //! | `boot` | its stage-2 at the start |
+//! | `leftovers` | RAM that outlived a reset, zeroed before that |
 //! | `core` | the state of one of its cores |
 //! | `park` | the word that lets a parked core go |
 
 pub mod boot;
 pub mod core;
 pub mod fault;
+pub mod leftovers;
 pub mod park;
 mod psci;
 mod trap;

@@ -191,6 +191,8 @@ impl<P: Platform> Engine<P> {
         match found.slot.residency().dequeue(found.generation) {
             Ok(_) => Ok(Answer::DONE),
             Err(Residence::Running(target)) => {
+                #[cfg(not(mutant = "dequeue-not-told"))]
+                found.slot.want();
                 self.kick(cpu, target);
                 Err(Status::Busy)
             }

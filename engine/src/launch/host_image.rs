@@ -3,9 +3,11 @@
 //!
 //! Invariants: source and destination don't overlap; what was written, which is the Image's file and the
 //! tree and nothing behind them, is in memory, past all caches, before the host runs, because it starts
-//! with its caches off.
+//! with its caches off. These and the archive, which has the host's own files, are what stays of RAM when
+//! the rest is cleared (`engine::host::leftovers`); what else there is in their first and last pages does not.
 
 use crate::archive;
+use crate::launch::kept::Kept;
 use engine::vcpu::context::{Frame, HostFrame};
 use smp_boot::carve::carve;
 use smp_boot::edit::{HostTree, edit_for_host};
@@ -21,6 +23,8 @@ const MAGIC_AT: usize = 56;
 const MAGIC: u32 = 0x644d_5241;
 /// Room for the device tree, the arm64 boot protocol's limit.
 const TREE_BYTES: u64 = 2 << 20;
+/// A file of this name in the archive is the loader's word that all RAM was overwritten since the last reset.
+const RAM_IS_CLEAR: &str = "ram.clear";
 /// Longest command line.
 const COMMAND_LINE: usize = 4096;
 
@@ -50,8 +54,18 @@ pub enum HostError {
     Tree,
 }
 
-/// Places the host and returns the frame in which it starts. `engine` is what the tree reserves.
-pub fn place<E: Engine>(boot: &mut Boot<E>, engine: &[PaRange]) -> Result<HostFrame, HostError> {
+/// The host in its place.
+pub struct Placed {
+    /// The frame in which it starts.
+    pub frame: HostFrame,
+    /// What of RAM is its start.
+    pub kept: Kept,
+    /// All RAM was overwritten since the last reset, by the loader's word.
+    pub is_ram_clear: bool,
+}
+
+/// Places the host. `engine` is what the tree reserves.
+pub fn place<E: Engine>(boot: &mut Boot<E>, engine: &[PaRange]) -> Result<Placed, HostError> {
     let machine = boot.machine;
     let initrd = machine.initrd.ok_or(HostError::NoArchive)?;
     boot.map(initrd, Attr::Constant)?;
@@ -60,7 +74,11 @@ pub fn place<E: Engine>(boot: &mut Boot<E>, engine: &[PaRange]) -> Result<HostFr
     let outcome = place_from(boot, engine, initrd, bytes);
     boot.unmap(initrd);
     boot.unmap(machine.dtb);
-    outcome
+    let placed = outcome?;
+    if !placed.is_ram_clear {
+        placed.kept.clear_around(boot, engine)?;
+    }
+    Ok(placed)
 }
 
 fn place_from<E: Engine>(
@@ -68,7 +86,7 @@ fn place_from<E: Engine>(
     engine: &[PaRange],
     initrd: PaRange,
     bytes: &[u8],
-) -> Result<HostFrame, HostError> {
+) -> Result<Placed, HostError> {
     let machine = boot.machine;
     let file = |name| archive::find(bytes, name).map_err(HostError::Archive);
     let (_, image) = file("host")?.ok_or(HostError::NoHost)?;
@@ -120,13 +138,17 @@ fn place_from<E: Engine>(
         engine,
     };
     let tree_bytes = edit_for_host(original, tree, &wishes).map_err(|_| HostError::Tree)?;
-    let written = [
-        PaRange::new(image_at, image.len() as u64),
-        PaRange::new(tree_at, tree_bytes as u64),
-    ];
-    clean(written.into_iter().flatten());
+    let range = |start, size| PaRange::new(start, size).ok_or(BootError::OutOfBootMemory);
+    let image = range(image_at, image.len() as u64)?;
+    let tree = range(tree_at, tree_bytes as u64)?;
+    clean(image);
+    clean(tree);
     boot.unmap(place);
-    Ok(HostFrame(Frame::new(image_at, tree_at)))
+    Ok(Placed {
+        frame: HostFrame(Frame::new(image_at, tree_at)),
+        kept: Kept([image, tree, initrd]),
+        is_ram_clear: file(RAM_IS_CLEAR)?.is_some(),
+    })
 }
 
 /// Offset and memory size that an Image's header asks for.
@@ -167,15 +189,16 @@ unsafe fn bytes_of_mut(range: PaRange) -> &'static mut [u8] {
     }
 }
 
-/// Cleans mapped ranges to the point of coherency and drops stale instructions.
-fn clean(ranges: impl Iterator<Item = PaRange>) {
+/// Cleans a mapped range to the point of coherency and drops stale instructions.
+#[inline(never)]
+pub(super) fn clean(range: PaRange) {
+    // SAFETY: mapped, by the caller's word.
     #[cfg(not(mutant = "place-no-clean"))]
-    for range in ranges {
-        // SAFETY: mapped, by the caller's word.
-        unsafe { bulk::clean_invalidate(range) };
+    unsafe {
+        bulk::clean_invalidate(range);
     }
     #[cfg(mutant = "place-no-clean")]
-    let _ = ranges;
+    let _ = range;
     // SAFETY: barriers and instruction-cache invalidation change no content.
     unsafe {
         core::arch::asm!(

@@ -4,14 +4,15 @@
 
 pub mod archive;
 pub mod host_image;
+mod kept;
 pub mod pages;
 mod storage;
 
 use arch::{HostRegime, Metal, MetalCpu};
 use engine::engine::{CoreState, Engine, Parts};
-use engine::host::boot::map_ram;
 use engine::host::core::HostCore;
 use engine::host::fault::GuardedFrames;
+use engine::host::leftovers::Leftovers;
 use engine::memory::page_set::PageSet;
 use engine::memory::pool::PagePool;
 use engine::memory::tlb::Regime;
@@ -26,7 +27,7 @@ use engine::vm::{HOST_VMID, Vm};
 use engine::{arch, vcpu};
 use host_image::HostError;
 use ownership::{Census, Pa, PageTable};
-use percpu::{Area, CpuId, Mailbox, Padded, PerCpu, Pins, RunQueues};
+use percpu::{Area, CpuId, CpuToken, Mailbox, Padded, PerCpu, Pins, RunQueues};
 use smp_boot::machine::Redistributors;
 use smp_boot::{Boot, BootError, BootHeap, MachineInfo, Mpidr, PaRange, redistributors};
 use storage::{make, make_alike, make_like, make_one, make_untouched};
@@ -101,7 +102,7 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
     let machine = boot.machine;
     let cpu = CpuId::new(0).ok_or(BootError::OutOfBootMemory)?;
     let engine_memory = [boot.image, boot.region];
-    let host = host_image::place(boot, &engine_memory)?;
+    let placed = host_image::place(boot, &engine_memory)?;
 
     let features = arch::detect();
     let geometry = Geometry::for_pa_bits(features.pa_bits);
@@ -119,9 +120,12 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
     let mut table = PageTable::new(base, pages, make_words(heap, base, pages)?);
     let pool = make_pool(boot, base, pages)?;
 
-    let census = pages::settle(&mut table, machine, &engine_memory, |run| {
-        map_ram(&platform, cpu, &pool, stage2, run).map_err(|_| BootError::OutOfBootMemory)
-    })?;
+    let census = pages::settle(&mut table, machine, &engine_memory)?;
+    let ram = list(machine.ram.iter().map(|ram| run_within(*ram)))?;
+    let leftovers = match placed.is_ram_clear {
+        true => Leftovers::none(),
+        false => Leftovers::new(&ram, list(placed.kept.pages())?),
+    };
 
     let heap = &mut boot.heap;
     let cpus = machine.cpus.len();
@@ -147,14 +151,28 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
         firmware: ask_firmware(&platform, cpu),
         guarded: guarded_frames(machine)?,
         holes: holes(machine)?,
-        ram: list(machine.ram.iter().map(|ram| run_within(*ram)))?,
+        ram,
+        leftovers,
         platform,
     };
     let engine = make_one(heap, Engine::new(parts))?;
     Ok(Launched {
         engine,
-        host,
+        host: placed.frame,
         census,
+    })
+}
+
+/// Maps the host's RAM, all cores having cleared what a reset left there.
+pub fn map_host_ram(
+    engine: &MetalEngine,
+    cpu: &CpuToken,
+    machine: &MachineInfo,
+    own: &[PaRange],
+) -> Result<(), BootError> {
+    pages::for_host(machine, own, |run| {
+        let mapped = engine.map_host_ram(cpu, run);
+        mapped.map_err(|_| BootError::OutOfBootMemory)
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: each page of RAM gets exactly one state: the engine's image and region are
 //! `Owned(Engine)`, what the firmware reserved is `HostFixed`, all else is `Owned(Host)`. What is
-//! not RAM stays `Reserved`.
+//! not RAM stays `Reserved`. What the host may reach is all but the first of these.
 
 use core::ops::Deref;
 use engine::engine::PageRun;
@@ -10,42 +10,62 @@ use ownership::{Census, Owner, Pa, PageTable, Pfn, State};
 use smp_boot::{BootError, MachineInfo, PaRange};
 use sync::AtomicU64;
 
-/// Sets the words of all RAM; `host` is told each run that the host may reach. Says how many pages are whose.
+/// Sets the words of all RAM. Says how many pages are whose.
 pub fn settle<S: Deref<Target = [AtomicU64]>>(
     table: &mut PageTable<S>,
     machine: &MachineInfo,
     engine: &[PaRange],
-    mut host: impl FnMut(PageRun) -> Result<(), BootError>,
 ) -> Result<Census, BootError> {
     let mut census = Census {
         reserved: table.len(),
         ..Census::default()
     };
+    for_each(machine, engine, |run, state| {
+        let pages = run.pages as usize;
+        table
+            .boot_set(run.first, pages, state)
+            .map_err(|_| BootError::BadNode("RAM ranges overlap"))?;
+        census.reserved = census.reserved.saturating_sub(pages);
+        let count = match state {
+            State::Owned(Owner::Engine) => &mut census.engine,
+            State::HostFixed => &mut census.host_fixed,
+            _ => &mut census.host,
+        };
+        // There are fewer pages than bytes.
+        *count = count.wrapping_add(pages);
+        Ok(())
+    })?;
+    Ok(census)
+}
+
+/// Tells `host` each run that the host may reach.
+pub fn for_host(
+    machine: &MachineInfo,
+    engine: &[PaRange],
+    mut host: impl FnMut(PageRun) -> Result<(), BootError>,
+) -> Result<(), BootError> {
+    for_each(machine, engine, |run, state| match state {
+        State::Owned(Owner::Engine) => Ok(()),
+        _ => host(run),
+    })
+}
+
+/// Visits all RAM by runs of one state, the longest there are.
+fn for_each(
+    machine: &MachineInfo,
+    engine: &[PaRange],
+    mut visit: impl FnMut(PageRun, State) -> Result<(), BootError>,
+) -> Result<(), BootError> {
     for ram in &machine.ram {
         let ram = ram.pages_within();
         let mut at = ram.start();
         while at < ram.end() {
             let (end, state) = piece(at, ram.end(), machine, engine);
-            let run = run_of(at, end);
-            table
-                .boot_set(run.first, run.pages as usize, state)
-                .map_err(|_| BootError::BadNode("RAM ranges overlap"))?;
-            let pages = run.pages as usize;
-            census.reserved = census.reserved.saturating_sub(pages);
-            let count = match state {
-                State::Owned(Owner::Engine) => &mut census.engine,
-                State::HostFixed => &mut census.host_fixed,
-                _ => &mut census.host,
-            };
-            // There are fewer pages than bytes.
-            *count = count.wrapping_add(pages);
-            if state != State::Owned(Owner::Engine) {
-                host(run)?;
-            }
+            visit(run_of(at, end), state)?;
             at = end;
         }
     }
-    Ok(census)
+    Ok(())
 }
 
 /// The run of pages from `start` to `end`.

@@ -7,8 +7,8 @@ use super::hardware::Sim;
 use super::ram::Ram;
 use crate::engine::{Engine, PageRun, Parts};
 use crate::gic::lr::MAX_LIST_REGISTERS;
-use crate::host::boot::map_ram;
 use crate::host::core::HostCore;
+use crate::host::leftovers::Leftovers;
 use crate::memory::page_set::PageSet;
 use crate::memory::pool::PagePool;
 use crate::platform::Features;
@@ -18,7 +18,7 @@ use crate::trap::sysreg::IdRegisters;
 use crate::vcpu::context::GuestMachine;
 use crate::vm::HOST_VMID;
 use ownership::{GranuleSize, Owner, PageTable, Pfn, State, VmSlot, Word};
-use percpu::{CpuId, PerCpu, Pins, RunQueues};
+use percpu::{CpuToken, PerCpu, Pins, RunQueues};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec::Vec;
 use sync::{AtomicU64, Ordering};
@@ -118,11 +118,23 @@ fn page_words(base: Pfn, pages: usize) -> PageWords {
     words
 }
 
-/// An engine, its host's cores running.
+/// Gives the host its RAM, and runs its cores.
+pub(super) fn start_host(engine: &Engine<Sim>, config: Config, cpu: &CpuToken) {
+    let fixed = RESERVED_PAGES + IMAGE_PAGES + config.pool_pages;
+    let run = PageRun {
+        first: Pfn::from_raw(RAM_BASE + fixed),
+        pages: config.ram_pages - fixed,
+    };
+    engine.map_host_ram(cpu, run).expect("the host's tables");
+    let regime = engine.host_stage2().regime();
+    engine.platform().start_host(regime.vttbr());
+}
+
+/// An engine, before its host has any RAM. All of that is to be cleared, but for `kept`, if that is something.
 ///
 /// # Panics
 /// If the configuration makes no machine.
-pub(super) fn engine(config: Config) -> Engine<Sim> {
+pub(super) fn before_host(config: Config, kept: Option<&[PageRun]>) -> Engine<Sim> {
     let base = Pfn::from_raw(RAM_BASE);
     let pages = config.ram_pages as usize;
     let words = page_words(base, pages);
@@ -178,19 +190,16 @@ pub(super) fn engine(config: Config) -> Engine<Sim> {
     }
     let stage2 = Stage2::new(root, HOST_VMID, geometry);
     pool.fill_reserve();
-    let boot = CpuId::new(0).expect("core 0");
-    let run = PageRun {
-        first: page(fixed),
-        pages: config.ram_pages - fixed,
-    };
-    map_ram(&sim, boot, &pool, stage2, run).expect("the host's tables");
-    sim.start_host(stage2.regime().vttbr());
 
-    let mut all_ram = heapless::Vec::new();
+    let mut all_ram = heapless::Vec::<_, 64>::new();
     let _ = all_ram.push(PageRun {
         first: base,
         pages: config.ram_pages,
     });
+    let leftovers = match kept {
+        Some(kept) => Leftovers::new(&all_ram, kept.iter().copied().collect()),
+        None => Leftovers::none(),
+    };
     let host_core = |index: usize| {
         let core = HostCore::new(index as u64);
         if index < config.cpus - config.missing {
@@ -221,6 +230,7 @@ pub(super) fn engine(config: Config) -> Engine<Sim> {
         guarded: heapless::Vec::new(),
         holes: heapless::Vec::new(),
         ram: all_ram,
+        leftovers,
     })
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Script {
     trapped_at: Option<u64>,
     /// The address of the instruction of a [`GuestOp::Trap`].
     any_at: u64,
+    /// An SError is pending that EL2 finds after the exit.
+    late_serror: bool,
     log: Vec<Seen>,
 }
 
@@ -114,8 +116,13 @@ impl Sim {
                 Step::Elsewhere(act) => act(),
             }
         };
-        self.inner().running.remove(&key);
-        exit
+        let mut inner = self.inner();
+        inner.running.remove(&key);
+        let script = inner.scripts.entry(key).or_default();
+        match std::mem::take(&mut script.late_serror) {
+            true => GuestExit::SError { esr: esr(0x2f, 0) },
+            false => exit,
+        }
     }
 
     fn begin_run(&self, cpu: CpuId, vttbr: u64, key: (u16, u64)) {
@@ -201,6 +208,10 @@ impl Sim {
             GuestOp::SError => {
                 script.ops.pop_front();
                 Step::Exit(GuestExit::SError { esr: esr(0x2f, 0) })
+            }
+            GuestOp::LateSError => {
+                script.late_serror = true;
+                Step::Next(Seen::Done)
             }
             GuestOp::TlbConflict(address) => {
                 let (far, hpfar) = (*address, *address >> 12 << 4);

@@ -189,6 +189,11 @@ impl Sim {
             .collect()
     }
 
+    /// What was in RAM when the machine started.
+    pub fn leave_word(&self, page: Pfn, word: usize, value: u64) {
+        self.ram.store(page.raw(), word, value);
+    }
+
     /// Gives a page a memory error: whoever reaches it finds that.
     pub fn break_page(&self, page: Pfn) {
         self.inner().broken.insert(page.raw());

@@ -11,7 +11,7 @@ use super::script::{GuestOp, Seen};
 use super::snapshot::Snapshot;
 use super::tables::Below;
 use super::tlb::Translation;
-use crate::engine::Engine;
+use crate::engine::{Engine, PageRun};
 use crate::vm::HOST_VMID;
 use abi::{ARGUMENT_REGISTERS, Call, Counter, RESULT_REGISTERS, Status};
 use percpu::{CpuId, CpuToken};
@@ -52,11 +52,36 @@ impl Machine {
     /// # Panics
     /// If the configuration makes no machine.
     pub fn new(config: Config) -> Self {
+        let machine = Self::before_host(config, None);
+        machine.start_host();
+        machine
+    }
+
+    /// Boots an engine, and its host not yet. All RAM is to be cleared before, but for `kept`, if that is something.
+    ///
+    /// # Panics
+    /// If the configuration makes no machine.
+    pub fn before_host(config: Config, kept: Option<&[PageRun]>) -> Self {
         Self {
-            engine: Arc::new(boot::engine(config)),
+            engine: Arc::new(boot::before_host(config, kept)),
             config,
             inside: boot::store(config.cpus, |_| AtomicBool::new(false)),
         }
+    }
+
+    /// Clears RAM as one of the cores; all do it.
+    pub fn clear_leftovers(&self, cpu: usize) {
+        self.on_core(cpu, |token| self.engine.clear_leftovers(token));
+    }
+
+    /// Runs the host on all cores.
+    ///
+    /// # Panics
+    /// If the pool has no table for its RAM.
+    pub fn start_host(&self) {
+        self.on_core(0, |token| {
+            boot::start_host(&self.engine, self.config, token);
+        });
     }
 
     /// The engine.

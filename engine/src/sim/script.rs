@@ -34,6 +34,8 @@ pub enum GuestOp {
     Interrupt,
     /// A physical SError.
     SError,
+    /// One that is taken with the next exit, whatever that is for: EL2 finds it when the registers are saved.
+    LateSError,
     /// A load from there ends in a TLB conflict abort; it is not tried again.
     TlbConflict(u64),
     /// Any synchronous exception to EL2, whatever its syndrome says; it is not tried again.

@@ -8,8 +8,8 @@
 //! - an answer reads and writes no register but what [`Stop`] shows, and leaves the exit as it was if it is
 //!   not the whole answer: whoever judges it then finds what the hardware said;
 //! - after an interrupt the guest goes on only if the turn is not over, the host has no interrupt, nothing is
-//!   in this core's mailbox, the VM lives, and something new is there for this vCPU: a kick for any other
-//!   reason ends the run;
+//!   in this core's mailbox, the VM lives, nobody wants the vCPU off its queue, and something new is there for it: a
+//!   kick for any other reason ends the run;
 //! - the doorbell is dropped before any of that is looked at, so that what is told later rings again.
 
 use super::calls::DONE;
@@ -156,6 +156,9 @@ impl<'a, P: Platform> Near<'a, P> {
         }
         let alive = (self.pinned.generation, Phase::Running);
         if self.pinned.vm.life.now() != alive && cfg!(not(mutant = "near-ignore-phase")) {
+            return false;
+        }
+        if self.vcpu.is_wanted() {
             return false;
         }
         let shared = &self.vcpu.interrupts;

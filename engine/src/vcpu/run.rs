@@ -8,7 +8,7 @@
 //!   sees the vCPU elsewhere, or the VM without pins, knows that this core walks for it no more;
 //! - a core says that it is idle before it looks a last time, so a wake-up is never lost.
 
-use super::context::Frame;
+use super::context::{Frame, GuestExit};
 use super::exit::{VcpuExit, Verdict, with_notices};
 use super::near::Near;
 use super::pick::{LOOKS, Picked};
@@ -165,6 +165,7 @@ impl<P: Platform> Engine<P> {
             ticket.park();
             return false;
         };
+        vcpu.begin_turn();
         let (is_exit, leave) = self.play_pinned(cpu, slot, vcpu, &mut ticket, &pinned, until, exit);
         // Before ticket and pin are given back: see the header.
         platform.leave_regime(cpu.id());
@@ -236,9 +237,12 @@ impl<P: Platform> Engine<P> {
                         });
                     let (answered, filled) = near.end();
                     state.context.gic.drain(&vcpu.interrupts);
+                    let is_error = matches!(exit, GuestExit::SError { .. })
+                        && cfg!(not(mutant = "near-hides-serror"));
                     let verdict = match answered {
-                        Some(verdict) => with_notices(state, verdict, filled),
-                        None => self.judge(cpu, slot, vcpu, state, pinned, exit, filled),
+                        Some(verdict) if !is_error => with_notices(state, verdict, filled),
+                        // An error that came with an answered exit is told all the same: it is told once.
+                        _ => self.judge(cpu, slot, vcpu, state, pinned, exit, filled),
                     };
                     if let Verdict::Host(exit) = verdict {
                         told.tell(handle, exit, &state.context.frame);

@@ -62,6 +62,8 @@ pub struct VcpuSlot {
     resident: Resident<Option<VcpuState>>,
     /// Parked, it waits for more than a queue: a copy of [`Pending::bars_queues`].
     barred: AtomicBool,
+    /// The host wants it off its queue: nothing keeps it on its core.
+    wanted: AtomicBool,
     vm: AtomicU64,
     mpidr: AtomicU64,
 }
@@ -86,9 +88,28 @@ impl VcpuSlot {
         self.mpidr.store(mpidr, Ordering::Relaxed);
         // Relaxed: as above.
         self.barred.store(false, Ordering::Relaxed);
+        self.begin_turn();
         #[cfg(not(mutant = "vcpu-keep-interrupts"))]
         self.interrupts.reset();
         self.resident.with(ticket, |content| *content = Some(state));
+    }
+
+    /// Ends its turn with the next kick, whatever else that is for.
+    pub(crate) fn want(&self) {
+        // Relaxed: the kick that follows waits for it, and the core looks after that.
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Does somebody want it off its queue?
+    pub(crate) fn is_wanted(&self) -> bool {
+        // Relaxed: as in `want`.
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Its turn begins: who wanted it before asks again, having been told BUSY.
+    pub(crate) fn begin_turn(&self) {
+        // Relaxed: as in `want`.
+        self.wanted.store(false, Ordering::Relaxed);
     }
 
     /// Lets the ticket's holder at the state. `None` if the ticket is another slot's, or the slot

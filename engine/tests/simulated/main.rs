@@ -15,6 +15,7 @@ mod granules;
 mod guest_calls;
 mod guests;
 mod host;
+mod leftovers;
 mod lifecycle;
 mod memory;
 mod near;

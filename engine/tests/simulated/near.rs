@@ -1,7 +1,7 @@
 //! Answers within a run: what a kick leads to while the guest keeps the core, and what ends its run.
 
 use crate::common::{Guest, RAM, bury, machine, map, play, run, start};
-use abi::{Call, Counter, ExitReason, InjectKind};
+use abi::{Call, Counter, ExitReason, FaultKind, InjectKind, Status};
 use engine::sim::{GuestOp, Machine, Seen};
 use engine::vcpu::run::SLICE_TICKS;
 
@@ -94,6 +94,38 @@ fn a_kick_of_a_dying_vm_ends_the_run() {
     let stored = |seen: &Seen| matches!(seen, Seen::Stored(_));
     assert!(!seen.iter().any(stored), "it went on: {seen:?}");
     assert_eq!(bury(&machine, vm, 2), 1);
+}
+
+/// An interrupt that comes while the host wants the vCPU off its queue does not keep it on its core.
+#[test]
+fn a_dequeue_ends_the_run() {
+    let machine = machine();
+    let guest = rung(&machine);
+    let vcpu = guest.vcpus[0];
+    let before = entries(&machine);
+    let wanted = injected(&machine, &guest, move |other| {
+        let told = other.call_unchecked(1, Call::VcpuDequeue, &[vcpu]);
+        assert_eq!(told.status, Status::Busy);
+    });
+    // The next interrupt finds it wanted by nobody.
+    play(
+        &machine,
+        &guest,
+        [wanted, injected(&machine, &guest, |_| {}), GuestOp::Look],
+    );
+    assert_eq!(entries(&machine), before + 2);
+}
+
+/// An SError that EL2 finds when an exit has been answered already is told all the same.
+#[test]
+fn an_serror_behind_an_answer_is_told() {
+    let machine = machine();
+    let guest = rung(&machine);
+    // To itself: answered, and it goes on after the list registers are filled.
+    machine.script(guest.vm, 0, [GuestOp::LateSError, GuestOp::SendSgi(1)]);
+    let exit = run(&machine, 0);
+    assert_eq!(exit.reason, ExitReason::Fault);
+    assert_eq!(exit.d[0], FaultKind::SError.raw());
 }
 
 /// The host's interrupt, and the end of the turn, are not put off by the guest's own.

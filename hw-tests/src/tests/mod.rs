@@ -15,6 +15,7 @@ mod late;
 mod order;
 mod psci;
 mod redistributors;
+mod remains;
 mod roundtrip;
 mod sharing;
 mod slices;
@@ -64,8 +65,10 @@ pub const ON_REQUEST: &[&[Test]] = &[
     figures::TESTS,
     flushing::TESTS,
     order::TESTS,
+    remains::TESTS,
     stress::TESTS,
     teardown::TESTS,
 ];
 
 pub use absent::is_there as has_absent_ram;
+pub use remains::leave_if_wanted;

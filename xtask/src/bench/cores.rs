@@ -113,6 +113,7 @@ fn boot(
         image: machine.tests(),
         cmdline: words,
         initrd: &[],
+        is_ram_clear: true,
     };
     let paths = machine.paths();
     let files = BootFiles::write(paths, "bench-cores", machine.engine(), &host)?;

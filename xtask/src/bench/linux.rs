@@ -191,6 +191,7 @@ fn guest(machine: &Machine<'_>, content: &GuestContent, case: Case) -> Result<(C
             u8::from(case.quiet)
         ),
         initrd: &content.archive()?,
+        is_ram_clear: true,
     };
     let files = BootFiles::write(machine.paths(), NAME, machine.engine(), &host)?;
     let mut command = machine::Machine {

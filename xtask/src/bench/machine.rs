@@ -110,6 +110,7 @@ impl<'a> Machine<'a> {
             image: &self.tests,
             cmdline: &format!("filter=bench::{filter} seed=1"),
             initrd: &[],
+            is_ram_clear: true,
         };
         let files = BootFiles::write(self.paths, "bench", &self.engine, &host)?;
         let machine = machine::Machine {

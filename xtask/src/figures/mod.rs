@@ -78,6 +78,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         image: &tests,
         cmdline: &format!("filter={} seed=1", options.filter),
         initrd: &[],
+        is_ram_clear: true,
     };
     let files = BootFiles::write(paths, "figures", &engine, &host)?;
     let mut table = Table::default();

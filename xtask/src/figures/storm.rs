@@ -72,6 +72,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         image: &tests,
         cmdline: "filter=tlb::storm",
         initrd: &[],
+        is_ram_clear: true,
     };
     let bench = Bench {
         files: BootFiles::write(paths, "storm", &engine, &host)?,

@@ -87,6 +87,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         image: &tests,
         cmdline: &format!("filter=teardown:: mib={}", options.mib),
         initrd: &[],
+        is_ram_clear: true,
     };
     let files = BootFiles::write(paths, "teardown", &engine, &host)?;
     let plugin = Plugin::build(paths, &engine, &paths.logs().join("teardown-counts.json"))?;

@@ -112,11 +112,22 @@ pub fn log_file(paths: &Paths, boot: &Boot) -> PathBuf {
 }
 
 fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(Report, Outcome)> {
+    let mut before = Vec::new();
+    if boot.kept_ram {
+        // What there was of a run before is no reset's.
+        let file = ram_file(paths);
+        if file.exists() {
+            fs::remove_file(&file)?;
+        }
+        let first = boot_once(paths, images, boot, seed)?;
+        before = failures(&Report::read(&first.console, first.troubles));
+    }
     let Run {
         outcome,
         console,
         mut troubles,
     } = boot_once(paths, images, boot, seed)?;
+    troubles.extend(before);
     if boot.is_replayed {
         let again = boot_once(paths, images, boot, seed)?;
         if !of_machine(&console).eq(of_machine(&again.console)) {
@@ -126,6 +137,20 @@ fn observe(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<(Re
     let mut report = Report::read(&console, troubles);
     report.require(&boot.must_run);
     Ok((report, outcome))
+}
+
+/// Where the RAM of a machine is that starts twice.
+fn ram_file(paths: &Paths) -> PathBuf {
+    paths.images().join("hw-test").join("ram")
+}
+
+/// What failed at the first of two starts.
+fn failures(report: &Report) -> Vec<String> {
+    let failed = report.results.iter();
+    let failed = failed.filter(|result| matches!(result.verdict, Verdict::Failed(_)));
+    failed
+        .map(|result| format!("at the first start: {result}"))
+        .collect()
 }
 
 /// The lines of a console without QEMU's own, which come by the clock on the wall.
@@ -147,6 +172,7 @@ fn boot_once(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<R
         image: &images.tests,
         cmdline: &format!("{key}={} seed={seed}", boot.filter),
         initrd: &[],
+        is_ram_clear: !boot.kept_ram,
     };
     let files = BootFiles::write(paths, "hw-test", &images.engine, &host)?;
     let log = log_file(paths, boot);
@@ -160,6 +186,9 @@ fn boot_once(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<R
         }
         _ => boot.machine.command(qemu, &files),
     };
+    if boot.kept_ram {
+        boot.machine.keep_ram(&mut command, &ram_file(paths));
+    }
     if boot.absent_ram {
         let plain = boot.machine.command(qemu, &files);
         let tree = absent::write_tree(plain, &paths.images().join("hw-test"))?;

@@ -38,6 +38,9 @@ pub struct Group {
     /// The device tree names RAM that is not there.
     #[serde(default)]
     pub absent_ram: bool,
+    /// The machine starts twice, the second time with what was left in its RAM.
+    #[serde(default)]
+    pub kept_ram: bool,
     /// What boots the machine, if it is not QEMU itself.
     #[serde(default)]
     pub firmware: Option<Firmware>,
@@ -80,6 +83,8 @@ pub struct Boot {
     pub limit: Duration,
     /// The device tree names RAM that is not there.
     pub absent_ram: bool,
+    /// The machine starts twice, the second time with what was left in its RAM.
+    pub kept_ram: bool,
     /// What boots the machine, if it is not QEMU itself.
     pub firmware: Option<Firmware>,
     /// The last core begins to run so long after the others.
@@ -170,7 +175,8 @@ impl Group {
 
     /// Is it a machine like any other?
     pub fn is_ordinary(&self) -> bool {
-        let is_plain = !self.absent_ram && self.late_s.is_none() && !self.replayed;
+        let is_plain =
+            !self.absent_ram && !self.kept_ram && self.late_s.is_none() && !self.replayed;
         is_plain && self.firmware.is_none()
     }
 
@@ -211,6 +217,7 @@ impl Group {
             },
             limit: Duration::from_secs(self.timeout_s),
             absent_ram: self.absent_ram,
+            kept_ram: self.kept_ram,
             firmware: self.firmware,
             late: self.late_s.map(Duration::from_secs),
             must_run: self.must_run.clone(),

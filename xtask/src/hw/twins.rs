@@ -48,7 +48,7 @@ impl Twins {
         };
         let (tests, skipped) = asked(report);
         if boot.firmware.is_none() {
-            if !boot.absent_ram && boot.late.is_none() && !boot.is_replayed {
+            if !boot.absent_ram && !boot.kept_ram && boot.late.is_none() && !boot.is_replayed {
                 let filter = boot.filter.clone();
                 self.known.push(Known {
                     case,

@@ -55,6 +55,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         image: &host,
         cmdline: &options.cmdline,
         initrd: &initrd,
+        is_ram_clear: false,
     };
     let engine = build::build(paths, &toolchain, ENGINE, None)?;
     let out = match &options.out {

@@ -64,6 +64,7 @@ pub fn run(paths: &Paths, program: &Path, options: &Options, cpus: u32) -> Resul
         image: &tests,
         cmdline: &format!("exact={TEST} seed={seed} seconds={seconds}"),
         initrd: &[],
+        is_ram_clear: true,
     };
     let files = BootFiles::write(paths, "linear", &engine, &host)?;
     let machine = Machine {

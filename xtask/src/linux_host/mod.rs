@@ -116,6 +116,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         image: &kernel,
         cmdline: COMMAND_LINE,
         initrd: &initrd,
+        is_ram_clear: false,
     };
     let engine = build::build(paths, &tools.toolchain, ENGINE, mutant)?;
     let name = mutant.map_or_else(

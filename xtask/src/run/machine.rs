@@ -72,6 +72,15 @@ impl Machine {
         self.placed(command)
     }
 
+    /// Has a machine that is no board keep its RAM in a file, where its next start finds it.
+    pub fn keep_ram(&self, command: &mut Command, file: &Path) {
+        // A comma ends an option's value unless there are two.
+        let file = file.display().to_string().replace(',', ",,");
+        let size = self.mem.0;
+        let object = format!("memory-backend-file,id=kept,size={size},mem-path={file},share=on");
+        command.args(["-object", &object, "-machine", "memory-backend=kept"]);
+    }
+
     /// The machine without anything to boot.
     pub fn hardware(&self, qemu: &Qemu) -> Command {
         let (mut machine, cores) = match self.is_board() {

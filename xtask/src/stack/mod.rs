@@ -135,6 +135,7 @@ impl Bench<'_> {
             image: &self.tests,
             cmdline: &format!("filter={filter} seed=1"),
             initrd: &[],
+            is_ram_clear: true,
         };
         let files = BootFiles::write(self.paths, "stack", &self.engine, &host)?;
         let mut command = machine.command(&self.tools.qemu, &files);

@@ -92,6 +92,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
             options.seed, options.seconds
         ),
         initrd: &[],
+        is_ram_clear: true,
     };
     let files = BootFiles::write(paths, "stress", &engine, &host)?;
     let (told, mut checks) = boot(paths, options, &tools, &files)?;
