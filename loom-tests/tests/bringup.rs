@@ -91,7 +91,9 @@ fn leftovers_against_a_look() {
         if left.are_gone() {
             assert_eq!(seen(&times), [1, 1], "said to be cleared");
         }
-        clearing.map(|core| core.join().unwrap());
+        for core in clearing {
+            core.join().unwrap();
+        }
         assert!(left.are_gone());
         assert_eq!(seen(&times), [1, 1]);
     });

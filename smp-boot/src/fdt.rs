@@ -202,6 +202,8 @@ impl<'m, 't> Reader<'m, 't> {
             b"chosen" if !self.has_chosen => {
                 self.has_chosen = true;
                 self.machine.initrd = read_initrd(node)?;
+                let line = node.get(Name::Bootargs).unwrap_or(&[]);
+                self.machine.ram_is_clear = tree::has_word(line, RAM_IS_CLEAR);
             }
             _ => {}
         }
@@ -383,6 +385,9 @@ fn read_timer(node: &Node<'_>) -> Result<TimerPpis, BootError> {
     }
     Ok(timer)
 }
+
+/// In the loader's command line: see [`MachineInfo::ram_is_clear`].
+const RAM_IS_CLEAR: &[u8] = b"ram-is-clear";
 
 /// The initrd: end is exclusive; both may be of one or two cells.
 fn read_initrd(chosen: &Node<'_>) -> Result<Option<PaRange>, BootError> {

@@ -117,6 +117,8 @@ pub struct MachineInfo {
     pub timer: TimerPpis,
     /// The boot loader's initrd, to the byte.
     pub initrd: Option<PaRange>,
+    /// The boot loader's word, by `ram-is-clear` in its command line: all RAM was overwritten since the last reset.
+    pub ram_is_clear: bool,
     /// The device tree itself, to the byte.
     pub dtb: PaRange,
 }
@@ -141,6 +143,7 @@ impl MachineInfo {
                 hypervisor: None,
             },
             initrd: None,
+            ram_is_clear: false,
             dtb: NOTHING,
         }
     }

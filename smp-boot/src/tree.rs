@@ -143,6 +143,22 @@ pub fn up_to(text: &[u8], mark: u8) -> &[u8] {
     end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
+/// Is this one of the words of a line, which ends with a zero?
+pub fn has_word(line: &[u8], word: &[u8]) -> bool {
+    let mut rest = up_to(line, 0);
+    // Ends: each turn takes a byte at least.
+    loop {
+        let first = up_to(rest, b' ');
+        if first == word {
+            return true;
+        }
+        match rest.get(first.len().saturating_add(1)..) {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+}
+
 /// At most eight bytes as a number.
 fn join(bytes: &[u8]) -> u64 {
     bytes

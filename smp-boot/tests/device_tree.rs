@@ -4,6 +4,7 @@
 //! then `dtc` both ways to drop the padding); `soc.dtb` is `soc.dts` through `dtc`; `versal.dtb` is of
 //! QEMU's `-M xlnx-versal-virt -m 1G`, its padding cut off.
 
+use smp_boot::edit::{HostTree, edit_for_host};
 use smp_boot::machine::{UartInfo, UartKind};
 use smp_boot::{BootError, MachineInfo, Mpidr, PaRange, fdt};
 
@@ -155,6 +156,40 @@ fn reads_nested_buses_and_everything_reserved() {
     assert_eq!(machine.timer.physical, Some(30));
     assert_eq!(machine.timer.hypervisor, Some(26));
     assert_eq!(machine.initrd, Some(range(0x8800_0000, 0x8801_2345)));
+}
+
+/// The loader's word about RAM is a whole word of its command line, and nobody's else.
+#[test]
+fn ram_is_clear_if_the_loader_says_so() {
+    let said = |bootargs| {
+        let wishes = HostTree {
+            bootargs,
+            initrd: None,
+            engine: &[],
+        };
+        let mut tree = vec![0; VIRT.len() + 4096];
+        let size = edit_for_host(VIRT, &mut tree, &wishes).unwrap();
+        parse(&tree[..size]).unwrap().ram_is_clear
+    };
+    for line in [
+        "ram-is-clear",
+        "quiet ram-is-clear",
+        "ram-is-clear x=1",
+        "a  ram-is-clear b",
+    ] {
+        assert!(said(line), "{line}");
+    }
+    for line in [
+        "",
+        " ",
+        "ram-is-clear=0",
+        "xram-is-clear",
+        "ram-is-clea",
+        "quiet",
+    ] {
+        assert!(!said(line), "{line}");
+    }
+    assert!(!parse(SOC).unwrap().ram_is_clear);
 }
 
 #[test]

@@ -23,8 +23,6 @@ const MAGIC_AT: usize = 56;
 const MAGIC: u32 = 0x644d_5241;
 /// Room for the device tree, the arm64 boot protocol's limit.
 const TREE_BYTES: u64 = 2 << 20;
-/// A file of this name in the archive is the loader's word that all RAM was overwritten since the last reset.
-const RAM_IS_CLEAR: &str = "ram.clear";
 /// Longest command line.
 const COMMAND_LINE: usize = 4096;
 
@@ -60,8 +58,6 @@ pub struct Placed {
     pub frame: HostFrame,
     /// What of RAM is its start.
     pub kept: Kept,
-    /// All RAM was overwritten since the last reset, by the loader's word.
-    pub is_ram_clear: bool,
 }
 
 /// Places the host. `engine` is what the tree reserves.
@@ -75,7 +71,7 @@ pub fn place<E: Engine>(boot: &mut Boot<E>, engine: &[PaRange]) -> Result<Placed
     boot.unmap(initrd);
     boot.unmap(machine.dtb);
     let placed = outcome?;
-    if !placed.is_ram_clear {
+    if !machine.ram_is_clear {
         placed.kept.clear_around(boot, engine)?;
     }
     Ok(placed)
@@ -147,7 +143,6 @@ fn place_from<E: Engine>(
     Ok(Placed {
         frame: HostFrame(Frame::new(image_at, tree_at)),
         kept: Kept([image, tree, initrd]),
-        is_ram_clear: file(RAM_IS_CLEAR)?.is_some(),
     })
 }
 

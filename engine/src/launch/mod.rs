@@ -122,7 +122,7 @@ pub fn launch<E: smp_boot::Engine>(boot: &mut Boot<E>) -> Result<Launched, HostE
 
     let census = pages::settle(&mut table, machine, &engine_memory)?;
     let ram = list(machine.ram.iter().map(|ram| run_within(*ram)))?;
-    let leftovers = match placed.is_ram_clear {
+    let leftovers = match machine.ram_is_clear {
         true => Leftovers::none(),
         false => Leftovers::new(&ram, list(placed.kept.pages())?),
     };

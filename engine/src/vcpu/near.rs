@@ -158,7 +158,7 @@ impl<'a, P: Platform> Near<'a, P> {
         if self.pinned.vm.life.now() != alive && cfg!(not(mutant = "near-ignore-phase")) {
             return false;
         }
-        if self.vcpu.is_wanted() {
+        if self.vcpu.take_wanted() {
             return false;
         }
         let shared = &self.vcpu.interrupts;

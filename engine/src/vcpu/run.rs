@@ -165,7 +165,6 @@ impl<P: Platform> Engine<P> {
             ticket.park();
             return false;
         };
-        vcpu.begin_turn();
         let (is_exit, leave) = self.play_pinned(cpu, slot, vcpu, &mut ticket, &pinned, until, exit);
         // Before ticket and pin are given back: see the header.
         platform.leave_regime(cpu.id());
@@ -237,11 +236,10 @@ impl<P: Platform> Engine<P> {
                         });
                     let (answered, filled) = near.end();
                     state.context.gic.drain(&vcpu.interrupts);
-                    let is_error = matches!(exit, GuestExit::SError { .. })
-                        && cfg!(not(mutant = "near-hides-serror"));
                     let verdict = match answered {
-                        Some(verdict) if !is_error => with_notices(state, verdict, filled),
-                        // An error that came with an answered exit is told all the same: it is told once.
+                        Some(verdict) if !is_untold_error(&exit) => {
+                            with_notices(state, verdict, filled)
+                        }
                         _ => self.judge(cpu, slot, vcpu, state, pinned, exit, filled),
                     };
                     if let Verdict::Host(exit) = verdict {
@@ -270,6 +268,11 @@ impl<P: Platform> Engine<P> {
             }
         }
     }
+}
+
+/// Did an error come with an exit that was answered? It is told all the same, as it is told once.
+const fn is_untold_error(exit: &GuestExit) -> bool {
+    matches!(exit, GuestExit::SError { .. }) && cfg!(not(mutant = "near-hides-serror"))
 }
 
 /// What was left open at the last exit and the host let stand.

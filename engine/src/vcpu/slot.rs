@@ -88,7 +88,8 @@ impl VcpuSlot {
         self.mpidr.store(mpidr, Ordering::Relaxed);
         // Relaxed: as above.
         self.barred.store(false, Ordering::Relaxed);
-        self.begin_turn();
+        // Relaxed: as above.
+        self.wanted.store(false, Ordering::Relaxed);
         #[cfg(not(mutant = "vcpu-keep-interrupts"))]
         self.interrupts.reset();
         self.resident.with(ticket, |content| *content = Some(state));
@@ -100,16 +101,15 @@ impl VcpuSlot {
         self.wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Does somebody want it off its queue?
-    pub(crate) fn is_wanted(&self) -> bool {
+    /// Did somebody want it off its queue? Who still does asks again, having been told BUSY.
+    pub(crate) fn take_wanted(&self) -> bool {
         // Relaxed: as in `want`.
-        self.wanted.load(Ordering::Relaxed)
-    }
-
-    /// Its turn begins: who wanted it before asks again, having been told BUSY.
-    pub(crate) fn begin_turn(&self) {
-        // Relaxed: as in `want`.
-        self.wanted.store(false, Ordering::Relaxed);
+        let is_wanted = self.wanted.load(Ordering::Relaxed);
+        if is_wanted {
+            // Relaxed: as in `want`.
+            self.wanted.store(false, Ordering::Relaxed);
+        }
+        is_wanted
     }
 
     /// Lets the ticket's holder at the state. `None` if the ticket is another slot's, or the slot

@@ -113,7 +113,6 @@ fn boot(
         image: machine.tests(),
         cmdline: words,
         initrd: &[],
-        is_ram_clear: true,
     };
     let paths = machine.paths();
     let files = BootFiles::write(paths, "bench-cores", machine.engine(), &host)?;
@@ -125,6 +124,7 @@ fn boot(
         mem: Bytes(mem),
         icount: false,
         gdb: false,
+        is_ram_clear: true,
     }
     .command(machine.qemu(), &files);
     match start {

@@ -191,7 +191,6 @@ fn guest(machine: &Machine<'_>, content: &GuestContent, case: Case) -> Result<(C
             u8::from(case.quiet)
         ),
         initrd: &content.archive()?,
-        is_ram_clear: true,
     };
     let files = BootFiles::write(machine.paths(), NAME, machine.engine(), &host)?;
     let mut command = machine::Machine {
@@ -200,6 +199,7 @@ fn guest(machine: &Machine<'_>, content: &GuestContent, case: Case) -> Result<(C
         mem: Bytes(GIB),
         icount: true,
         gdb: false,
+        is_ram_clear: true,
     }
     .command(machine.qemu(), &files);
     let plugin = plugin(machine, NAME)?;

@@ -110,7 +110,6 @@ impl<'a> Machine<'a> {
             image: &self.tests,
             cmdline: &format!("filter=bench::{filter} seed=1"),
             initrd: &[],
-            is_ram_clear: true,
         };
         let files = BootFiles::write(self.paths, "bench", &self.engine, &host)?;
         let machine = machine::Machine {
@@ -119,6 +118,7 @@ impl<'a> Machine<'a> {
             mem: Bytes(2 * GIB),
             icount: true,
             gdb: false,
+            is_ram_clear: true,
         };
         let mut command = machine.command(&self.tools.qemu, &files);
         if let Some(trace) = trace {

@@ -78,7 +78,6 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         image: &tests,
         cmdline: &format!("filter={} seed=1", options.filter),
         initrd: &[],
-        is_ram_clear: true,
     };
     let files = BootFiles::write(paths, "figures", &engine, &host)?;
     let mut table = Table::default();
@@ -114,6 +113,7 @@ fn measure(
         mem: MEM,
         icount: !options.timed,
         gdb: false,
+        is_ram_clear: true,
     };
     let log = paths.logs().join(format!("figures-{cpus}.log"));
     let outcome = Supervision {

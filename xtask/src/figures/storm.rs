@@ -72,7 +72,6 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         image: &tests,
         cmdline: "filter=tlb::storm",
         initrd: &[],
-        is_ram_clear: true,
     };
     let bench = Bench {
         files: BootFiles::write(paths, "storm", &engine, &host)?,
@@ -134,6 +133,7 @@ impl Bench<'_> {
             mem: Bytes(2 * GIB),
             icount,
             gdb: false,
+            is_ram_clear: true,
         };
         let mut command = machine.command(&self.tools.qemu, &self.files);
         self.plugin.add_to(&mut command);

@@ -87,7 +87,6 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         image: &tests,
         cmdline: &format!("filter=teardown:: mib={}", options.mib),
         initrd: &[],
-        is_ram_clear: true,
     };
     let files = BootFiles::write(paths, "teardown", &engine, &host)?;
     let plugin = Plugin::build(paths, &engine, &paths.logs().join("teardown-counts.json"))?;
@@ -125,6 +124,7 @@ fn measure(
         mem: Bytes(2 * GIB + mib * MIB),
         icount: false,
         gdb: false,
+        is_ram_clear: true,
     };
     let log = paths.logs().join(format!("teardown-{cpus}.log"));
     let mut command = machine.command(&tools.qemu, files);

@@ -172,7 +172,6 @@ fn boot_once(paths: &Paths, images: &Images, boot: &Boot, seed: u64) -> Result<R
         image: &images.tests,
         cmdline: &format!("{key}={} seed={seed}", boot.filter),
         initrd: &[],
-        is_ram_clear: !boot.kept_ram,
     };
     let files = BootFiles::write(paths, "hw-test", &images.engine, &host)?;
     let log = log_file(paths, boot);

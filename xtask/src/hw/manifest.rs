@@ -214,6 +214,7 @@ impl Group {
                 mem: self.mem()?,
                 icount: false,
                 gdb: false,
+                is_ram_clear: !self.kept_ram,
             },
             limit: Duration::from_secs(self.timeout_s),
             absent_ram: self.absent_ram,

@@ -107,8 +107,6 @@ pub struct HostFiles<'a> {
     pub cmdline: &'a str,
     /// Its files; what is in them is between it and this tool.
     pub initrd: &'a [u8],
-    /// The machine starts with zeroes in its RAM, as QEMU's do: the engine need not clear it.
-    pub is_ram_clear: bool,
 }
 
 /// Locks the files in `dir` against other runs in this checkout.
@@ -149,9 +147,6 @@ impl BootFiles {
         archive.add_file("host", 0o644, host.image)?;
         archive.add_file("host.cmdline", 0o644, host.cmdline.as_bytes())?;
         archive.add_file("host.initrd", 0o644, host.initrd)?;
-        if host.is_ram_clear {
-            archive.add_file("ram.clear", 0o644, b"")?;
-        }
 
         let files = Self {
             engine: dir.join("bulkhead.img"),

@@ -55,7 +55,6 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         image: &host,
         cmdline: &options.cmdline,
         initrd: &initrd,
-        is_ram_clear: false,
     };
     let engine = build::build(paths, &toolchain, ENGINE, None)?;
     let out = match &options.out {

@@ -64,7 +64,6 @@ pub fn run(paths: &Paths, program: &Path, options: &Options, cpus: u32) -> Resul
         image: &tests,
         cmdline: &format!("exact={TEST} seed={seed} seconds={seconds}"),
         initrd: &[],
-        is_ram_clear: true,
     };
     let files = BootFiles::write(paths, "linear", &engine, &host)?;
     let machine = Machine {
@@ -73,6 +72,7 @@ pub fn run(paths: &Paths, program: &Path, options: &Options, cpus: u32) -> Resul
         mem: Bytes(2 * GIB),
         icount: false,
         gdb: false,
+        is_ram_clear: true,
     };
     println!("==> {cpus} cores, {seconds} s, seed {seed}");
     let log = paths.logs().join(format!("linear-{cpus}.log"));

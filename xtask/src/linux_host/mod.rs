@@ -116,7 +116,6 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         image: &kernel,
         cmdline: COMMAND_LINE,
         initrd: &initrd,
-        is_ram_clear: false,
     };
     let engine = build::build(paths, &tools.toolchain, ENGINE, mutant)?;
     let name = mutant.map_or_else(
@@ -131,6 +130,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         mem: options.mem,
         icount: false,
         gdb: false,
+        is_ram_clear: false,
     };
     let mut command = machine.command(&tools.qemu, &files);
     if options.icount {

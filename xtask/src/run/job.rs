@@ -15,15 +15,11 @@ use crate::mutants::Manifest;
 use crate::paths::Paths;
 use crate::run::options::RunOptions;
 use crate::run::plan::Plan;
-use crate::run::size::{Bytes, GIB};
 use crate::run::summary::Summary;
 use crate::run::supervise::{Input, Outcome, Supervision};
 use crate::run::table;
 use crate::run::verdict::{Expectation, judge};
 use crate::setup::Tools;
-
-/// RAM of a machine that has more is taken for clear, as QEMU's is: what nobody uses of it costs nothing.
-const CLEARED_MOST: Bytes = Bytes(8 * GIB);
 
 /// Does what `options` say. The exit code is 0 when the run held everything, 1 when it did not;
 /// an error means that it could not be run.
@@ -60,7 +56,6 @@ pub fn run(paths: &Paths, options: &RunOptions) -> Result<ExitCode> {
         image: &build::build(paths, &toolchain, HOST, None)?,
         cmdline: &plan.host_cmdline,
         initrd: &content.archive()?,
-        is_ram_clear: plan.machine.mem > CLEARED_MOST,
     };
     let name = mutant.map_or_else(|| "run".to_owned(), |mutant| format!("run-{mutant}"));
     let files = BootFiles::write(paths, &name, &engine, &host)?;

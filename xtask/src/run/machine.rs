@@ -34,6 +34,8 @@ pub struct Machine {
     pub icount: bool,
     /// Waits for a debugger.
     pub gdb: bool,
+    /// QEMU's RAM is zeroes, and the engine is told so; else it clears what will be the host's.
+    pub is_ram_clear: bool,
 }
 
 impl Machine {
@@ -45,6 +47,9 @@ impl Machine {
             .arg(&files.engine)
             .arg("-initrd")
             .arg(&files.archive);
+        if self.is_ram_clear {
+            command.args(["-append", "ram-is-clear"]);
+        }
         self.placed(command)
     }
 

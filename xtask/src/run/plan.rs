@@ -27,6 +27,8 @@ const NO_DEADLINE: u64 = 1_000_000;
 const HOST_MEM: u64 = 256 * MIB;
 /// And this for each core: stacks, per-CPU areas, the host's own.
 const MEM_PER_CPU: u64 = MIB;
+/// RAM of a machine that has more is taken for clear, as QEMU's is: what nobody touches of it costs nothing.
+const CLEARED_MOST: Bytes = Bytes(8 * GIB);
 
 /// A machine that the options describe and that can work.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,13 +46,15 @@ impl Plan {
     pub fn new(options: &RunOptions) -> Result<Self> {
         check_counts(options)?;
         let fates = fate::by_guest(&options.fate, options.guests)?;
+        let mem = memory(options)?;
         Ok(Self {
             machine: Machine {
                 cpus: options.cpus,
                 cpu: cpu_argument(&options.cpu, options.icount),
-                mem: memory(options)?,
+                mem,
                 icount: options.icount,
                 gdb: options.gdb,
+                is_ram_clear: mem > CLEARED_MOST,
             },
             host_cmdline: host_cmdline(options, &fates),
             fates,

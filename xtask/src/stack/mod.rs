@@ -130,12 +130,12 @@ impl Bench<'_> {
             mem: Bytes(GIB),
             icount: false,
             gdb: false,
+            is_ram_clear: true,
         };
         let host = HostFiles {
             image: &self.tests,
             cmdline: &format!("filter={filter} seed=1"),
             initrd: &[],
-            is_ram_clear: true,
         };
         let files = BootFiles::write(self.paths, "stack", &self.engine, &host)?;
         let mut command = machine.command(&self.tools.qemu, &files);

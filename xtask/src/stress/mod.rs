@@ -92,7 +92,6 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
             options.seed, options.seconds
         ),
         initrd: &[],
-        is_ram_clear: true,
     };
     let files = BootFiles::write(paths, "stress", &engine, &host)?;
     let (told, mut checks) = boot(paths, options, &tools, &files)?;
@@ -135,6 +134,7 @@ fn boot(
         mem: options.mem,
         icount: options.icount,
         gdb: false,
+        is_ram_clear: true,
     };
     println!(
         "==> stress: {} cores, {}, {} s, seed {}",

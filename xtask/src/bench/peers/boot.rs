@@ -78,6 +78,7 @@ impl Boot<'_> {
             mem: Bytes(gib * GIB),
             icount: true,
             gdb: false,
+            is_ram_clear: false,
         };
         let mut command = machine.hardware(qemu);
         command.args(["-no-reboot", "-kernel"]);
