@@ -1,7 +1,7 @@
 //! The table of ownership: claims of pages, runs and granules over the tree of words.
 //!
 //! Invariants: words are changed by `claim` (claims and their settling), by `tree` on behalf of a
-//! claim's holder, by the poison mark, and at boot; every method makes a bounded number of attempts
+//! claim's holder, and at boot; every method makes a bounded number of attempts
 //! at each word and then says `Busy`, so it never waits for another CPU; of claims that conflict at
 //! least one succeeds (whoever loses a compare-exchange lost it to somebody who succeeded).
 //!

@@ -200,7 +200,7 @@ pub fn a_reader_of_a_retired_table() {
     });
 }
 
-/// Nobody takes a page by a word that was never written, or is retired.
+/// Nobody takes a page by a word that was never written, or that a fold left behind.
 pub fn a_claim_by_a_stale_word_fails() {
     explore(2, || {
         let machine = Machine::new(BLOCK);

@@ -256,7 +256,6 @@ impl<P: Platform> Engine<P> {
                 State::Scrubbing { vm, .. } => vm == work.slot,
                 _ => false,
             });
-        // A granule with a poison mark is claimed by the words of its pages.
         let claim = match claimed {
             Ok(claim) => claim,
             Err(Refused::Busy | Refused::Was(_)) => {
