@@ -169,7 +169,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Splits the guest's blocks around `ipa` until a page entry stands there.
+    /// Splits the guest's blocks around `ipa` until a page entry stands there. The host's table for pages of their own is made
+    /// before: from here on they can come home one by one, by VM_RECLAIM too, and are mapped without memory then.
     fn split_guest_to_pages(
         &self,
         cpu: &CpuToken,
@@ -184,6 +185,14 @@ impl<P: Platform> Engine<P> {
                 return Ok(());
             }
             let pool = &self.parts.pool;
+            if found.level == LAST_LEVEL - 1 && cfg!(not(mutant = "relinquish-split-first")) {
+                let mine = State::Owned(Owner::Vm(caller.slot));
+                match self.claim_found_in(cpu, &found, ipa, Op::Relinquish, mine) {
+                    Ok(claim) => self.make_host_tables(cpu, claim.pfn())?,
+                    // Nor does the call itself get it, and says why.
+                    Err(_) => return Ok(()),
+                }
+            }
             let kind = stage2.split_block(platform, cpu.id(), pool, ipa, &found, Fill::Children)?;
             self.count_flush(cpu, kind);
         }

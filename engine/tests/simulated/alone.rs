@@ -43,6 +43,36 @@ fn a_relinquished_page_is_mapped_without_memory() {
     assert_eq!(machine.host_load(0, page + 9 * PAGE), Ok(0));
 }
 
+/// A page is given up out of such a block while there is memory for one table of two: the guest's block stays one, so that no
+/// page of it comes home alone to a host that has no table for it.
+#[test]
+fn a_block_is_not_split_before_the_host_s_table_is_there() {
+    let machine = small(48);
+    let guest = start(&machine, 1);
+    let page = block(&machine, 1);
+    let index = (page - machine.host_page(0)) / PAGE;
+    map(&machine, &guest, index, RAM, BLOCK_PAGES);
+    let donate = |nth: u64| {
+        let page = block(&machine, 2) + nth * PAGE;
+        machine.call(0, Call::EngineDonate, &[page, 1]).ok();
+    };
+    // From here on such a donation needs no table itself.
+    donate(0);
+    empty_pool(&machine);
+    let call = hvc(smccc::KVM_MEM_RELINQUISH, &[RAM + 9 * PAGE]);
+    machine.script(guest.vm, 0, [call]);
+    let mut donated = 0;
+    while run(&machine, 0).reason == ExitReason::PoolEmpty {
+        let leaves = machine.guest_leaves(guest.vm);
+        assert_eq!(sizes(&leaves, RAM, BLOCK), [(BLOCK_PAGES, 1)]);
+        donated += 1;
+        donate(donated);
+    }
+    assert!((2..20).contains(&donated), "{donated} pages are asked for");
+    use_up_reserve(&machine);
+    assert_eq!(machine.host_load(0, page + 9 * PAGE), Ok(0));
+}
+
 /// A block came home whole and untouched, and one page of it is lent.
 #[test]
 fn a_lent_page_and_those_beside_it_are_mapped_without_memory() {
