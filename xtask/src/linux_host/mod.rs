@@ -130,7 +130,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<ExitCode> {
         mem: options.mem,
         icount: false,
         gdb: false,
-        is_ram_clear: false,
+        is_ram_clear: true,
     };
     let mut command = machine.command(&tools.qemu, &files);
     if options.icount {

@@ -54,7 +54,8 @@ impl Plan {
                 mem,
                 icount: options.icount,
                 gdb: options.gdb,
-                is_ram_clear: mem > CLEARED_MOST,
+                // What becomes of guests is seen sooner where this is not seen once more.
+                is_ram_clear: mem > CLEARED_MOST || !fates.is_empty(),
             },
             host_cmdline: host_cmdline(options, &fates),
             fates,
