@@ -251,6 +251,27 @@ fn a_poisoned_page_keeps_its_granule_in_parts() {
 }
 
 #[test]
+fn a_run_is_a_whole_granule_only_by_its_one_word_and_no_more() {
+    let table = table(GIANT);
+    let block = |nth| granule(GranuleSize::Block2M, nth * BLOCK);
+    drop(table.claim(page(0).into(), Op::Lend, 0, |_| true).unwrap());
+    let claim = |first, pages| {
+        table
+            .claim_run(page(first), pages as usize, Op::VmMap, 0, HOST)
+            .0
+    };
+    // All of it, by the words of its parts.
+    let mut run = claim(0, BLOCK);
+    assert!(!run.is_whole(block(0)));
+    run.fold();
+    assert!(run.is_whole(block(0)));
+    drop(run);
+    // One of two that have a word each.
+    let run = claim(0, 2 * BLOCK);
+    assert!(!run.is_whole(block(0)) && !run.is_whole(block(1)));
+}
+
+#[test]
 fn a_run_takes_no_more_words_than_it_may() {
     let table = table(GIANT);
     // The GiB is in blocks then, and the second of these in pages.
