@@ -1,8 +1,8 @@
 //! The engine's image: boot, demotion of the host, and each core's loop.
 //!
 //! ```text
-//! smp_boot -> launch -> start the other cores -> banner -> run the host
-//!                           \-> init, park at EL2 until the host's CPU_ON -> run the host
+//! smp_boot -> launch -> start the other cores -> banner -> clear RAM -> map the host's RAM -> run the host
+//!                           \-> init, clear RAM with the others, park at EL2 until the host's CPU_ON -> run the host
 //! ```
 
 #![cfg_attr(target_os = "none", no_std, no_main)]

@@ -361,14 +361,10 @@ impl<'t> Tree<'t> {
             return;
         }
         // They stay claimed, so that a slow core's compare-exchange fails; the next to write them holds the whole,
-        // and has acquired what its last holder did. Relaxed: what was done to the pages is published when the claim
-        // is settled. Whoever unfolds the whole keeps a part until `Split` is published, so all parts are ours only
-        // after that, and this can't fail.
-        let _ = whole.compare_exchange(
-            SPLIT.raw(),
-            claimed.raw(),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        // and has acquired what its last holder did. Whoever unfolds the whole keeps a part until `Split` is published,
+        // so all parts are ours only after that, and this can't fail.
+        let (split, claimed) = (SPLIT.raw(), claimed.raw());
+        // Relaxed: what was done to the pages is published when the claim is settled.
+        let _ = whole.compare_exchange(split, claimed, Ordering::Relaxed, Ordering::Relaxed);
     }
 }

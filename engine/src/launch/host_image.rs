@@ -71,7 +71,7 @@ pub fn place<E: Engine>(boot: &mut Boot<E>, engine: &[PaRange]) -> Result<Placed
     boot.unmap(initrd);
     boot.unmap(machine.dtb);
     let placed = outcome?;
-    if !machine.ram_is_clear {
+    if !machine.ram_is_clear && cfg!(not(mutant = "boot-keep-edges")) {
         placed.kept.clear_around(boot, engine)?;
     }
     Ok(placed)

@@ -1,7 +1,7 @@
 //! RAM over a reset: the next start's host finds nothing there of what was a VM's.
 //!
 //! `cargo xtask hw-test` starts this machine twice on one RAM (`kept_ram` in `hw-tests/tests.toml`). Each time the host looks
-//! for marks in all of its memory; and at the end it leaves some with a VM that it does not end.
+//! for marks in all of its memory, and behind its tree; and at the end it leaves some with a VM that it does not end, and there.
 //!
 //! Invariant: a mark is computed from the page's address and is in no image, so that no loader brings one.
 
@@ -15,10 +15,11 @@ use crate::{
 };
 use abi::{PageClass, Status};
 use alloc::string::String;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use el1::{PAGE, call, machine, pages, probe};
 
-register!("remains": in_host_memory, broken_page);
+register!("remains": in_host_memory, behind_the_tree, broken_page);
 
 /// Pages that are left with marks: 2 MiB.
 const PAGES: u64 = 512;
@@ -49,6 +50,28 @@ fn in_host_memory(_: &mut Random) -> TestResult {
     Ok(())
 }
 
+/// What lies in the tree's last page behind the tree. The loader put the tree there and nothing else.
+fn rest_of_tree_page() -> Range<u64> {
+    let end = machine().tree.end();
+    end..end.next_multiple_of(PAGE)
+}
+
+/// The pages of what stays are cleared too, around it.
+fn behind_the_tree(_: &mut Random) -> TestResult {
+    let rest = rest_of_tree_page();
+    if rest.is_empty() {
+        return Err(Stop::Skip(String::from("the tree ends with its page")));
+    }
+    for at in rest {
+        // SAFETY: RAM of ours, in the page of the tree, which stays mapped.
+        let byte = unsafe { (at as *const u8).read_volatile() };
+        check_eq!(byte, 0, "a byte behind the tree, at {at:#x}");
+    }
+    // Relaxed: one core.
+    IS_WANTED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
 /// A page that can't be zeroed is nobody's.
 fn broken_page(_: &mut Random) -> TestResult {
     let class = match call::page_info(absent::RAM) {
@@ -66,6 +89,10 @@ pub fn leave_if_wanted() -> TestResult {
     // Relaxed: as above.
     if !IS_WANTED.load(Ordering::Relaxed) {
         return Ok(());
+    }
+    for at in rest_of_tree_page() {
+        // SAFETY: RAM of ours that nobody uses.
+        unsafe { (at as *mut u8).write_volatile(0xa5) };
     }
     let vm = TestVm::create(1)?;
     let start = pages::take(PAGES, PAGE * PAGES).or_fail("free pages")?;

@@ -34,7 +34,8 @@ pub struct Machine {
     pub icount: bool,
     /// Waits for a debugger.
     pub gdb: bool,
-    /// QEMU's RAM is zeroes, and the engine is told so; else it clears what will be the host's.
+    /// QEMU's RAM is zeroes, and the engine is told so where QEMU boots it (firmware tells no such thing); else it clears
+    /// what will be the host's.
     pub is_ram_clear: bool,
 }
 
