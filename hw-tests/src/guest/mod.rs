@@ -20,7 +20,8 @@ pub use canary::is_canary;
 pub use gadgets::{DIGEST_WORDS, Gadget, TURNS};
 pub use keeper::{KEPT_PAGES, KEY_BITS, PUBLIC, STEP};
 pub use puppet::{
-    CALL, LOAD, LOOK_AT_FP, LOOK_AT_SYSTEM, PAGING, SET_TIMER, SMC, SPIN, STORE, SWEEP, WAIT,
+    CALL, LOAD, LOAD_TWICE, LOOK_AT_FP, LOOK_AT_SYSTEM, PAGING, SET_TIMER, SMC, SPIN, STORE,
+    STORE_TWICE, SWEEP, WAIT,
 };
 
 /// RAM of every test guest.

@@ -2,7 +2,7 @@
 //!
 //! Each answer to [`CALL_NEXT`](super::CALL_NEXT) is a step in x0 to x3: [`LOAD`], [`STORE`],
 //! [`WAIT`], [`SPIN`], [`SMC`], [`LOOK_AT_FP`], [`LOOK_AT_SYSTEM`], [`SET_TIMER`], [`PAGING`], [`SWEEP`],
-//! [`CALL`], or, for any other x0, an HVC with these registers. A fault of its own comes back with the next call;
+//! [`CALL`], [`LOAD_TWICE`], [`STORE_TWICE`], or, for any other x0, an HVC with these registers. A fault of its own comes back with the next call;
 //! what faulted is stepped over.
 
 use core::arch::global_asm;
@@ -31,6 +31,10 @@ pub const PAGING: u64 = 9;
 pub const SWEEP: u64 = 10;
 /// Calls x1 with x2 and x3 as x0 and x1.
 pub const CALL: u64 = 11;
+/// Loads from x1 to x0, and x3 counter ticks later again, to x1. x2: ticks from before the first to before the second.
+pub const LOAD_TWICE: u64 = 12;
+/// Stores x2 at x1, and its complement x3 counter ticks later. x2: as above.
+pub const STORE_TWICE: u64 = 13;
 /// TCR_EL1: 39-bit lower half, no upper one, 4 KiB, walks write-back inner shareable, 40-bit addresses.
 const TCR: u64 = 25 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23 | 2 << 32;
 
@@ -111,6 +115,10 @@ hwt_puppet:
     b.eq    11f
     cmp     x0, #{call}
     b.eq    20f
+    cmp     x0, #{load_twice}
+    b.eq    22f
+    cmp     x0, #{store_twice}
+    b.eq    24f
     hvc     #0
     b       1b
 2:  ldr     x0, [x1]
@@ -200,6 +208,28 @@ hwt_puppet:
     isb
     blr     x9
     b       1b
+    .macro puppet_count to
+    isb
+    mrs     \to, cntvct_el0
+    isb
+    .endm
+22: puppet_count x9
+    ldr     x0, [x1]
+23: puppet_count x2
+    sub     x2, x2, x9
+    cmp     x2, x3
+    b.lo    23b
+    ldr     x1, [x1]
+    b       1b
+24: puppet_count x9
+    str     x2, [x1]
+    mvn     x10, x2
+25: puppet_count x2
+    sub     x2, x2, x9
+    cmp     x2, x3
+    b.lo    25b
+    str     x10, [x1]
+    b       1b
     .arch_extension nosimd
     .arch_extension nofp
     .global hwt_puppet_end
@@ -224,6 +254,8 @@ hwt_puppet_end:
     wrong_low = const super::CALL_WRONG & 0xffff,
     wrong_high = const super::CALL_WRONG >> 16,
     call = const CALL,
+    load_twice = const LOAD_TWICE,
+    store_twice = const STORE_TWICE,
 );
 
 unsafe extern "C" {

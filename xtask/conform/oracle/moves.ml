@@ -363,18 +363,42 @@ let hvc setting k c pc x answer =
       let is_told = List.for_all (fun (r, v) -> Z.equal (u.x (n r)) v) (List.mapi (fun r v -> r, v) told) in
       if goes_on && is_told && Z.equal u.pc (Z.add pc (n 4)) then [ done_ after ] else []
 
+(* An access of a whole word, by x9. *)
+let by_x9 kind ipa = Touch { kind; ipa; bytes = n 8; signed = false; wide = true; reg = n 9; plain = true }
+
 let fault k c pc ipa is_store =
   match guest_on k c with
   | None -> []
   | Some i ->
     let ready = compute k c i pc [] in
-    let kind = if is_store then Store else Load in
-    let touch = Touch { kind; ipa; bytes = n 8; signed = false; wide = true; reg = n 9; plain = true } in
+    let touch = by_x9 (if is_store then Store else Load) ipa in
     (* Found after all, it goes on: that the access then loads or stores is not recorded. *)
     let reached = match lookup (page_number ipa) k.vm.(int k.vcpu.(int i).of_vm).leaves with
       | Some _ -> [ done_ k ]
       | None -> [] in
     exits ready c (ByGuest (c, touch)) @ reached
+
+(* It goes on behind the access: so it was neither an exit nor refused. *)
+let goes_on_behind k c i after =
+  let pc u = (u : known).vcpu.(int i).pc in
+  guest_on after c = Some i && Z.equal (pc after) (Z.add (pc k) (n 4))
+
+let finds k c ipa found =
+  match guest_on k c with
+  | None -> []
+  | Some i ->
+    let after, _ = act k fair (ByGuest (c, by_x9 Load ipa)) in
+    if goes_on_behind k c i after && Z.equal (after.vcpu.(int i).x (n 9)) found then [ done_ after ] else []
+
+let puts k c ipa value =
+  match guest_on k c with
+  | None -> []
+  | Some i ->
+    let u = k.vcpu.(int i) in
+    let x = List.init 31 (fun r -> if r = 9 then value else u.x (n r)) in
+    let ready = fst (act k fair (ByGuest (c, Compute (x, u.pc, [])))) in
+    let after, _ = act ready fair (ByGuest (c, by_x9 Store ipa)) in
+    if goes_on_behind ready c i after then [ done_ after ] else []
 
 let sgi k c pc intid =
   match guest_on k c with
@@ -432,7 +456,7 @@ let store k c page word value is_done =
 
 let moves setting held (op : op) local before k =
   let c = n op.core in
-  let found = match op.what with
+  let rec moves_of = function
     | Call (call, a, told, list) -> call_moves setting held k c call a told list local
     | Other (x, told) ->
       let x0, rest = List.hd x, List.tl x in
@@ -448,10 +472,14 @@ let moves setting held (op : op) local before k =
     | Enter (vm, affinity) -> enter k c vm affinity
     | Hvc (pc, x, answer) -> hvc setting k c pc x answer
     | Fault (pc, ipa, is_store) -> fault k c pc ipa is_store
+    | Finds (ipa, found) -> finds k c ipa found
+    | Puts (ipa, value) -> puts k c ipa value
     | Sgi (pc, intid) -> sgi k c pc intid
     | Wfi pc -> wfi k c pc
-    | End told -> end_run k c before told in
-  match op.what with
+    | End told -> end_run k c before told
+    | Perhaps what -> done_ k :: moves_of what in
+  let found = moves_of op.what in
+  match surely op.what with
   | Enter _ | End _ when before = None -> found @ List.map (goes_on local) (unseen k c)
   (* Nothing was seen of the core between this and the next thing. *)
   | Hvc (_, _, Unseen) | Fault _ | Wfi _ ->

@@ -45,7 +45,7 @@ let settings h =
   let touched ops =
     let entered = ref [] in
     let all = Array.map (fun op ->
-        (match op.what with
+        (match surely op.what with
          | Begin _ -> entered := List.sort_uniq compare (queued op.core)
          | Enter (vm, _) -> if not (List.mem vm !entered) then entered := vm :: !entered
          | _ -> ());

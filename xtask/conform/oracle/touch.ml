@@ -60,15 +60,17 @@ let by_call call (a : args) told list =
 (* A vCPU touches its VM; what a core does in CPU_RUN touches the VM of the vCPU [entered] there. *)
 let of_op vms_of_vcpu entered op =
   let guest ipas = { nothing with vms = entered; ipa_runs = ipas; whole_vm = ipas = [] && entered <> [] } in
-  match op.what with
+  match surely op.what with
   | Call (call, a, told, list) ->
     let t = by_call call a told list in
     (match t.of_vcpu with Some u -> { t with vms = vms_of_vcpu u } | None -> t)
   | Access (page, _, _) | Loads (page, _, _) | Stores (page, _, _, _) -> { nothing with page_runs = [ int page, 1 ] }
   | Hvc (_, _ :: ipa :: _, _) | Fault (_, ipa, _) -> guest (run ipa Z.one)
+  (* It claims nothing, and is in nobody's way. *)
+  | Finds _ | Puts _ -> { nothing with only_looks = true }
   | Enter (vm, _) -> { nothing with vms = [ vm ]; whole_vm = true }
   | Hvc _ | Wfi _ | Sgi _ | End _ | Begin _ -> guest []
-  | Other _ -> nothing
+  | Other _ | Perhaps _ -> nothing
 
 let meet grain (a, m) (b, k) =
   let first x = x / grain and last x many = (x + many - 1) / grain in

@@ -11,14 +11,15 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use abi::Status;
+use abi::{ExitReason, Status};
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::count::Count;
 use crate::hw::{Report, TESTS};
 use crate::image::boot::{BootFiles, HostFiles};
 use crate::image::build::{self, ENGINE};
-use crate::linear::rename::{Note, Team, What};
+use crate::linear::note::{Note, What};
+use crate::linear::rename::Team;
 use crate::linear::{Checker, Options, Row, Verdict};
 use crate::paths::Paths;
 use crate::run::machine::{Machine, cpu_argument};
@@ -114,6 +115,9 @@ struct Seen {
     busy: usize,
     accesses: usize,
     accesses_beside: usize,
+    /// Runs of guests: all, and those that ended at a page that was not there.
+    runs: usize,
+    faults: usize,
     /// Loads that found zeroes where something had been stored, and accesses that ended in an abort.
     zeroes: usize,
     denied: usize,
@@ -125,11 +129,14 @@ impl Seen {
         for notes in rounds {
             for note in notes {
                 let is_beside = usize::from(notes.iter().any(|other| note.overlaps(other)));
-                match note.what() {
+                match &note.what {
                     What::Call(call) => {
                         seen.calls += 1;
                         seen.calls_beside += is_beside;
                         seen.busy += usize::from(call.status() == Some(Status::Busy));
+                        let exit = call.exit();
+                        seen.runs += usize::from(exit.is_some());
+                        seen.faults += usize::from(exit == Some(ExitReason::RamFault));
                     }
                     What::Load { found, .. } => {
                         seen.accesses += 1;
@@ -159,6 +166,7 @@ impl Seen {
             } => Some("no access was beside a call"),
             Self { denied: 0, .. } => Some("no access was denied"),
             Self { zeroes: 0, .. } => Some("no page came home with zeroes"),
+            Self { faults: 0, .. } => Some("no guest missed a page"),
             _ => None,
         }
     }
@@ -172,13 +180,16 @@ impl fmt::Display for Seen {
             busy,
             accesses,
             accesses_beside,
+            runs,
+            faults,
             zeroes,
             denied,
         } = self;
         write!(
             f,
             "{calls} calls, {calls_beside} of them beside others, {busy} BUSY, {accesses} loads and stores, \
-             {accesses_beside} beside others, {denied} denied, {zeroes} found zeroes"
+             {accesses_beside} beside others, {denied} denied, {zeroes} found zeroes, {runs} runs of guests, {faults} of them \
+             to a page that was not there"
         )
     }
 }
@@ -270,6 +281,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abi::Call;
 
     fn seen(lines: &[&str]) -> Seen {
         let notes: Vec<Note> = lines
@@ -284,12 +296,20 @@ mod tests {
         let call = "0 0 0 10 20 call| 1 2 3 4 5 6 7 | 0 |";
         let (beside, after) = ("0 0 1 15 25 load| 1000 |", "0 0 1 21 25 load| 1000 |");
         let zeroes = "0 0 2 16 17 load| 1000 | 0";
-        assert_eq!(seen(&[call, beside, zeroes]).lacks(), None);
+        let run = Call::CpuRun.function_id();
+        let exit = |reason: ExitReason| {
+            let reason = reason.raw();
+            format!("0 0 2 30 31 call| {run:x} 0 0 0 0 0 0 | 0 {reason:x} 5 0 0 0 0 0 0 0 |")
+        };
+        let (fault, idle) = (&*exit(ExitReason::RamFault), &*exit(ExitReason::Idle));
+        assert_eq!(seen(&[call, beside, zeroes, fault]).lacks(), None);
         for lines in [
-            &[call, after] as &[&str],
-            &[call, zeroes],
-            &[call, beside],
-            &[beside, zeroes],
+            &[call, after, fault] as &[&str],
+            &[call, zeroes, fault],
+            &[call, beside, fault],
+            &[beside, zeroes, fault],
+            &[call, beside, zeroes],
+            &[call, beside, zeroes, idle],
             &[],
         ] {
             assert!(seen(lines).lacks().is_some(), "{lines:?}");
@@ -308,5 +328,6 @@ mod tests {
         assert_eq!((seen.calls, seen.calls_beside, seen.busy), (1, 1, 1));
         assert_eq!((seen.accesses, seen.accesses_beside), (3, 2));
         assert_eq!((seen.denied, seen.zeroes), (1, 0));
+        assert_eq!((seen.runs, seen.faults), (0, 0));
     }
 }

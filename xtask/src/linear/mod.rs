@@ -11,7 +11,9 @@
 mod checker;
 mod machine;
 mod models;
+mod note;
 mod rename;
+mod runs;
 mod samples;
 
 use std::fmt::Display;

@@ -5,10 +5,13 @@
 //! time is doubled, so that what ended in the tick in which something else began may have been after it.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
-use abi::Call;
+use abi::{Call, ExitReason};
 use anyhow::{Context, Result, bail, ensure};
+
+use crate::linear::note::{Invocation, Note, What, words};
+use crate::linear::runs::{Guest, When};
 
 /// Pages of a block.
 const BLOCK: u64 = 512;
@@ -25,46 +28,16 @@ pub struct Team {
     pages: u64,
     cpus: Vec<u64>,
     lists: Vec<u64>,
+    /// Where a guest's program is, in a page behind these.
+    program: u64,
     blocks: Vec<u64>,
 }
 
-/// What a core did, as its line says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    seat: usize,
-    begun: u64,
-    ended: u64,
-    what: What,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    Call(Invocation),
-    /// A load from there and what it found; nothing where it was denied.
-    Load {
-        at: u64,
-        found: Option<u64>,
-    },
-    Store {
-        at: u64,
-        value: u64,
-        is_done: bool,
-    },
-}
-
-/// A call's registers before and after it, and the words of its list page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invocation {
-    x: Vec<u64>,
-    told: Vec<u64>,
-    list: Vec<u64>,
-}
-
-fn words(text: &str) -> Result<Vec<u64>> {
-    let words = text.split_whitespace();
-    words
-        .map(|word| u64::from_str_radix(word, 16).with_context(|| word.to_owned()))
-        .collect()
+/// The handles that were told, and what they are in the history.
+#[derive(Default)]
+struct Handles {
+    vms: BTreeMap<u64, u64>,
+    vcpus: BTreeMap<u64, u64>,
 }
 
 impl Team {
@@ -74,7 +47,7 @@ impl Team {
         let mut next = || parts.next().with_context(|| format!("a team: {line}"));
         let (number, ipa_bits, pages) = (next()?.parse()?, next()?.parse()?, next()?.parse()?);
         let rest = words(next()?)?;
-        ensure!(rest.len() > 2 * cores, "a team: {line}");
+        ensure!(rest.len() > 2 * cores + 1, "a team: {line}");
         Ok((
             number,
             Self {
@@ -82,7 +55,8 @@ impl Team {
                 pages,
                 cpus: rest[..cores].to_vec(),
                 lists: rest[cores..2 * cores].to_vec(),
-                blocks: rest[2 * cores..].to_vec(),
+                program: rest[2 * cores],
+                blocks: rest[2 * cores + 1..].to_vec(),
             },
         ))
     }
@@ -98,7 +72,8 @@ impl Team {
         for block in 0..blocks {
             let _ = writeln!(text, "p {} {} H 1", block * BLOCK, self.pages);
         }
-        let _ = writeln!(text, "p {} {} H 1", blocks * BLOCK, self.lists.len());
+        let behind = self.lists.len() + 1;
+        let _ = writeln!(text, "p {} {behind} H 1", blocks * BLOCK);
         text
     }
 
@@ -112,7 +87,8 @@ impl Team {
         {
             return (1 + block as u64) * bytes + (raw - self.blocks[block]);
         }
-        match self.lists.iter().position(|at| *at == raw) {
+        let mut behind = self.lists.iter().chain([&self.program]);
+        match behind.position(|at| *at == raw) {
             Some(list) => (1 + self.blocks.len() as u64) * bytes + ((list as u64) << 12),
             None => raw,
         }
@@ -130,31 +106,27 @@ impl Team {
 
     /// The history of these notes.
     pub fn history(&self, notes: &[Note]) -> Result<String> {
-        let (mut vms, mut vcpus) = (BTreeMap::new(), BTreeMap::new());
-        for call in notes.iter().filter_map(Note::call) {
-            let known = match call.function() {
-                Some(Call::VmCreate) if call.told[0] == 0 => &mut vms,
-                Some(Call::VcpuCreate) if call.told[0] == 0 => &mut vcpus,
-                _ => continue,
-            };
-            let new = known.len() as u64 | GENERATION;
-            let old = known.insert(call.told[1], new);
-            ensure!(
-                old.is_none(),
-                "the handle {:#x} is told twice",
-                call.told[1]
-            );
-        }
-        ensure!(vcpus.len() <= VCPUS, "{} vCPUs", vcpus.len());
+        let handles = Handles::of(notes)?;
+        let mut guest = handles.guest(notes)?;
         let mut text = self.head();
         for note in notes {
             let seat = note.seat;
             let (begun, ended) = (2 * note.begun, 2 * note.ended + 1);
             let what = match &note.what {
-                What::Call(call) => {
-                    let mut call = call.clone();
-                    self.rename(&mut call, &vms, &vcpus)?;
-                    let _ = writeln!(text, "c {seat} {begun} {ended}{call}");
+                What::Call(noted) => {
+                    let mut call = noted.clone();
+                    self.rename(&mut call, &handles)?;
+                    let when = When { seat, begun, ended };
+                    if noted.call() == Some(Call::CpuRun) {
+                        let guest = guest.as_mut().context("CPU_RUN without a guest")?;
+                        text.push_str(&guest.run(noted, &call, when)?);
+                        continue;
+                    }
+                    if noted.call() == Some(Call::VcpuRespond) && noted.told[0] == 0 {
+                        let guest = guest.as_mut().context("an answer without a guest")?;
+                        guest.answered(noted)?;
+                    }
+                    let _ = writeln!(text, "c {when}{call}");
                     continue;
                 }
                 What::Load { at, found } => match found {
@@ -171,13 +143,8 @@ impl Team {
         Ok(text)
     }
 
-    fn rename(
-        &self,
-        note: &mut Invocation,
-        vms: &BTreeMap<u64, u64>,
-        vcpus: &BTreeMap<u64, u64>,
-    ) -> Result<()> {
-        let call = note.function().context("a call")?;
+    fn rename(&self, note: &mut Invocation, Handles { vms, vcpus }: &Handles) -> Result<()> {
+        let call = note.call().context("a call")?;
         let handle = |known: &BTreeMap<u64, u64>, raw: &mut u64| {
             *raw = known.get(raw).copied().unwrap_or(0);
         };
@@ -202,7 +169,19 @@ impl Team {
                 let core = self.cpus.iter().position(|cpu| *cpu == note.x[2]);
                 note.x[2] = core.context("a core of the team")? as u64;
             }
-            Call::VcpuDequeue | Call::VcpuInject => handle(vcpus, &mut note.x[1]),
+            Call::CpuRun => {
+                let is_home = note.exit() == Some(ExitReason::PageRelinquished);
+                let [_, _, vcpu, _, at, ..] = note.told.as_mut_slice() else {
+                    bail!("CPU_RUN tells more");
+                };
+                handle(vcpus, vcpu);
+                if is_home {
+                    *at = self.address(*at);
+                }
+            }
+            Call::VcpuDequeue | Call::VcpuInject | Call::VcpuRespond => {
+                handle(vcpus, &mut note.x[1])
+            }
             Call::PageInfo | Call::EngineDonate => note.x[1] = self.address(note.x[1]),
             Call::EngineReclaim if note.told[0] == 0 => {
                 let count = note.told[1] as usize;
@@ -220,91 +199,43 @@ impl Team {
     }
 }
 
-impl Note {
-    /// Team, round and note of a line behind its mark.
-    pub fn parse(line: &str) -> Result<((u64, u64), Self)> {
-        let mut parts = line.split('|');
-        let head: Vec<&str> = parts
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        let [team, round, seat, begun, ended, kind] = head.as_slice() else {
-            bail!("a note: {line}");
-        };
-        let rest: Vec<Vec<u64>> = parts.map(words).collect::<Result<_>>()?;
-        let what = match (*kind, rest.as_slice()) {
-            ("call", [x, told, list]) if x.len() == 7 && !told.is_empty() => {
-                What::Call(Invocation {
-                    x: x.clone(),
-                    told: told.clone(),
-                    list: list.clone(),
-                })
-            }
-            ("load", [at, found]) if at.len() == 1 && found.len() <= 1 => What::Load {
-                at: at[0],
-                found: found.first().copied(),
-            },
-            ("store", [what, is_done]) if what.len() == 2 && is_done.len() == 1 => What::Store {
-                at: what[0],
-                value: what[1],
-                is_done: is_done[0] == 1,
-            },
-            _ => bail!("a note: {line}"),
-        };
-        let note = Self {
-            seat: seat.parse()?,
-            begun: begun.parse()?,
-            ended: ended.parse()?,
-            what,
-        };
-        Ok(((team.parse()?, round.parse()?), note))
-    }
-
-    /// What it was.
-    pub fn what(&self) -> &What {
-        &self.what
-    }
-
-    /// Its call, if it is one.
-    pub fn call(&self) -> Option<&Invocation> {
-        match &self.what {
-            What::Call(call) => Some(call),
-            _ => None,
+impl Handles {
+    fn of(notes: &[Note]) -> Result<Self> {
+        let mut all = Self::default();
+        for call in notes.iter().filter_map(Note::call) {
+            let known = match call.call() {
+                Some(Call::VmCreate) if call.told[0] == 0 => &mut all.vms,
+                Some(Call::VcpuCreate) if call.told[0] == 0 => &mut all.vcpus,
+                _ => continue,
+            };
+            let new = known.len() as u64 | GENERATION;
+            let old = known.insert(call.told[1], new);
+            ensure!(
+                old.is_none(),
+                "the handle {:#x} is told twice",
+                call.told[1]
+            );
         }
+        ensure!(all.vcpus.len() <= VCPUS, "{} vCPUs", all.vcpus.len());
+        Ok(all)
     }
 
-    /// Was it under way while the other, of another core, was?
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.seat != other.seat && self.begun <= other.ended && other.begun <= self.ended
-    }
-}
-
-impl Invocation {
-    /// Which call it is.
-    fn function(&self) -> Option<Call> {
-        Call::from_function_id(self.x[0])
-    }
-
-    /// Its status.
-    pub fn status(&self) -> Option<abi::Status> {
-        abi::Status::from_raw(self.told[0] as i64)
-    }
-}
-
-impl fmt::Display for Invocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let join = |f: &mut fmt::Formatter<'_>, words: &[u64]| {
-            words.iter().try_for_each(|word| write!(f, " {word:#x}"))
-        };
-        join(f, &self.x)?;
-        write!(f, " |")?;
-        join(f, &self.told)?;
-        if !self.list.is_empty() {
-            write!(f, " |")?;
-            join(f, &self.list)?;
+    /// The vCPU that is run in a round where CPU_RUN is called: it is the only one of a VM that was started.
+    fn guest(&self, notes: &[Note]) -> Result<Option<Guest>> {
+        let calls = || notes.iter().filter_map(Note::call);
+        if !calls().any(|call| call.call() == Some(Call::CpuRun)) {
+            return Ok(None);
         }
-        Ok(())
+        let done =
+            |wanted| calls().filter(move |call| call.call() == Some(wanted) && call.told[0] == 0);
+        let is_started = |vm| done(Call::VmStart).any(|start| start.x[1] == vm);
+        let mut guests = done(Call::VcpuCreate).filter(|create| is_started(create.x[1]));
+        let (Some(create), None) = (guests.next(), guests.next()) else {
+            bail!("CPU_RUN in a round that has not one guest");
+        };
+        let vm = self.vms.get(&create.x[1]).context("a guest's VM")?;
+        let slot = vm & (GENERATION - 1);
+        Ok(Some(Guest::new(create.told[1], slot, create.x[2])))
     }
 }
 
@@ -313,7 +244,7 @@ mod tests {
     use super::*;
 
     fn team() -> Team {
-        let line = "7 40 2 10 11 5000 6000 40000000 80000000";
+        let line = "7 40 2 10 11 5000 6000 7000 40000000 80000000";
         let (number, team) = Team::parse(line, 2).unwrap();
         assert_eq!(number, 7);
         team
@@ -329,6 +260,7 @@ mod tests {
         assert_eq!(team.address(0x4000_1000), 0x20_1000);
         assert_eq!(team.address(0x8000_0000), 0x40_0000);
         assert_eq!(team.address(0x6000), 0x60_1000);
+        assert_eq!(team.address(0x7000), 0x60_2000);
         assert_eq!(team.address(8), 8);
         let (create, map) = (Call::VmCreate.function_id(), Call::VmMap.function_id());
         let notes = [
@@ -378,20 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_no_note() {
-        for line in [
-            "7 0 0 10 call| 1 | 0 |",
-            "7 0 0 10 11 call| 1 2 3 4 5 6 7",
-            "7 0 0 10 11 call| 1 | 0 |",
-            "7 0 0 10 11 call| 1 2 3 4 5 6 7 | |",
-            "7 0 0 10 11 | 1 2 3 4 5 6 7 | 0 |",
-            "7 0 0 10 11 load| 40000000",
-            "7 0 0 10 11 load| | 1",
-            "7 0 0 10 11 store| 40000000 1 |",
-            "7 0 0 10 11 store| 40000000 | 1",
-        ] {
-            assert!(Note::parse(line).is_err(), "{line}");
-        }
+    fn what_is_cut_off_is_no_team() {
         assert!(Team::parse("7 40", 3).is_err());
     }
 }

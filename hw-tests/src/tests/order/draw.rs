@@ -11,8 +11,19 @@ use crate::{
     vm::ALL,
 };
 use abi::{Call, VcpuHandle};
-use core::sync::atomic::Ordering;
+use core::{ops::Range, sync::atomic::Ordering};
 use el1::PAGE;
+
+/// Rights of what is mapped.
+pub const RIGHTS: u64 = ALL.bits();
+
+/// The kinds that lend and, twice as often, end loans.
+const LENDING: Range<u64> = 13..19;
+
+/// The address of any page of a VM's that calls are about; the first is [`RAM`].
+pub fn any_page(random: &mut Random) -> u64 {
+    RAM + random.below(BLOCKS as u64) * BLOCK_BYTES + random.below(PAGES) * PAGE
+}
 
 impl Team {
     /// Loads or stores a random word of the pages.
@@ -27,22 +38,35 @@ impl Team {
 
     /// A random call.
     pub(super) fn draw(&self, seat: usize, round: usize, random: &mut Random) {
-        let vm = self.vms[random.below(VMS as u64) as usize].load(Ordering::Relaxed);
+        // Most that is done beside a guest is about the page where it is most.
+        let has_guest = self.guest.load(Ordering::Relaxed) != 0;
+        let is_beside = has_guest && random.below(4) > 0;
+        let number = if is_beside {
+            0
+        } else {
+            random.below(VMS as u64)
+        };
+        let vm = self.vms[number as usize].load(Ordering::Relaxed);
         let pa = |random: &mut Random| {
             let block = self.blocks[random.below(BLOCKS as u64) as usize];
             block + random.below(PAGES) * PAGE
         };
-        let ipa =
-            |random: &mut Random| RAM + random.below(2) * BLOCK_BYTES + random.below(PAGES) * PAGE;
-        let rights = ALL.bits();
+        let ipa = |random: &mut Random| match is_beside {
+            true => RAM,
+            false => any_page(random),
+        };
         let vcpu_cell = &self.vcpus[random.below(self.vcpus.len() as u64) as usize];
         let vcpu = vcpu_cell.load(Ordering::Relaxed);
         let kinds = if self.has_pool { 38 } else { 32 };
-        match random.below(kinds) {
+        let kind = match is_beside {
+            true => LENDING.start + random.below(LENDING.end - LENDING.start),
+            false => random.below(kinds),
+        };
+        match kind {
             0..8 => {
                 let (pa, at) = (pa(random), ipa(random));
                 let n = 1 + random.below(MOST_PAGES);
-                let _ = self.make(seat, round, Call::VmMap, &[vm, pa, at, n, rights]);
+                let _ = self.make(seat, round, Call::VmMap, &[vm, pa, at, n, RIGHTS]);
             }
             8..11 => {
                 let list = self.lists[seat] as *mut u64;
@@ -51,7 +75,7 @@ impl Team {
                     // SAFETY: the list's page is this core's own.
                     unsafe {
                         list.add(2 * entry).write_volatile(pa);
-                        list.add(2 * entry + 1).write_volatile(at | rights);
+                        list.add(2 * entry + 1).write_volatile(at | RIGHTS);
                     }
                 }
                 let arguments = [vm, self.lists[seat], LIST];
@@ -59,7 +83,7 @@ impl Team {
             }
             11..15 => {
                 let (pa, at) = (pa(random), ipa(random));
-                let _ = self.make(seat, round, Call::VmLend, &[vm, pa, at, 1, rights]);
+                let _ = self.make(seat, round, Call::VmLend, &[vm, pa, at, 1, RIGHTS]);
             }
             15..19 => {
                 let at = ipa(random);
@@ -74,8 +98,12 @@ impl Team {
             23..25 => {
                 let _ = self.make(seat, round, Call::VmReclaim, &[vm, 1 + random.below(4)]);
             }
-            25 => {
+            // Where a guest runs, nothing else may.
+            25 if !has_guest => {
                 let _ = self.make(seat, round, Call::VmStart, &[vm]);
+            }
+            25 => {
+                let _ = self.make(seat, round, Call::PageInfo, &[pa(random)]);
             }
             26..28 => {
                 let arguments = [vm, random.below(VCPUS), RAM, 0];

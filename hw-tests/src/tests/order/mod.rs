@@ -5,7 +5,8 @@
 //! Three cores are a team, with pages and VMs that no other team touches. In each round its first core makes two VMs and
 //! stores to each page, all three make random calls and touch random pages, whosever these are by then, and the first
 //! ends both VMs, looks where each page is, and loads what it holds: between rounds nobody is in
-//! a call, and the next begins with every page the host's. All is printed when nobody works any more.
+//! a call, and the next begins with every page the host's. In every other round the last core runs a guest, which touches them
+//! too (`guest`). All is printed when nobody works any more.
 //!
 //! What the engine returns out of its pool may be any page that was ever donated. So the first team alone donates and
 //! takes back, when the pool has been emptied of what others donated (`pool`).
@@ -13,6 +14,7 @@
 //! Invariants: what a core notes is its own until then; no two stores of a test have one value, and none stores 0.
 
 mod draw;
+mod guest;
 mod note;
 mod pool;
 
@@ -54,10 +56,10 @@ const TOUCHES: u64 = 2;
 const WORDS: [u64; 2] = [0, PAGE - 8];
 const ROUNDS: usize = 200;
 const ALL_ROUNDS: usize = 800;
-/// VMs of a round, vCPUs of each, and bytes of its RAM: two blocks.
+/// VMs of a round, vCPUs of each, and bytes of its RAM: two blocks, and one for a guest's program.
 const VMS: usize = 2;
 const VCPUS: u64 = 2;
-const RAM_BYTES: u64 = 2 * BLOCK_BYTES;
+const RAM_BYTES: u64 = 3 * BLOCK_BYTES;
 /// Entries of a list.
 const LIST: u64 = 2;
 /// Times that the first core asks for a VM to be brought home.
@@ -74,12 +76,16 @@ struct Team {
     /// A page for lists for each core, in 2 MiB of the team's own: where pages can be one granule, who claims one is in
     /// the way of who claims another.
     lists: [u64; TEAM],
+    /// A page behind these, for a guest's program.
+    program: u64,
     /// How often cores have come to the end of a part.
     came: AtomicU64,
     is_over: AtomicBool,
     vms: [AtomicU64; VMS],
     /// vCPUs of the round, 0 where there is none.
     vcpus: [AtomicU64; VMS * VCPUS as usize],
+    /// The one of them that is the round's guest, or 0.
+    guest: AtomicU64,
     notes: Vec<SpinMutex<Vec<Note>>>,
 }
 
@@ -126,10 +132,12 @@ impl Team {
             has_pool: first == 0,
             blocks: [block()?, block()?],
             lists: core::array::from_fn(|seat| lists + seat as u64 * PAGE),
+            program: lists + TEAM as u64 * PAGE,
             came: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
             vms: [const { AtomicU64::new(0) }; VMS],
             vcpus: [const { AtomicU64::new(0) }; VMS * VCPUS as usize],
+            guest: AtomicU64::new(0),
             notes: (0..TEAM).map(|_| SpinMutex::new(Vec::new())).collect(),
         })
     }
@@ -157,11 +165,24 @@ impl Team {
             if self.is_over.load(Ordering::Relaxed) {
                 break;
             }
+            let mut guest = self.guest();
+            let is_beside = guest.is_some() && seat != guest::SEAT;
+            guest = guest.filter(|_| !is_beside);
             for _ in 0..CALLS {
+                if is_beside {
+                    guest::pause(&mut random);
+                }
                 for _ in 0..random.below(TOUCHES + 1) {
                     self.touch(seat, round, &mut random)?;
                 }
-                self.draw(seat, round, &mut random);
+                match guest.as_mut() {
+                    Some(guest) if random.below(4) > 0 => {
+                        for _ in 0..guest::RUNS {
+                            self.play(round, guest, &mut random)?;
+                        }
+                    }
+                    _ => self.draw(seat, round, &mut random),
+                }
             }
             self.meet(3 * round + 2);
             if seat == 0 {
@@ -206,8 +227,11 @@ impl Team {
         });
         let (begun, ended, result) = note::time(|| call::invoke(call, arguments));
         let told = match &result {
-            Ok(results) => [0, results[0], results[1], results[2]],
-            Err(status) => [status.raw() as u64, 0, 0, 0],
+            Ok(results) => {
+                let results = results.iter().take(note::results_of(call));
+                [0].into_iter().chain(results.copied()).collect()
+            }
+            Err(status) => Box::from([status.raw() as u64, 0, 0, 0]),
         };
         let what = What::Call(Box::new(Invocation { x, told, list }));
         self.keep(
@@ -234,12 +258,17 @@ impl Team {
 
     /// Stores there what nobody stores twice, and notes it.
     fn store(&self, seat: usize, round: usize, at: u64) -> TestResult {
-        let number = 1 + self.notes[seat].lock().len() as u64;
-        let value = (self.cores[seat] as u64) << 32 | number;
+        let value = self.new_value(seat);
         // SAFETY: the team's pages came from the allocator, for this alone.
         let note = unsafe { note::store(round, at, value)? };
         self.keep(seat, note);
         Ok(())
+    }
+
+    /// What no core has stored yet.
+    fn new_value(&self, seat: usize) -> u64 {
+        let number = 1 + self.notes[seat].lock().len() as u64;
+        (self.cores[seat] as u64) << 32 | number
     }
 
     /// The pages that calls are about.
@@ -265,6 +294,10 @@ impl Team {
             let results = self.make(0, round, Call::VmCreate, &arguments);
             vm.store(results.or_fail("VM_CREATE")?[0], Ordering::Relaxed);
         }
+        self.guest.store(0, Ordering::Relaxed);
+        if round % 2 == 1 {
+            self.begin_guest(round)?;
+        }
         self.words().try_for_each(|at| self.store(0, round, at))
     }
 
@@ -286,7 +319,7 @@ impl Team {
         if self.has_pool {
             self.empty_pool(round)?;
         }
-        for at in self.pages() {
+        for at in self.pages().chain([self.program]) {
             let _ = self.make(0, round, Call::PageInfo, &[at]);
         }
         self.words().try_for_each(|at| self.load(0, round, at))
@@ -300,8 +333,8 @@ impl Team {
             .map(|core| team::engine_cpu(*core))
             .collect();
         let (cpus, lists, blocks) = (Words(&cpus), Words(&self.lists), Words(&self.blocks));
-        let pages = BLOCK_BYTES / PAGE;
-        println!("@order-team {number} {ipa_bits} {pages}{cpus}{lists}{blocks}");
+        let (pages, program) = (BLOCK_BYTES / PAGE, self.program);
+        println!("@order-team {number} {ipa_bits} {pages}{cpus}{lists} {program:x}{blocks}");
         for (seat, notes) in self.notes.iter().enumerate() {
             for note in &*notes.lock() {
                 let Note {

@@ -8,6 +8,7 @@
 use super::LIST;
 use crate::outcome::{TestResult, check};
 use aarch64_cpu::asm::barrier;
+use abi::Call;
 use alloc::boxed::Box;
 use core::fmt;
 use el1::{
@@ -32,11 +33,19 @@ pub enum What {
     Store { at: u64, value: u64, is_done: bool },
 }
 
-/// A call: x0 to x6, what came back, and the list page's words.
+/// A call: x0 to x6, its status and results, and the list page's words.
 pub struct Invocation {
     pub x: [u64; 7],
-    pub told: [u64; 4],
+    pub told: Box<[u64]>,
     pub list: Option<[u64; 2 * LIST as usize]>,
+}
+
+/// How many results of a call are told: of those that are made here, one has more than three.
+pub fn results_of(call: Call) -> usize {
+    match call {
+        Call::CpuRun => 9,
+        _ => 3,
+    }
 }
 
 /// Does it, and tells when it began and ended.
