@@ -11,7 +11,7 @@ const HW_MACHINE: &str = "2-max";
 /// How a machine whose histories are judged is named among the models of `linear`, with `@CPUS` behind it.
 const ORDERS: &str = "machine";
 /// Seconds for which its cores make calls.
-const ORDERS_S: u32 = 5;
+const ORDERS_S: u32 = 20;
 
 /// Where a test runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, ValueEnum)]
@@ -231,7 +231,7 @@ mod tests {
         );
         assert_eq!(
             line(Kind::Linear, "machine@6", Some("m")),
-            "cargo xtask linear --cpus 6 --seconds 5 --mutant m"
+            "cargo xtask linear --cpus 6 --seconds 20 --mutant m"
         );
         assert_eq!(
             line(Kind::Storm, "", Some("m")),
