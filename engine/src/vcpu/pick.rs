@@ -31,7 +31,7 @@ pub(super) struct Picked<'e> {
 pub(super) struct Look<'e> {
     /// The first that can run.
     pub found: Option<Picked<'e>>,
-    /// When a turn of that one ends at the latest: the earliest timer among those that wait, or the end of a slice.
+    /// The earliest timer among those that wait, or where another one wants to play the end of a slice.
     pub deadline: u64,
     /// How many were looked at.
     pub seen: usize,

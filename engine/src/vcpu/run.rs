@@ -6,6 +6,7 @@
 //! - ticket and pin are given back only after the host's regime is current again (EL1's registers follow only when the
 //!   host does), so that whoever
 //!   sees the vCPU elsewhere, or the VM without pins, knows that this core walks for it no more;
+//! - a turn is long enough to get on in ([`LEAST_TURN`]), however soon the timer of another vCPU goes off;
 //! - a core says that it is idle before it looks a last time, so a wake-up is never lost.
 
 use super::context::{Frame, GuestExit};
@@ -23,6 +24,9 @@ use percpu::{CpuToken, RunTicket};
 
 /// Counter ticks that a vCPU plays before the next of its core's has a turn, if one is there.
 pub const SLICE_TICKS: u64 = 4_000_000;
+/// Counter ticks that a turn has at least before somebody else's timer ends it: many times what the change of turns
+/// takes, and little beside a slice.
+pub const LEAST_TURN: u64 = 1 << 15;
 
 /// What CPU_RUN returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,7 +112,7 @@ impl<P: Platform> Engine<P> {
             let look = self.pick(cpu, now);
             if let Some(picked) = look.found {
                 passed = 0;
-                if self.play(cpu, picked, look.deadline.min(end), exit) {
+                if self.play(cpu, picked, end_of_turn(look.deadline, now).min(end), exit) {
                     return;
                 }
                 continue;
@@ -130,7 +134,7 @@ impl<P: Platform> Engine<P> {
                 return;
             };
             self.parts.queues.leave_idle(cpu);
-            if self.play(cpu, picked, look.deadline.min(end), exit) {
+            if self.play(cpu, picked, end_of_turn(look.deadline, now).min(end), exit) {
                 return;
             }
         }
@@ -267,6 +271,18 @@ impl<P: Platform> Engine<P> {
                 }
             }
         }
+    }
+}
+
+/// When a turn ends that begins about `now` and that others want to end by `deadline`. A guest that sets its timer a
+/// little ahead and waits, over and over, would else end all others' turns as they begin.
+const fn end_of_turn(deadline: u64, now: u64) -> u64 {
+    // The counter does not wrap (Arm ARM D12.1.2: not in 40 years).
+    let least = now.wrapping_add(LEAST_TURN);
+    if deadline < least && cfg!(not(mutant = "turn-any-length")) {
+        least
+    } else {
+        deadline
     }
 }
 

@@ -1,10 +1,11 @@
 //! More vCPUs on a core than are looked at at once.
 
-use crate::common::{RAM, shape};
+use crate::common::{GICR, RAM, shape};
 use abi::{Call, ExitReason, InjectKind};
 use engine::sim::machine::vmid_of;
-use engine::sim::{Config, GuestOp, Machine, Seen};
-use engine::vcpu::run::SLICE_TICKS;
+use engine::sim::{Config, GuestOp, Machine, Seen, Shape};
+use engine::vcpu::run::{LEAST_TURN, SLICE_TICKS};
+use std::sync::{Arc, Mutex};
 
 /// VMs of one vCPU each: two looks and some.
 const VMS: u64 = 150;
@@ -120,4 +121,38 @@ fn between_the_many_interrupts_are_looked_for() {
     // Once before each look at some, and in the last round between them.
     let parts = VMS.div_ceil(AT_ONCE);
     assert_eq!(looks, parts + (parts - 1));
+}
+
+/// A guest sets its timer a little ahead and waits: whoever has the core meanwhile gets on all the same before that
+/// timer ends his turn.
+#[test]
+fn a_timer_a_little_ahead_leaves_others_a_turn() {
+    let (machine, all) = crowded(2);
+    let [hasty, other] = all[..] else {
+        panic!("two of them")
+    };
+    // So long that nothing but a timer ends the turn, and a step takes some ticks.
+    const STEPS: usize = LEAST_TURN as usize;
+    machine.script(other.vm, 0, (0..STEPS).map(|_| GuestOp::EnableInterrupts));
+    machine.sim().advance_to(FAR - LEAST_TURN / 8);
+    let (got_on, seen) = (Arc::new(Mutex::new(0)), machine.clone());
+    let told = got_on.clone();
+    let look = move || *told.lock().unwrap() = seen.log(other.vm, 0).len();
+    let of_32_bits = Shape {
+        size: 2,
+        ..Shape::WORD
+    };
+    // GICR_ISENABLER0.
+    let enable_timer = GuestOp::StorePart(GICR + 0x1_0100, of_32_bits, 1 << 27);
+    let mut wait = vec![GuestOp::EnableInterrupts, enable_timer];
+    wait.extend([GuestOp::SetTimer(FAR), GuestOp::Wfi]);
+    wait.push(GuestOp::Elsewhere(Box::new(look)));
+    machine.script(hasty.vm, 0, wait);
+    let reply = machine.call(0, Call::CpuRun, &[SLICE_TICKS]);
+    assert_eq!(reply.ok(), ExitReason::Budget.raw());
+    let steps = *got_on.lock().unwrap();
+    assert!(steps > 0 && steps < STEPS, "the timer woke nobody: {steps}");
+    // What a step of the simulated machine takes.
+    let ticks = steps as u64 * 11;
+    assert!(ticks >= LEAST_TURN * 3 / 4, "{steps} steps");
 }
