@@ -128,7 +128,7 @@ pub trait Platform: Sized {
     /// VTTBR_EL2 as it is.
     fn vttbr(&self, cpu: CpuId) -> u64;
     /// Makes another VM's VTTBR current for TLB maintenance, so that no walk of this core
-    /// allocates under it (erratum 1319367), and synchronises.
+    /// allocates under it (`arch::errata`), and synchronises.
     fn borrow_regime(&self, cpu: CpuId, vttbr: u64) -> Self::SavedRegime;
     /// Undoes [`Platform::borrow_regime`].
     fn return_regime(&self, cpu: CpuId, saved: Self::SavedRegime);

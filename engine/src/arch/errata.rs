@@ -1,18 +1,23 @@
 //! Which cores need which workaround, by MIDR_EL1.
 //!
-//! Invariant: a core that no list names gets every workaround that costs only time.
+//! Invariant: a core that no list names gets every workaround that costs only time, but for that of walks from EL2, which
+//! each change of regimes would pay for: it is for the cores that are known to need it.
 
 /// Arm Ltd. in MIDR_EL1.Implementer.
 const ARM: u64 = 0x41;
 
-/// Arm's Cortex-A57 and Cortex-A72 in MIDR_EL1.PartNum.
+/// Parts of Arm's in MIDR_EL1.PartNum.
+const CORTEX_A53: u64 = 0xd03;
+const CORTEX_A55: u64 = 0xd05;
 const CORTEX_A57: u64 = 0xd07;
 const CORTEX_A72: u64 = 0xd08;
+const CORTEX_A76: u64 = 0xd0b;
+const NEOVERSE_N1: u64 = 0xd0c;
 
 /// Arm's cores that precede those of which CVE-2025-10263 is known (Cortex-A76 and Neoverse N1 are
 /// the oldest; Linux keeps the list under ARM64_ERRATUM_4118414): Cortex-A35, A53, A57, A72, A73, A75. Not
 /// Cortex-A55, whose erratum 2441007 lets a store land after its page was unmapped, and asks for the same.
-const COMPLETES_TLBI: [u64; 6] = [0xd04, 0xd03, CORTEX_A57, CORTEX_A72, 0xd09, 0xd0a];
+const COMPLETES_TLBI: [u64; 6] = [0xd04, CORTEX_A53, CORTEX_A57, CORTEX_A72, 0xd09, 0xd0a];
 
 /// Arm's part number, if the core is Arm's.
 const fn arm_part(midr: u64) -> Option<u64> {
@@ -23,6 +28,12 @@ const fn arm_part(midr: u64) -> Option<u64> {
     }
 }
 
+/// MIDR_EL1.Variant: 3 of r3p1.
+#[cfg(not(mutant = "walks-of-two-cores"))]
+const fn variant(midr: u64) -> u64 {
+    midr >> 20 & 0xf
+}
+
 /// Must a broadcast TLBI and its DSB be repeated (CVE-2025-10263)? Yes unless the core is known
 /// not to need it.
 pub fn needs_repeated_tlbi(midr: u64) -> bool {
@@ -30,9 +41,17 @@ pub fn needs_repeated_tlbi(midr: u64) -> bool {
 }
 
 /// May the core walk the EL1&0 regime's tables while at EL2, with whatever mix of VTTBR_EL2 and EL1
-/// registers is there (Cortex-A57 erratum 1319537, Cortex-A72 erratum 1319367)?
+/// registers is there? An AT that is only speculated does: Cortex-A53 erratum 1530924, A55 1530923, A57 1319537, A72
+/// 1319367 in all revisions, Cortex-A76 and Neoverse N1 1165522 before r3p0.
 pub fn walks_from_el2(midr: u64) -> bool {
-    matches!(arm_part(midr), Some(CORTEX_A57 | CORTEX_A72))
+    match arm_part(midr) {
+        Some(CORTEX_A57 | CORTEX_A72) => true,
+        #[cfg(not(mutant = "walks-of-two-cores"))]
+        Some(CORTEX_A53 | CORTEX_A55) => true,
+        #[cfg(not(mutant = "walks-of-two-cores"))]
+        Some(CORTEX_A76 | NEOVERSE_N1) => variant(midr) < 3,
+        _ => false,
+    }
 }
 
 /// Arm's Cortex-X4, Neoverse V3AE and V3 in MIDR_EL1.PartNum, and the first revision of r0 that
@@ -77,14 +96,16 @@ mod tests {
 
     #[test]
     fn walks_are_stopped_where_they_go_on_at_el2() {
-        let walking = [0xd07, 0xd08].map(midr);
-        assert_eq!(walking.map(walks_from_el2), [true; 2]);
-        assert!(
-            ![0xd03, 0xd0c]
-                .map(midr)
-                .iter()
-                .any(|core| walks_from_el2(*core))
-        );
+        let walking = [0xd03, 0xd05, 0xd07, 0xd08].map(midr);
+        assert_eq!(walking.map(walks_from_el2), [true; 4]);
+        for part in [0xd0b, 0xd0c] {
+            let of = |variant: u64| walks_from_el2(midr(part) | variant << 20);
+            assert_eq!([0, 1, 2, 3, 4].map(of), [true, true, true, false, false]);
+        }
+        // Cortex-A73, A75, A77; Neoverse V1, N2; another maker's part of the same number; QEMU's own.
+        let others = [0xd09, 0xd0a, 0xd0d, 0xd40, 0xd49].map(midr);
+        assert!(!others.iter().any(|core| walks_from_el2(*core)));
+        assert!(!walks_from_el2(midr(0xd05) ^ 1 << 24) && !walks_from_el2(QEMU_MAX));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct CoreFeatures {
     pub ras: bool,
     /// The control registers for that.
     pub controls: Controls,
-    /// Errata 1319367 and 1319537.
+    /// `errata::walks_from_el2`.
     pub walks_from_el2: bool,
     /// CTR_EL0.DminLine in bytes.
     pub cache_line: usize,
