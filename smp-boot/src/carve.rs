@@ -20,8 +20,21 @@ pub fn carve(ram: &[PaRange], taken: &[PaRange], need: u64) -> Result<PaRange, B
         .ok_or_else(refusal)
 }
 
+/// The same, for the engine whose `image` is one of `taken`: that is RAM, as what is not is a device, and the host's.
+pub fn carve_beside(
+    image: PaRange,
+    ram: &[PaRange],
+    taken: &[PaRange],
+    need: u64,
+) -> Result<PaRange, BootError> {
+    if !is_in_ram(ram, image) && cfg!(not(mutant = "image-anywhere")) {
+        return Err(BootError::ImageOutsideRam(image));
+    }
+    carve(ram, taken, need)
+}
+
 /// Is all of `range` in `ram`, whose ranges are in order?
-pub fn is_in_ram(ram: &[PaRange], range: PaRange) -> bool {
+fn is_in_ram(ram: &[PaRange], range: PaRange) -> bool {
     let covered = ram.iter().fold(range.start(), |at, part| {
         match part.start() <= at && at < part.end() {
             true => part.end(),
@@ -112,6 +125,16 @@ mod tests {
             assert!(!is_in_ram(&ram, range(start, end)), "{start:#x}");
         }
         assert!(!is_in_ram(&[], range(0, 1)));
+    }
+
+    #[test]
+    fn an_image_lies_in_ram() {
+        let ram = [mib(1024, 1536)];
+        let carved = |image| carve_beside(image, &ram, &[image], MIB);
+        assert_eq!(carved(mib(1024, 1026)), Ok(mib(1534, 1536)));
+        for image in [mib(8, 10), mib(1535, 1537)] {
+            assert_eq!(carved(image), Err(BootError::ImageOutsideRam(image)));
+        }
     }
 
     #[test]

@@ -145,9 +145,6 @@ fn prepare<E: Engine>(record: &BootRecord) -> Result<Boot<E>, BootError> {
     parsed?;
     let image = ImageLayout::get();
     let image = between(image.start, image.end)?;
-    if !carve::is_in_ram(&machine.ram, image) {
-        return Err(BootError::ImageOutsideRam(image));
-    }
     // What cannot be rounded up is refused by `carve` like anything else that is too much.
     let engine_bytes = E::memory_needed(machine)
         .checked_next_multiple_of(PAGE)
@@ -157,7 +154,8 @@ fn prepare<E: Engine>(record: &BootRecord) -> Result<Boot<E>, BootError> {
     let need = [boot_bytes, stack_bytes]
         .iter()
         .fold(engine_bytes, |a, &b| a.saturating_add(b));
-    let region = carve::carve(&machine.ram, &find_taken(machine, image)?, need)?;
+    let taken = find_taken(machine, image)?;
+    let region = carve::carve_beside(image, &machine.ram, &taken, need)?;
     let layout =
         layout::divide(region, stack_bytes, boot_bytes).ok_or(BootError::OutOfBootMemory)?;
     let mut heap = map_memory(machine, layout)?;
