@@ -1,7 +1,7 @@
 //! The device tree for the engine: written from ACPI's words, or the firmware's own; completed with
 //! memory and the boot archive.
 //!
-//! A tree of the firmware's keeps all but its memory nodes: as soon as boot services have run, only the
+//! A tree of the firmware's keeps all but its memory nodes and its command line: as soon as boot services have run, only the
 //! memory map knows what is free. What the firmware keeps is in the tree's reservation block.
 //!
 //! Bindings: Devicetree Specification v0.4; those of the kernel for `arm,gic-v3`, `arm,psci`,
@@ -113,6 +113,10 @@ pub fn complete(
         root.add_child(node("chosen"));
     }
     if let Some(chosen) = root.child_mut("chosen") {
+        // Where a firmware keeps its command line the host may write, and it could say that RAM was cleared. Nothing else
+        // in it is for the engine.
+        #[cfg(not(mutant = "efi-keep-bootargs"))]
+        chosen.remove_property("bootargs");
         for (name, at) in [
             ("linux,initrd-start", archive.start()),
             ("linux,initrd-end", archive.end()),
@@ -305,4 +309,25 @@ fn set_ranges(node: &mut DeviceTreeNode, name: &str, ranges: &[PaRange]) {
         .iter()
         .flat_map(|range| [range.start(), range.size()]);
     put(node, name, numbers.flat_map(u64::to_be_bytes).collect());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_firmwares_command_line_says_nothing() {
+        let mut tree = DeviceTree::new();
+        set(&mut tree.root, "#address-cells", &[2]);
+        set(&mut tree.root, "#size-cells", &[2]);
+        let mut chosen = node("chosen");
+        set_text(&mut chosen, "bootargs", &["quiet ram-is-clear"]);
+        set_text(&mut chosen, "stdout-path", &["/serial"]);
+        tree.root.add_child(chosen);
+        let archive = PaRange::new(0x1000, 0x1000).unwrap();
+        complete(&mut tree, &Memory::default(), archive).unwrap();
+        let chosen = tree.root.child("chosen").unwrap();
+        assert!(chosen.property("bootargs").is_none());
+        assert!(chosen.property("stdout-path").is_some());
+    }
 }
