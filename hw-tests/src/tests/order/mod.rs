@@ -54,7 +54,7 @@ const CALLS: usize = 6;
 /// Loads and stores before each of these calls, at most, and the words of a page that they touch: the first and the last.
 const TOUCHES: u64 = 2;
 const WORDS: [u64; 2] = [0, PAGE - 8];
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 400;
 const ALL_ROUNDS: usize = 800;
 /// VMs of a round, vCPUs of each, and bytes of its RAM: two blocks, and one for a guest's program.
 const VMS: usize = 2;
